@@ -1,0 +1,151 @@
+// Package httpboot serves the boot file tree over HTTP: to UEFI HTTP boot, which
+// chooses what to do with a file by its content type, and to iPXE.
+package httpboot
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"path"
+	"strings"
+	"time"
+)
+
+// Access is how one request ended.
+type Access struct {
+	Client   netip.Addr
+	Method   string
+	Path     string // as asked, not to be trusted
+	File     string // its name in the tree, "" where it has none
+	Status   int
+	Sent     int64 // bytes of content
+	Complete bool  // the whole file was sent
+	Duration time.Duration
+}
+
+// contentTypes are the types by which edk2 knows an image (UEFI 2.10, section
+// 24.7.1), and those of the texts beside it; the rest is opaque.
+var contentTypes = map[string]string{
+	".efi":  "application/efi",
+	".iso":  "application/vnd.efi-iso",
+	".img":  "application/vnd.efi-img",
+	".ipxe": "text/plain; charset=utf-8",
+	".cfg":  "text/plain; charset=utf-8",
+	".txt":  "text/plain; charset=utf-8",
+	".json": "application/json",
+}
+
+// Handler serves files of tree by GET and HEAD, with ranges and conditions (RFC
+// 9110). It lists no directories. done, which may be nil, is told how each
+// request ended.
+func Handler(tree fs.FS, done func(Access)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		access := Access{Client: clientOf(r), Method: r.Method, Path: r.URL.Path}
+		counted := &countingWriter{ResponseWriter: w}
+		size := serve(counted, r, tree, &access)
+		access.Status, access.Sent, access.Duration = counted.status, counted.sent, time.Since(start)
+		access.Complete = access.Status == http.StatusOK && r.Method == http.MethodGet && access.Sent == size
+		if done != nil {
+			done(access)
+		}
+	})
+}
+
+// serve answers one request and returns the size of its file.
+func serve(w http.ResponseWriter, r *http.Request, tree fs.FS, access *Access) int64 {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD are served here", http.StatusMethodNotAllowed)
+		return 0
+	}
+	name := strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(r.URL.Path, `\`, "/")), "/")
+	file, info, err := open(tree, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		http.Error(w, "no such boot file", http.StatusNotFound)
+		return 0
+	case err != nil:
+		http.Error(w, "this boot file cannot be read", http.StatusForbidden)
+		return 0
+	}
+	defer file.Close()
+	access.File = name
+	w.Header().Set("Content-Type", contentType(name))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, "", info.ModTime(), file)
+	return info.Size()
+}
+
+// seekable is an open file that ranges can be read from.
+type seekable interface {
+	fs.File
+	io.ReadSeeker
+}
+
+// open opens a regular file of the tree.
+func open(tree fs.FS, name string) (seekable, fs.FileInfo, error) {
+	f, err := tree.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
+	}
+	file, ok := f.(seekable)
+	if err == nil && !ok {
+		err = errors.ErrUnsupported
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return file, info, nil
+}
+
+// contentType is the type of a file by the ending of its name, in any case.
+func contentType(name string) string {
+	if t, ok := contentTypes[strings.ToLower(path.Ext(name))]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// clientOf is the address a request came from.
+func clientOf(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// countingWriter notes the status and counts the content.
+type countingWriter struct {
+	http.ResponseWriter
+	status int
+	sent   int64
+}
+
+// WriteHeader notes the status.
+func (w *countingWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts the bytes of content.
+func (w *countingWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.sent += int64(n)
+	return n, err
+}
+
+// ReadFrom counts them where the connection copies a file by itself.
+func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.sent += n
+	return n, err
+}

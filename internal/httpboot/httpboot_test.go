@@ -1,0 +1,81 @@
+package httpboot
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// TestHandler checks what firmware and iPXE are told, and what is reported.
+func TestHandler(t *testing.T) {
+	tree := fstest.MapFS{
+		"ipxe.efi":  {Data: []byte("0123456789")},
+		"BOOT.EFI":  {Data: []byte("x")},
+		"a/b.ipxe":  {Data: []byte("#!ipxe\n")},
+		"disk.iso":  {Data: []byte("iso")},
+		"undionly":  {Data: []byte("pxe")},
+		"empty.efi": {},
+	}
+	client := netip.MustParseAddr("192.0.2.1")
+	for _, tt := range []struct {
+		name, method, target, rangeHeader string
+		body, contentType                 string
+		want                              Access
+	}{
+		{"efi", "GET", "/ipxe.efi", "", "0123456789", "application/efi", Access{File: "ipxe.efi", Status: 200, Sent: 10, Complete: true}},
+		{"upper case", "GET", "/BOOT.EFI", "", "x", "application/efi", Access{File: "BOOT.EFI", Status: 200, Sent: 1, Complete: true}},
+		{"script", "GET", "/a//b.ipxe", "", "#!ipxe\n", "text/plain; charset=utf-8", Access{File: "a/b.ipxe", Status: 200, Sent: 7, Complete: true}},
+		{"iso", "GET", "/disk.iso", "", "iso", "application/vnd.efi-iso", Access{File: "disk.iso", Status: 200, Sent: 3, Complete: true}},
+		{"no ending", "GET", "/undionly", "", "pxe", "application/octet-stream", Access{File: "undionly", Status: 200, Sent: 3, Complete: true}},
+		{"empty", "GET", "/empty.efi", "", "", "application/efi", Access{File: "empty.efi", Status: 200, Complete: true}},
+		{"head", "HEAD", "/ipxe.efi", "", "", "application/efi", Access{File: "ipxe.efi", Status: 200}},
+		{"range", "GET", "/ipxe.efi", "bytes=2-4", "234", "application/efi", Access{File: "ipxe.efi", Status: 206, Sent: 3}},
+		{"absent", "GET", "/no.efi", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
+		{"directory", "GET", "/a", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
+		{"no way up", "GET", "/../../etc/passwd", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
+		{"post", "POST", "/ipxe.efi", "", "only GET and HEAD are served here\n", "text/plain; charset=utf-8", Access{Status: 405, Sent: 34}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got Access
+			r := httptest.NewRequest(tt.method, tt.target, nil)
+			r.RemoteAddr = "192.0.2.1:4000"
+			if tt.rangeHeader != "" {
+				r.Header.Set("Range", tt.rangeHeader)
+			}
+			w := httptest.NewRecorder()
+			Handler(tree, func(a Access) { got = a }).ServeHTTP(w, r)
+
+			want := tt.want
+			want.Client, want.Method, want.Path = client, tt.method, tt.target
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Access{}, "Duration"), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+				t.Errorf("access (-want +got):\n%s", diff)
+			}
+			if w.Body.String() != tt.body || w.Header().Get("Content-Type") != tt.contentType {
+				t.Errorf("body %q of type %q, want %q of type %q", w.Body, w.Header().Get("Content-Type"), tt.body, tt.contentType)
+			}
+		})
+	}
+}
+
+// TestAborted checks that a client that goes away half-way has not read the
+// file.
+func TestAborted(t *testing.T) {
+	tree := fstest.MapFS{"big.efi": {Data: []byte(strings.Repeat("x", 8<<20))}}
+	reported := make(chan Access, 1)
+	srv := httptest.NewServer(Handler(tree, func(a Access) { reported <- a }))
+	defer srv.Close()
+	resp, err := http.Get(srv.URL + "/big.efi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if a := <-reported; a.Complete {
+		t.Errorf("a download that was broken off counts as complete: %+v", a)
+	}
+}

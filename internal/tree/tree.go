@@ -1,0 +1,117 @@
+// Package tree is the boot file tree: the one namespace that TFTP and HTTP
+// serve, laid over each other from the user's directory, single files from
+// elsewhere, generated scripts and the distribution's ROM directory.
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// Tree is a read-only file system made of layers: where several have a name,
+// the layer that was added first serves it. It follows no symbolic link out of
+// a directory. A Tree is filled before it is used; after that it may be read
+// from several goroutines.
+type Tree struct {
+	layers []layer
+	roots  []*os.Root
+}
+
+// layer is one of the file systems of a tree.
+type layer struct {
+	fs.FS
+	source string // where its files come from, for people
+}
+
+// AddDir adds a directory as a layer. The error says what is wrong with it.
+func (t *Tree) AddDir(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("directory %s: %w", dir, cause(err))
+	}
+	t.roots = append(t.roots, root)
+	if _, err := fs.ReadDir(root.FS(), "."); err != nil {
+		return fmt.Errorf("directory %s: %w", dir, cause(err))
+	}
+	t.layers = append(t.layers, layer{directory{root.FS()}, dir})
+	return nil
+}
+
+// AddFile adds one file from elsewhere under a name of its own. Whoever names a
+// file means it, so links are followed; a file that replaces it is served from
+// then on.
+func (t *Tree) AddFile(name, file string) {
+	t.layers = append(t.layers, layer{single{name, file}, file})
+}
+
+// AddGenerated adds a layer of files that are kept in memory.
+func (t *Tree) AddGenerated(files map[string][]byte) {
+	t.layers = append(t.layers, layer{generated(files), "generated"})
+}
+
+// Close closes the directories.
+func (t *Tree) Close() error {
+	var errs []error
+	for _, r := range t.roots {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Open opens the named file in the first layer that has it (io/fs.FS). A layer
+// that has the name but refuses it, because it may not be read or leads out of
+// the directory, hides the layers below: they hold another file.
+func (t *Tree) Open(name string) (fs.File, error) {
+	for _, l := range t.layers {
+		f, err := l.Open(name)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// Source says where the named file comes from, for people: a path on disk, or
+// "generated"; "" where the tree does not have it.
+func (t *Tree) Source(name string) string {
+	for _, l := range t.layers {
+		if info, err := fs.Stat(l, name); err != nil || info.IsDir() {
+			continue
+		}
+		if _, ok := l.FS.(directory); ok {
+			return path.Join(l.source, name)
+		}
+		return l.source
+	}
+	return ""
+}
+
+// directory is a directory, which no link leads out of.
+type directory struct{ fs.FS }
+
+// single is a file system with one file in it.
+type single struct {
+	name string // the name it is served under
+	file string // its path on disk
+}
+
+// Open opens the one file (io/fs.FS).
+func (s single) Open(name string) (fs.File, error) {
+	if name != s.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return os.Open(s.file)
+}
+
+// cause is a file error without its operation and path, which our own text
+// names already.
+func cause(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

@@ -1,0 +1,60 @@
+package proxydhcp
+
+import "strconv"
+
+// How a request ends.
+
+// Reason says why a request got no answer. The zero value, Answerable, is that
+// of a request that gets one. The enumeration is closed: logs, counters and
+// diagnosis all use these.
+type Reason uint8
+
+// The reasons, in the order in which a request is judged.
+const (
+	Answerable Reason = iota
+	Malformed
+	NotARequest
+	NoMessageType
+	OtherMessageType
+	OtherServer
+	NotBooting
+	WindowsSecondStage
+	NoArchitecture
+	NotServed
+	NoAddress
+	Denied
+	NoRule
+	NoROM
+	NeedsHTTP
+	NeedsTFTP
+	DryRun
+)
+
+// reasonTexts are stable: people search logs and dashboards for them.
+var reasonTexts = [...]string{
+	Answerable:         "answerable",
+	Malformed:          "malformed",
+	NotARequest:        "not a request",
+	NoMessageType:      "BOOTP without a DHCP message type",
+	OtherMessageType:   "message type that a proxy does not answer",
+	OtherServer:        "request to another server",
+	NotBooting:         "not booting from the network",
+	WindowsSecondStage: "Windows boot manager's own request",
+	NoArchitecture:     "no architecture",
+	NotServed:          "arrived where nothing is served",
+	NoAddress:          "no IPv4 address of ours there",
+	Denied:             "denied by a rule",
+	NoRule:             "no rule matches",
+	NoROM:              "no ROM for this architecture",
+	NeedsHTTP:          "HTTP boot client, and the boot file has no URL",
+	NeedsTFTP:          "PXE firmware, and the boot file is not on TFTP",
+	DryRun:             "dry run",
+}
+
+// String returns the reason as logs show it.
+func (r Reason) String() string {
+	if int(r) < len(reasonTexts) {
+		return reasonTexts[r]
+	}
+	return "reason " + strconv.Itoa(int(r))
+}

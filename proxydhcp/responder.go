@@ -1,0 +1,115 @@
+package proxydhcp
+
+import (
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// From the bytes of a request to the bytes of its answer, without a socket.
+
+// Responder answers requests from a policy. It is safe for use by several
+// goroutines; only the loop guard in it changes with what it hears.
+type Responder struct {
+	policy  atomic.Pointer[Policy]
+	guard   *Guard
+	service Service
+	dryRun  bool
+}
+
+// NewResponder returns a responder that answers from p. In a dry run it decides
+// everything and answers nothing.
+func NewResponder(p *Policy, s Service, dryRun bool) *Responder {
+	r := &Responder{guard: NewGuard(), service: s, dryRun: dryRun}
+	r.policy.Store(p)
+	return r
+}
+
+// SetPolicy replaces the policy for every request from now on.
+func (r *Responder) SetPolicy(p *Policy) { r.policy.Store(p) }
+
+// BootFileRead tells the loop guard that the client at ip has read a boot file
+// to its end.
+func (r *Responder) BootFileRead(ip netip.Addr, file string, now time.Time) {
+	r.guard.Read(ip, file, now)
+}
+
+// Result is how one request ended: answered, where Reply is set; ignored, where
+// Reason is not Answerable; failed, where Err is set.
+type Result struct {
+	Arrival  Arrival
+	Client   Client // as far as it was read
+	Decision Decision
+	Reason   Reason
+	Err      error
+	Reply    []byte // DHCP, without its UDP header
+	To       Destination
+	Ended    string // the ROM whose upgrade loop this answer ends; told once per machine
+}
+
+// Respond judges the datagram in and appends its answer to buf. A request that
+// is not from a booting client ends after a look at its bytes.
+func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
+	res := Result{Arrival: a}
+	if !mayBoot(in) {
+		res.Reason = NotBooting
+		return res
+	}
+	m, err := Decode(in)
+	if err != nil {
+		res.Reason = Malformed
+		return res
+	}
+	a.Server = chooseServer(a.Ours, a.To, m.GIAddr, m.CIAddr, m.Addr(optRequestedIP))
+	res.Arrival = a
+	res.Client, res.Reason = Classify(&m, a.Port, a.Segment, a.Server)
+	res.Client.Hardware = m.Hardware
+	r.hearLease(&m, a.Port, now)
+	if res.Reason != Answerable {
+		return res
+	}
+	if !a.Server.IsValid() {
+		res.Reason = NoAddress
+		return res
+	}
+	res.Decision = r.policy.Load().Decide(res.Client, r.guard.Settled(res.Client, now))
+	if res.Reason = res.Decision.Reason; res.Reason != Answerable {
+		return res
+	}
+	reply, reason := Compose(&m, res.Client, res.Decision, a, r.service)
+	if res.Reason = reason; reason != Answerable {
+		return res
+	}
+	if r.dryRun {
+		res.Reason = DryRun
+		return res
+	}
+	if res.Reply, res.Err = reply.Append(buf); res.Err != nil {
+		return res
+	}
+	res.Ended = r.guard.Decided(res.Client, res.Decision, isForeign(res.Decision, a))
+	res.To = Destine(&m, a)
+	return res
+}
+
+// isForeign reports whether the decision's file comes from a server whose
+// downloads we do not see.
+func isForeign(d Decision, a Arrival) bool {
+	return strings.Contains(d.File, "://") || d.NextServer.IsValid() && d.NextServer != a.Server
+}
+
+// hearLease notes which address a booting machine took: on port 67 it names the
+// address in its REQUEST to the DHCP server, on port 4011 it has it already.
+func (r *Responder) hearLease(m *Message, port uint16, now time.Time) {
+	if m.Type() != typeRequest {
+		return
+	}
+	ip := m.CIAddr
+	if port == PortServer && m.Has(optRequestedIP) {
+		ip = m.Addr(optRequestedIP)
+	}
+	if ip.Is4() && !ip.IsUnspecified() {
+		r.guard.Leased(m.Hardware, ip, m.XID, m.Has(optIPXE), now)
+	}
+}
