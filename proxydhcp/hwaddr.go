@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -41,9 +42,10 @@ type MACPrefix struct {
 // ParseMACPrefix reads a MAC address or the beginning of one, in any of the
 // common spellings: 52:54:00:12:34:56, 52-54-00, 5254.0012.3456, 525400.
 func ParseMACPrefix(s string) (MACPrefix, error) {
-	digits := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.TrimSpace(s))
-	b, err := hex.DecodeString(digits)
-	if err != nil || len(b) == 0 || len(b) > 6 {
+	groups := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(":-. ", r) })
+	b, err := hex.DecodeString(strings.Join(groups, ""))
+	halved := slices.ContainsFunc(groups, func(g string) bool { return len(g)%2 != 0 })
+	if err != nil || halved || len(b) == 0 || len(b) > 6 {
 		return MACPrefix{}, errors.New("write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00")
 	}
 	p := MACPrefix{n: uint8(len(b))}

@@ -13,9 +13,9 @@ import (
 // Port 67 elsewhere than on Linux: there are no packet sockets.
 
 // packetConn is never opened here.
-type packetConn struct{ net.PacketConn }
+type packetConn struct{}
 
-type hop = net.Addr
+type hop struct{}
 
 var broadcastHop hop
 
@@ -23,7 +23,9 @@ func listenPacket(*net.Interface) (*packetConn, error) {
 	return nil, fmt.Errorf("answering port %d is not possible on %s, only on Linux: %w", PortServer, runtime.GOOS, errors.ErrUnsupported)
 }
 
-func (c *packetConn) read([]byte) (int, hop, error)   { return 0, nil, net.ErrClosed }
-func (c *packetConn) write([]byte, hop) error         { return net.ErrClosed }
+func (c *packetConn) receive() (int, error)           { return 0, net.ErrClosed }
+func (c *packetConn) packet(int) ([]byte, hop)        { return nil, hop{} }
+func (c *packetConn) send(hop, datagram) error        { return net.ErrClosed }
+func (c *packetConn) flush() error                    { return net.ErrClosed }
 func (c *packetConn) SetReadDeadline(time.Time) error { return nil }
 func (c *packetConn) Close() error                    { return nil }

@@ -130,41 +130,52 @@ const faultPause = 100 * time.Millisecond
 
 // serveLink answers on port 67 of one interface.
 func (s *Server) serveLink(ctx context.Context, l *link) error {
-	in := make([]byte, readBuffer)
-	var payload, frame []byte
+	var reply []byte
 	for {
-		n, hop, err := l.conn.read(in)
+		n, err := l.conn.receive()
 		if err != nil {
 			if !s.goOn(ctx, l.name, err) {
 				return nil
 			}
 			continue
 		}
-		d, ok := parseDatagram(in[:n])
-		if !ok || d.to.Port() != PortServer {
-			continue
-		}
 		now := time.Now()
-		res := s.responder.Respond(payload[:0], d.payload, Arrival{
-			Port:    PortServer,
-			From:    d.from,
-			To:      d.to.Addr(),
-			Segment: Segment{Interface: l.name},
-			Ours:    l.addresses(now),
-		}, now)
-		if res.Reply != nil {
-			payload = res.Reply
-			out := datagram{from: netip.AddrPortFrom(res.Arrival.Server, res.To.FromPort), to: res.To.To, payload: res.Reply}
-			frame = out.append(frame[:0])
-			if res.To.Link {
-				hop = broadcastHop
-			}
-			if err := l.conn.write(frame, hop); err != nil {
-				res.Err = fmt.Errorf("sending to %s: %w", res.To.To, err)
-			}
+		for i := range n {
+			reply = s.answerPacket(l, i, reply[:0], now)
 		}
-		s.report(res)
+		if err := l.conn.flush(); err != nil {
+			s.fault(l.name, fmt.Errorf("sending: %w", err))
+		}
 	}
+}
+
+// answerPacket answers the i-th packet that was received, with buf as memory
+// for the reply, and returns that memory.
+func (s *Server) answerPacket(l *link, i int, buf []byte, now time.Time) []byte {
+	frame, from := l.conn.packet(i)
+	d, ok := parseDatagram(frame)
+	if !ok || d.to.Port() != PortServer {
+		return buf
+	}
+	res := s.responder.Respond(buf, d.payload, Arrival{
+		Port:    PortServer,
+		From:    d.from,
+		To:      d.to.Addr(),
+		Segment: Segment{Interface: l.name},
+		Ours:    l.addresses(now),
+	}, now)
+	if res.Reply != nil {
+		buf = res.Reply
+		if res.To.Link {
+			from = broadcastHop
+		}
+		out := datagram{from: netip.AddrPortFrom(res.Arrival.Server, res.To.FromPort), to: res.To.To, payload: res.Reply}
+		if err := l.conn.send(from, out); err != nil {
+			res.Err = fmt.Errorf("sending to %s: %w", res.To.To, err)
+		}
+	}
+	s.report(res)
+	return buf
 }
 
 // serveProxy answers on port 4011.
@@ -230,14 +241,18 @@ func (s *Server) goOn(ctx context.Context, interfaceName string, err error) bool
 	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 		return false
 	}
-	if s.events.Fault != nil {
-		s.events.Fault(interfaceName, err)
-	}
+	s.fault(interfaceName, fmt.Errorf("reading: %w", err))
 	select {
 	case <-ctx.Done():
 		return false
 	case <-time.After(faultPause):
 		return true
+	}
+}
+
+func (s *Server) fault(interfaceName string, err error) {
+	if s.events.Fault != nil {
+		s.events.Fault(interfaceName, err)
 	}
 }
 

@@ -133,7 +133,7 @@ func TestMACPrefix(t *testing.T) {
 			t.Errorf("%s matches, or %v", s, err)
 		}
 	}
-	for _, s := range []string{"", "5", "52:54:00:12:34:56:78", "xx"} {
+	for _, s := range []string{"", "5", "1:2", "52:540", "52:54:00:12:34:56:78", "xx"} {
 		if _, err := ParseMACPrefix(s); err == nil {
 			t.Errorf("%q is taken", s)
 		}

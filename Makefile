@@ -1,0 +1,47 @@
+# What people type here: make run, make demo, make test, make bench, make build.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+FUZZ    ?= 10s
+
+.PHONY: build run demo test bench check unit fuzz lab clean
+
+build: ## the binary, bin/pxesidecar
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.buildVersion=$(VERSION)" -o bin/pxesidecar ./cmd/pxesidecar
+
+run: build ## serve on this machine; IFACE=eth0 chooses the interface
+	go run ./internal/rom/installcommand | $(SUDO) sh -e
+	$(SUDO) bin/pxesidecar serve $(if $(IFACE),--interface $(IFACE))
+
+demo: build ## real firmware boots beside a real DHCP server, in private network namespaces
+	$(SUDO) env "PATH=$$PATH" go run ./test/demo
+
+test: check unit fuzz lab ## every test; installs what they need
+
+check: ## formatting, vet, staticcheck, other systems
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	go tool staticcheck ./...
+	GOOS=windows go vet ./cmd/... && GOOS=darwin go vet ./cmd/... && GOOS=freebsd go vet ./cmd/...
+
+unit: ## tests of single packages, with the race detector
+	go run ./internal/rom/installcommand | $(SUDO) sh -e
+	go test -race $$(go list ./... | grep -v /test)
+
+fuzz: ## every fuzzer for a while (FUZZ=1m for longer)
+	@for package in $$(go list ./... | grep -v /test); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ) $$package || exit 1; \
+	  done; \
+	done
+
+lab: ## real DHCP servers, real firmware, in network namespaces
+	go test -timeout 20m ./test/...
+
+bench: ## benchmarks, and the peers side by side
+	go test -run '^$$' -bench . -benchmem ./proxydhcp ./tftp
+
+clean:
+	rm -rf bin out

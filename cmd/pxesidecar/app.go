@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+)
+
+// newApp builds the command line.
+func newApp(stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:  "pxesidecar",
+		Usage: "network boot beside a DHCP server that you may not touch",
+		Description: "pxesidecar answers machines that boot from the network (PXE, UEFI HTTP boot, iPXE) and leaves\n" +
+			"addresses to the DHCP server that is there. It hands old iPXEs a newer ROM, then the boot script.",
+		Version:                   version(),
+		Commands:                  []*cli.Command{serveCommand(stderr)},
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		DisableSliceFlagSeparator: true, // config splits values itself, and a value may hold commas
+		HideHelpCommand:           true,
+		OnUsageError:              onUsageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // run turns errors into exit codes
+		Suggest:                   true,
+		Action:                    onNoCommand,
+	}
+}
+
+// onNoCommand answers a command line without a command, or with one there is
+// not.
+func onNoCommand(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowAppHelp(c)
+	}
+	name := c.Args().First()
+	hint := "pxesidecar --help lists the commands"
+	if near := cli.SuggestCommand(c.App.Commands, name); near != "" {
+		hint = near // a whole question: Did you mean "serve"?
+	}
+	return usageError{fmt.Errorf("unknown command %q; %s", name, hint)}
+}
+
+// onUsageError turns what the flag parser finds into one line.
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	command := "pxesidecar"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != command {
+		command += " " + c.Command.Name
+	}
+	return usageError{fmt.Errorf("%w; %s --help lists the flags", err, command)}
+}
+
+// noArguments refuses what stands behind the flags.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError{fmt.Errorf("stray argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
+	}
+	return nil
+}
+
+// buildVersion is set by the release build (-ldflags -X main.buildVersion=...).
+var buildVersion string
+
+// version is our version: the release's, else the module's or the commit's.
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/tftp"
+)
+
+// The flags, in the order in which people look for them, each with its
+// environment variable.
+
+// Categories of the help text.
+const (
+	catWhat  = "What is served"
+	catIPXE  = "Which iPXE gets the boot script; another one gets a ROM first"
+	catWhere = "Where, and to whom"
+	catFiles = "How files are served"
+	catLog   = "Logging"
+)
+
+// env is a flag's environment variable: PXESIDECAR_BOOT_URL for --boot-url.
+func env(flag string) []string {
+	return []string{"PXESIDECAR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))}
+}
+
+// text, list, truth and number make flags of the four kinds.
+func text(name, category, value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Category: category, Value: value, Usage: usage, EnvVars: env(name)}
+}
+
+func list(name, category, usage string, aliases ...string) cli.Flag {
+	return &cli.StringSliceFlag{Name: name, Aliases: aliases, Category: category, Usage: usage, EnvVars: env(name)}
+}
+
+func truth(name, category, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Category: category, Usage: usage, EnvVars: env(name), DisableDefaultText: true}
+}
+
+func number(name, category string, value int, usage string) cli.Flag {
+	return &cli.IntFlag{Name: name, Category: category, Value: value, Usage: usage, EnvVars: env(name)}
+}
+
+// serveFlags are the flags of serve.
+func serveFlags() []cli.Flag {
+	return []cli.Flag{
+		list("interface", catWhere, "answer on interface `NAME` (repeatable; the only one with an address by default)", "i"),
+		list("allow-mac", catWhere, "answer only machines whose MAC address begins with `MAC` (repeatable)"),
+		list("deny-mac", catWhere, "never answer machines whose MAC address begins with `MAC` (repeatable)"),
+		truth("dry-run", catWhere, "decide and log, but send nothing"),
+
+		text("root", catWhat, "", "serve the boot files in `DIR`; ROMs of the usual names are found there"),
+		text("boot-url", catWhat, "", "the boot script: a `URL`, or a name in the boot files (a built-in script by default)"),
+		list("rom", catWhat, "the ROM for an architecture, `ARCH=FILE`, ARCH=URL or ARCH=none (repeatable; bios, ia32, x64, arm32, arm64, riscv32, riscv64, loong64)"),
+		text("next-server", catWhat, "", "the boot files are on the TFTP server at `IP` (this host by default)"),
+		truth("override-dhcp-filename", catWhat, "have iPXE prefer our file to one that the DHCP server names (sends 175.1 = 1)"),
+
+		text("ipxe-version", catIPXE, "", "demand an iPXE `VERSION`: =, !=, <, <=, > or >= with a version, several joined by commas, or auto for that of the ROM"),
+		list("ipxe-feature", catIPXE, "demand an iPXE with `FEATURE`, such as https or vlan (repeatable)"),
+		text("user-class", catIPXE, "", "demand an iPXE that says user class `NAME`, a mark built into your ROM"),
+
+		text("tftp", catFiles, ":69", "serve TFTP on `ADDRESS`, or off"),
+		truth("tftp-single-port", catFiles, "send everything from the port that is asked, for NAT and firewalls"),
+		text("tftp-ports", catFiles, "", "send files from the ports `LOW-HIGH`, for firewalls"),
+		number("tftp-block-size", catFiles, 65464, "the largest block granted, in `BYTES`; never more than the interface's MTU holds"),
+		number("tftp-window-size", catFiles, tftp.DefaultMaxWindow, "the largest window granted, in `BLOCKS`"),
+		number("tftp-max-transfers", catFiles, tftp.DefaultMaxTransfers, "how many `TRANSFERS` may run at once"),
+		list("tftp-allow", catFiles, "serve clients in `NETWORK`, too (repeatable; private and attached networks are served anyway)"),
+		text("http", catFiles, "", "serve HTTP on `ADDRESS`, such as :80; UEFI HTTP boot needs it"),
+
+		text("log-level", catLog, "info", "log from `LEVEL` on: debug, info, warn or error"),
+		text("log-format", catLog, "text", "log as `FORMAT`: text or json"),
+	}
+}
+
+// settings gathers what the flags and the environment say.
+func settings(c *cli.Context) config.Settings {
+	return config.Settings{
+		Interfaces:       c.StringSlice("interface"),
+		Root:             c.String("root"),
+		BootURL:          c.String("boot-url"),
+		ROMs:             c.StringSlice("rom"),
+		IPXEVersion:      c.String("ipxe-version"),
+		IPXEFeatures:     c.StringSlice("ipxe-feature"),
+		UserClass:        c.String("user-class"),
+		NextServer:       c.String("next-server"),
+		AllowMACs:        c.StringSlice("allow-mac"),
+		DenyMACs:         c.StringSlice("deny-mac"),
+		DryRun:           c.Bool("dry-run"),
+		Override:         c.Bool("override-dhcp-filename"),
+		TFTP:             c.String("tftp"),
+		TFTPSinglePort:   c.Bool("tftp-single-port"),
+		TFTPPorts:        c.String("tftp-ports"),
+		TFTPBlockSize:    c.Int("tftp-block-size"),
+		TFTPWindow:       c.Int("tftp-window-size"),
+		TFTPMaxTransfers: c.Int("tftp-max-transfers"),
+		TFTPAllow:        c.StringSlice("tftp-allow"),
+		HTTP:             c.String("http"),
+	}
+}
+
+// newLogger makes the log that the flags ask for.
+func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return nil, usageError{fmt.Errorf("--log-level %q: one of debug, info, warn, error", c.String("log-level"))}
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch format := c.String("log-format"); format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, usageError{fmt.Errorf("--log-format %q: one of text, json", format)}
+	}
+}

@@ -1,0 +1,39 @@
+// Command pxesidecar stands beside a DHCP server that somebody else runs and
+// adds network boot to the segment. See the README.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // it could not do what was asked
+	exitUsage = 2 // what was asked makes no sense
+)
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+// run runs the command line and returns the exit code. Errors go to stderr, a
+// line each.
+func run(args []string, stdout, stderr io.Writer) int {
+	err := newApp(stdout, stderr).Run(args)
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "pxesidecar: %s\n", strings.TrimRight(line, "\n"))
+	}
+	if usage := (usageError{}); errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitError
+}

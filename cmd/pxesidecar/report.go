@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// The start-up report.
+
+// report logs in a few lines what will be answered, where and with what.
+func report(log *slog.Logger, cfg *config.Config) {
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	for _, i := range cfg.Interfaces {
+		log.Info("answering network boot", "interface", i.Name, "address", joined(i.Addresses), "ports", "67, 4011")
+	}
+	for _, r := range cfg.ROMs {
+		attrs := []any{"arch", r.Platform.String(), "file", r.Name}
+		if r.Source != "" {
+			attrs = append(attrs, "from", r.Source)
+		}
+		if r.Image.HasVersion {
+			attrs = append(attrs, "reports", "iPXE "+proxydhcp.Version(r.Image.Version).String())
+		}
+		log.Info("ROM", attrs...)
+	}
+	if len(cfg.NoROM) > 0 {
+		log.Info("no ROM, firmware of these gets no answer", "arch", joined(cfg.NoROM))
+	}
+	source := cfg.Tree.Source(cfg.Script)
+	if source == "" {
+		source = "elsewhere"
+	}
+	log.Info("boot script", "file", cfg.Script, "from", source)
+	log.Info("ready", "tftp", tftpText(cfg), "http", httpText(cfg), "dry-run", cfg.DHCP.DryRun, "version", version())
+}
+
+func tftpText(cfg *config.Config) string {
+	if cfg.TFTPOff || cfg.DHCP.DryRun {
+		return "off"
+	}
+	return cfg.TFTP.Addr.String()
+}
+
+func httpText(cfg *config.Config) string {
+	if !cfg.HTTP.IsValid() || cfg.DHCP.DryRun {
+		return "off"
+	}
+	return cfg.HTTP.String()
+}
+
+// joined lists values for people.
+func joined[T fmt.Stringer](values []T) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,248 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/internal/rom"
+	"github.com/pxesidecar/pxesidecar/internal/tree"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// Which ROM each platform gets, and whether the policy can live with it.
+
+// ROM is the boot ROM of one platform.
+type ROM struct {
+	Platform proxydhcp.Platform
+	Name     string    // a name in the boot file tree, or a URL
+	Source   string    // the file on this host, "" where it is elsewhere
+	Image    rom.Image // what the file says of itself; zero where it is elsewhere
+}
+
+// noROM is the word for leaving a platform without a ROM: --rom ia32=none.
+const noROM = "none"
+
+// romFinder finds the ROM of each platform: the one that is named, else a file
+// of a usual name in the user's directory, else the distribution's.
+type romFinder struct {
+	settings Settings
+	host     Host
+	tree     *tree.Tree
+	foreign  bool // the files are on another host and cannot be looked at
+	warnings []string
+}
+
+// find returns the ROMs in the order of the platforms.
+func (f *romFinder) find(p *problems) []ROM {
+	named := map[proxydhcp.Platform]ROM{}
+	dropped := map[proxydhcp.Platform]bool{}
+	for _, text := range parseAll(p, "rom", f.settings.ROMs, func(s string) (string, error) { return s, nil }) {
+		r, err := f.named(text)
+		p.add("rom", text, err)
+		if r.Platform == proxydhcp.NoPlatform {
+			continue
+		}
+		named[r.Platform], dropped[r.Platform] = r, r.Name == ""
+	}
+	var roms []ROM
+	distribution := f.distribution()
+	for _, platform := range proxydhcp.Platforms() {
+		if r, ok := named[platform]; ok {
+			if !dropped[platform] {
+				roms = append(roms, r)
+			}
+			continue
+		}
+		if r, ok := f.inRoot(platform); ok {
+			roms = append(roms, r)
+		} else if r, ok := distribution[platform]; ok {
+			r.Name = f.publish(platform, r.Source)
+			roms = append(roms, r)
+		}
+	}
+	if len(roms) == 0 && len(*p) == 0 {
+		*p = append(*p, f.nothingFound())
+	}
+	return roms
+}
+
+// named reads one value of --rom. A ROM without a name is a platform that
+// shall have none.
+func (f *romFinder) named(text string) (ROM, error) {
+	arch, value, ok := strings.Cut(text, "=")
+	if !ok || value == "" {
+		return ROM{}, errors.New("write ARCH=FILE, such as x64=ipxe.efi, ARCH=URL, or ARCH=none")
+	}
+	platform, err := proxydhcp.ParsePlatform(arch)
+	if err != nil || value == noROM {
+		return ROM{Platform: platform}, err
+	}
+	r := ROM{Platform: platform}
+	if f.foreign || isURL(value) {
+		r.Name, err = parseBootName(value)
+		return r, err
+	}
+	r.Source, r.Name, err = f.locate(platform, value)
+	if err != nil {
+		return r, err
+	}
+	if r.Image, err = rom.ReadFile(f.tree, r.Name); err != nil {
+		return r, errors.Unwrap(err)
+	}
+	if r.Image.Fits(rom.Platform(platform.String())) == rom.Misfit {
+		return r, fmt.Errorf("%s is %s, which does not start on %s", r.Source, r.Image, platform)
+	}
+	_, err = parseBootName(r.Name)
+	return r, err
+}
+
+// locate finds the file that --rom names: in the user's directory, or anywhere
+// by its path, in which case it is published under its base name.
+func (f *romFinder) locate(platform proxydhcp.Platform, value string) (source, name string, err error) {
+	if root := f.settings.Root; root != "" {
+		name := strings.TrimLeft(filepath.ToSlash(value), "/")
+		if rel, err := filepath.Rel(root, value); filepath.IsAbs(value) && err == nil && filepath.IsLocal(rel) {
+			name = filepath.ToSlash(rel)
+		}
+		if info, err := fs.Stat(f.tree, name); err == nil && info.Mode().IsRegular() {
+			return f.tree.Source(name), name, nil
+		}
+	}
+	file, err := filepath.Abs(value)
+	if err != nil {
+		return "", "", err
+	}
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.settings.Root != "":
+		return "", "", fmt.Errorf("not found, neither in %s nor as %s", f.settings.Root, file)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", "", fmt.Errorf("%s: no such file", file)
+	case err != nil:
+		return "", "", err
+	case !info.Mode().IsRegular():
+		return "", "", fmt.Errorf("%s is not a file", file)
+	}
+	return file, f.publish(platform, file), nil
+}
+
+// publish makes a file from outside the user's directory part of the tree and
+// returns its name there: its own, unless another file has that already.
+func (f *romFinder) publish(platform proxydhcp.Platform, file string) string {
+	name := filepath.Base(file)
+	if _, err := fs.Stat(f.tree, name); err == nil && f.tree.Source(name) != file {
+		name = path.Join(platform.String(), name)
+	}
+	f.tree.AddFile(name, file)
+	return name
+}
+
+// inRoot looks for a platform's ROM in the user's directory.
+func (f *romFinder) inRoot(platform proxydhcp.Platform) (ROM, bool) {
+	if f.settings.Root == "" || f.foreign {
+		return ROM{}, false
+	}
+	choice := rom.Choose(os.DirFS(f.settings.Root), ".", rom.Platform(platform.String()))
+	for _, err := range choice.Passed {
+		f.warnings = append(f.warnings, err.Error())
+	}
+	if !choice.Found() {
+		return ROM{}, false
+	}
+	return ROM{Platform: platform, Name: choice.Name, Source: filepath.Join(f.settings.Root, choice.Name), Image: choice.Image}, true
+}
+
+// distribution looks for the ROMs that the distribution's packages installed.
+func (f *romFinder) distribution() map[proxydhcp.Platform]ROM {
+	found := map[proxydhcp.Platform]ROM{}
+	if f.foreign {
+		return found
+	}
+	_, choices, _ := rom.Find(os.DirFS(f.host.Root))
+	for _, platform := range proxydhcp.Platforms() {
+		if choice, ok := choices[rom.Platform(platform.String())]; ok {
+			found[platform] = ROM{Platform: platform, Source: filepath.Join(f.host.Root, choice.Path()), Image: choice.Image}
+		}
+	}
+	return found
+}
+
+// nothingFound is the error of a host without any ROM.
+func (f *romFinder) nothingFound() error {
+	if f.foreign {
+		return fmt.Errorf("--next-server %s: name the ROMs that it has with --rom, such as --rom x64=ipxe.efi", f.settings.NextServer)
+	}
+	where := "no iPXE ROM found in the distribution's directories"
+	if f.settings.Root != "" {
+		where = fmt.Sprintf("no iPXE ROM found in %s or in the distribution's directories", f.settings.Root)
+	}
+	hint := "install iPXE"
+	if release, err := os.ReadFile(filepath.Join(f.host.Root, "etc/os-release")); err == nil {
+		hint = rom.PackageHint(strings.NewReader(string(release)))
+	}
+	return fmt.Errorf("%s: %s, or name one with --rom x64=FILE", where, hint)
+}
+
+// checkROMs refuses ROMs that the policy would have replaced: a machine that
+// runs one would be handed it again for ever. Only what can be read out of the
+// file is held against the policy. ROMs that lack the same are one problem.
+func checkROMs(policy *proxydhcp.Policy, roms []ROM, s Settings, p *problems) {
+	var order []string
+	lacking := map[string][]ROM{}
+	for _, r := range roms {
+		unmet := policy.Rejects(r.Platform, r.ipxe())
+		if unmet == "" {
+			continue
+		}
+		if lacking[unmet] == nil {
+			order = append(order, unmet)
+		}
+		lacking[unmet] = append(lacking[unmet], r)
+	}
+	for _, unmet := range order {
+		*p = append(*p, rejection(lacking[unmet], unmet, s))
+	}
+}
+
+// ipxe is what an iPXE that runs this ROM will tell of itself, as far as the
+// file says.
+func (r ROM) ipxe() proxydhcp.IPXE {
+	var features proxydhcp.Features
+	for _, f := range r.Image.Features {
+		features = features.With(proxydhcp.Feature(f))
+	}
+	return proxydhcp.IPXE{
+		Present:     true,
+		HasVersion:  r.Image.HasVersion,
+		Version:     proxydhcp.Version(r.Image.Version),
+		HasFeatures: r.Image.HasFeatures,
+		Features:    features,
+	}
+}
+
+// rejection words why ROMs are refused, and the ways out.
+func rejection(roms []ROM, unmet string, s Settings) error {
+	var files, without []string
+	remark := ""
+	for _, r := range roms {
+		files = append(files, fmt.Sprintf("%s (%s)", r.Source, r.Platform))
+		without = append(without, fmt.Sprintf("--rom %s=%s", r.Platform, noROM))
+		reported := proxydhcp.Version(r.Image.Version).String()
+		if text := r.Image.VersionText; text != "" && r.Image.HasVersion && !strings.HasPrefix(text, reported) {
+			remark = fmt.Sprintf(" (it calls itself %s, but iPXE 1.x built outside a git clone reports 1.0.0 in DHCP, and DHCP is all there is to go by)", text)
+		}
+	}
+	rebuild := "rebuild with what is wanted"
+	if want, err := proxydhcp.ParseVersionRange(s.IPXEVersion); err == nil {
+		if v, ok := want.Example(); ok {
+			rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
+		}
+	}
+	return fmt.Errorf("ROM %s: %s%s, so the machines that run it would be handed it again for ever: %s, demand less (--ipxe-version %s), or leave it out (%s)",
+		strings.Join(files, ", "), unmet, remark, rebuild, autoVersion, strings.Join(without, " "))
+}

@@ -1,0 +1,216 @@
+// Package config turns what the user wrote into what the program does: strings
+// into the domain's types, a directory into ROMs, demands on an iPXE into a
+// policy. Every problem is found before anything is opened, and all are told at
+// once.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// Settings are what the user wrote, each as text under the name of its flag.
+// The zero value is what a user gets who wrote nothing, but for the listening
+// addresses, which the command line fills in.
+type Settings struct {
+	Interfaces   []string // --interface
+	Root         string   // --root
+	BootURL      string   // --boot-url: a URL, or a name in the boot file tree
+	ROMs         []string // --rom: ARCH=FILE, ARCH=URL, or ARCH=none
+	IPXEVersion  string   // --ipxe-version: an expression, or "auto"
+	IPXEFeatures []string // --ipxe-feature
+	UserClass    string   // --user-class
+	NextServer   string   // --next-server
+	AllowMACs    []string // --allow-mac
+	DenyMACs     []string // --deny-mac
+	DryRun       bool     // --dry-run
+	Override     bool     // --override-dhcp-filename
+
+	TFTP             string   // --tftp: where to listen, or "off"
+	TFTPSinglePort   bool     // --tftp-single-port
+	TFTPPorts        string   // --tftp-ports: LOW-HIGH
+	TFTPBlockSize    int      // --tftp-block-size: the largest granted, 0 for what the MTU allows
+	TFTPWindow       int      // --tftp-window-size: the largest granted, 0 for the server's default
+	TFTPMaxTransfers int      // --tftp-max-transfers, 0 for the server's default
+	TFTPAllow        []string // --tftp-allow: networks beside the private and attached ones
+
+	HTTP string // --http: where to listen, "" for not at all
+}
+
+// off is how a listener is switched off.
+const off = "off"
+
+// problem names the flag and the value that is wrong.
+func problem(flag, value string, err error) error {
+	return fmt.Errorf("--%s %q: %w", flag, value, err)
+}
+
+// problems gathers everything that is wrong.
+type problems []error
+
+func (p *problems) add(flag, value string, err error) {
+	if err != nil {
+		*p = append(*p, problem(flag, value, err))
+	}
+}
+
+func (p problems) err() error { return errors.Join(p...) }
+
+// parseAll parses each value of a repeatable flag. Values may be joined by
+// commas, as in an environment variable.
+func parseAll[T any](p *problems, flag string, values []string, parse func(string) (T, error)) []T {
+	var all []T
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			part = strings.TrimSpace(part)
+			if part == "" {
+				continue
+			}
+			v, err := parse(part)
+			p.add(flag, part, err)
+			if err == nil {
+				all = append(all, v)
+			}
+		}
+	}
+	return all
+}
+
+// autoVersion asks for at least the version of the ROM that is served.
+const autoVersion = "auto"
+
+// demands are what the settings ask of an iPXE before it gets the script.
+type demands struct {
+	match proxydhcp.IPXEMatch
+	auto  bool // the version is that of each platform's ROM
+}
+
+// parseDemands reads the demands on an iPXE.
+func (s Settings) parseDemands(p *problems) demands {
+	var d demands
+	switch s.IPXEVersion {
+	case "":
+	case autoVersion:
+		d.auto = true
+	default:
+		var err error
+		d.match.Version, err = proxydhcp.ParseVersionRange(s.IPXEVersion)
+		p.add("ipxe-version", s.IPXEVersion, err)
+	}
+	for _, f := range parseAll(p, "ipxe-feature", s.IPXEFeatures, proxydhcp.ParseFeature) {
+		d.match.Features = d.match.Features.With(f)
+	}
+	d.match.UserClass = s.UserClass
+	return d
+}
+
+// parseNextServer reads the address of the TFTP server that has the files,
+// zero for ourselves.
+func (s Settings) parseNextServer(p *problems) netip.Addr {
+	if s.NextServer == "" {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(s.NextServer)
+	if err != nil || !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
+		err = errors.New("not the IPv4 address of a host")
+	}
+	p.add("next-server", s.NextServer, err)
+	return a
+}
+
+// maxName bounds a boot file name: what DHCP can carry beside a server's name.
+const maxName = 200
+
+// parseBootName checks a name in the boot file tree, or a URL, as firmware will
+// get it, and returns the name without a leading slash.
+func parseBootName(name string) (string, error) {
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return "", errors.New("has a space or a control character, which firmware does not take")
+	}
+	if len(name) > maxName {
+		return "", fmt.Errorf("%d bytes long, and DHCP has room for %d", len(name), maxName)
+	}
+	scheme, _, isURL := strings.Cut(name, "://")
+	if !isURL {
+		return strings.TrimLeft(name, "/"), nil
+	}
+	switch scheme {
+	case "http", "https", "tftp", "nfs", "ftp":
+	default:
+		return "", fmt.Errorf("%s:// is no scheme that iPXE loads from: use http, https, tftp, nfs or ftp", scheme)
+	}
+	if u, err := url.Parse(iPXEFree(name)); err != nil {
+		return "", err
+	} else if u.Host == "" {
+		return "", errors.New("has no host")
+	}
+	return name, nil
+}
+
+// iPXEFree replaces the ${settings} that iPXE expands in a URL, so that the
+// rest can be checked.
+func iPXEFree(name string) string {
+	for {
+		before, rest, ok := strings.Cut(name, "${")
+		_, after, closed := strings.Cut(rest, "}")
+		if !ok || !closed {
+			return name
+		}
+		name = before + "x" + after
+	}
+}
+
+// parseListen reads where to listen: ADDRESS:PORT, ADDRESS, :PORT or PORT.
+func parseListen(s string, port uint16) (netip.AddrPort, error) {
+	const form = "write ADDRESS:PORT, such as 192.0.2.1:%d, or :%d for every address"
+	host, digits := s, ""
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host, digits = s[:i], s[i+1:]
+	} else if _, err := strconv.Atoi(s); err == nil {
+		host, digits = "", s
+	}
+	addr := netip.IPv4Unspecified()
+	if host != "" {
+		var err error
+		if addr, err = netip.ParseAddr(host); err != nil || !addr.Is4() {
+			return netip.AddrPort{}, fmt.Errorf("%q is no IPv4 address: "+form, host, port, port)
+		}
+	}
+	if digits == "" {
+		return netip.AddrPortFrom(addr, port), nil
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || n == 0 {
+		return netip.AddrPort{}, fmt.Errorf("%q is no port: "+form, digits, port, port)
+	}
+	return netip.AddrPortFrom(addr, uint16(n)), nil
+}
+
+// parsePorts reads a range of ports, LOW-HIGH; the zero range for "".
+func parsePorts(s string) ([2]uint16, error) {
+	var r [2]uint16
+	if s == "" {
+		return r, nil
+	}
+	low, high, ok := strings.Cut(s, "-")
+	if !ok {
+		high = low
+	}
+	for i, text := range []string{low, high} {
+		n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16)
+		if err != nil || n == 0 {
+			return [2]uint16{}, fmt.Errorf("%q is no port: write LOW-HIGH, such as 20000-20015", text)
+		}
+		r[i] = uint16(n)
+	}
+	if r[0] > r[1] {
+		return [2]uint16{}, fmt.Errorf("the range ends (%d) before it begins (%d)", r[1], r[0])
+	}
+	return r, nil
+}

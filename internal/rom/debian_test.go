@@ -1,0 +1,131 @@
+package rom
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// debianDir is where Debian's package ipxe puts boot files. The test command installs that package.
+const debianDir = "/usr/lib/ipxe"
+
+// What the iPXEs of three Debian releases announce: at first neither HTTPS (20) nor VLAN (38), SRP (27)
+// only with the drivers that speak it.
+var (
+	oldDebian      = []uint8{17, 18, 19, 21, 23, 27, 36, 39, 41}
+	oldDebianSNP   = []uint8{17, 18, 19, 21, 23, 36, 39, 41}
+	newDebian      = []uint8{17, 18, 19, 20, 21, 23, 27, 36, 38, 39, 41}
+	newDebianSNP   = []uint8{17, 18, 19, 20, 21, 23, 36, 38, 39, 41}
+	debianReleases = []debianRelease{
+		{text: "1.0.0+git-20190125", version: [3]byte{1, 0, 0}, full: oldDebian, snp: oldDebianSNP},
+		// Built outside a git clone, it does not know its own version.
+		{text: "1.21.1+git", version: [3]byte{1, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
+		{text: "2.0.0+", version: [3]byte{2, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
+	}
+)
+
+// debianRelease is one version of the package.
+type debianRelease struct {
+	text      string // how ${version} begins
+	version   [3]byte
+	full, snp []uint8 // features of ipxe*.efi and snponly.efi
+	sbat      bool    // whether EFI images carry the text
+}
+
+// TestDebian reads the real thing: every boot file of the installed package.
+func TestDebian(t *testing.T) {
+	names, err := filepath.Glob(filepath.Join(debianDir, "*.*"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no boot files in %s: install Debian's package ipxe, as make test does", debianDir)
+	}
+	kernel := readDebian(t, "ipxe.lkrn")
+	release, ok := releaseOf(kernel.VersionText)
+	if !ok {
+		t.Fatalf("Debian's iPXE is %q: a release that debianReleases does not have yet", kernel.VersionText)
+	}
+	for _, path := range names {
+		name := filepath.Base(path)
+		t.Run(name, func(t *testing.T) {
+			got := readDebian(t, name)
+			want := release.expect(name, kernel.VersionText)
+			want.Size = got.Size
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("ReadFile (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// readDebian reads a file of the package. It follows the package's absolute links, one of which leads to /boot.
+func readDebian(t *testing.T, name string) Image {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(filepath.Join(debianDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fsys fs.FS = os.DirFS("/")
+	image, err := ReadFile(fsys, strings.TrimPrefix(path, "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// releaseOf returns the release whose ${version} is text.
+func releaseOf(text string) (debianRelease, bool) {
+	for _, release := range debianReleases {
+		if strings.HasPrefix(text, release.text) {
+			return release, true
+		}
+	}
+	return debianRelease{}, false
+}
+
+// expect returns what the release's file of that name must be read as.
+func (r debianRelease) expect(name, text string) Image {
+	switch filepath.Ext(name) {
+	case ".kpxe", ".kkpxe", ".pxe":
+		return Image{Format: NBP, IPXE: true}
+	case ".lkrn":
+		return Image{Format: Kernel, IPXE: true, VersionText: text}
+	case ".rom":
+		return Image{Format: OptionROM}
+	case ".iso":
+		return Image{Format: Disk}
+	}
+	machine := map[string]Machine{
+		"ipxe-arm64.efi": MachineARM64, "ipxe-riscv64.efi": MachineRISCV64, "ipxe-loong64.efi": MachineLoong64,
+	}[name]
+	if machine == 0 {
+		machine = MachineX64 // ipxe.efi, ipxe-amd64.efi, snponly.efi
+	}
+	features := r.full
+	if name == "snponly.efi" {
+		features = r.snp
+	}
+	if !r.sbat {
+		text = ""
+	}
+	return Image{
+		Format: EFI, Machine: machine, Subsystem: EFIApplication, VersionText: text,
+		IPXE: true, HasVersion: true, Version: r.version, HasFeatures: true, Features: features,
+	}
+}
+
+// TestDebianFind finds the package's files from the system's root, whatever links lead to them.
+func TestDebianFind(t *testing.T) {
+	place, choices, ok := Find(os.DirFS("/"))
+	if !ok || place.Name != "Debian or Ubuntu" {
+		t.Fatalf("Find = %q, %v", place.Name, ok)
+	}
+	for platform, want := range map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi"} {
+		if got := choices[platform].Path(); got != want {
+			t.Errorf("%s: %q, want %q", platform, got, want)
+		}
+	}
+}

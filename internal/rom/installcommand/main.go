@@ -1,0 +1,37 @@
+// Command installcommand prints the shell commands that install the
+// distribution's iPXE boot files without asking, or nothing where they are
+// there already. Where no package is known it says what to do, and fails. The
+// Makefile runs what it prints.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/internal/rom"
+)
+
+func main() {
+	if _, _, found := rom.Find(os.DirFS("/")); found {
+		return
+	}
+	release, err := os.Open("/etc/os-release")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "which distribution this is cannot be told:", err)
+		os.Exit(1)
+	}
+	defer release.Close()
+	command := rom.InstallCommand(release)
+	if command == "" {
+		fmt.Fprintln(os.Stderr, "no package of iPXE boot files is known for this system: put undionly.kpxe and ipxe.efi into a directory and name it with --root")
+		os.Exit(1)
+	}
+	if strings.HasPrefix(command, "apt-get") {
+		fmt.Println("apt-get -q update")
+	}
+	fmt.Println(unasked.Replace(command))
+}
+
+// unasked makes package managers go ahead without a terminal.
+var unasked = strings.NewReplacer(" install ", " install -y ", "pacman -S ", "pacman -S --noconfirm ")
