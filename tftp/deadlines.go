@@ -1,0 +1,87 @@
+package tftp
+
+// The deadlines of one socket's transfers, in a binary heap. An entry may be earlier than its transfer's real deadline: acknowledgements
+// only ever move a deadline later, and moving the entry with each of them would be work for nothing. It is put right when it comes up.
+
+import "time"
+
+// deadlines is a heap of sessions by alarm, each knowing its place.
+type deadlines []*session
+
+// set makes sure that s comes up no later than at.
+func (d *deadlines) set(s *session, at time.Duration) {
+	if s.place == 0 {
+		*d = append(*d, s)
+		s.place = len(*d)
+	} else if s.alarm <= at {
+		return
+	}
+	s.alarm = at
+	d.up(s.place - 1)
+}
+
+// first returns the session that comes up next, nil when there is none.
+func (d deadlines) first() *session {
+	if len(d) == 0 {
+		return nil
+	}
+	return d[0]
+}
+
+// delay moves the first session to a later time.
+func (d deadlines) delay(at time.Duration) {
+	d[0].alarm = at
+	d.down(0)
+}
+
+// pop takes the first session out.
+func (d *deadlines) pop() {
+	old := *d
+	old[0].place = 0
+	end := len(old) - 1
+	if end > 0 {
+		old[0] = old[end]
+		old[0].place = 1
+	}
+	old[end] = nil
+	*d = old[:end]
+	if end > 0 {
+		d.down(0)
+	}
+}
+
+// up moves the entry at i towards the front while it is earlier than its parent.
+func (d deadlines) up(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if d[parent].alarm <= d[i].alarm {
+			return
+		}
+		d.swap(i, parent)
+		i = parent
+	}
+}
+
+// down moves the entry at i towards the back while it is later than a child.
+func (d deadlines) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(d) {
+			return
+		}
+		if child+1 < len(d) && d[child+1].alarm < d[child].alarm {
+			child++
+		}
+		if d[i].alarm <= d[child].alarm {
+			return
+		}
+		d.swap(i, child)
+		i = child
+	}
+}
+
+// swap exchanges two entries.
+func (d deadlines) swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].place, d[j].place = i+1, j+1
+}

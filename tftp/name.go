@@ -1,0 +1,74 @@
+package tftp
+
+// Which files a requested name may mean. Firmware writes names with backslashes, leading slashes, doubled slashes, and bytes left over
+// from its own buffers behind the name.
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"strings"
+)
+
+// maxNameLen bounds a requested name in bytes.
+const maxNameLen = 255
+
+// errName is why a name that no file may have is refused.
+var errName = errors.New("name is not allowed: it leaves the root, is too long, or holds control characters")
+
+// Candidates yields the names, relative to the root and valid for [fs.FS], that a requested name may mean, the likeliest first. The
+// first that exists is meant. It yields nothing when the name can mean no file: one with a ".." element, with control
+// characters, longer than 255 bytes, or empty.
+//
+// Intel's boot ROMs append 0xff and whatever follows it in their memory to the name. So behind the exact name come the name without
+// trailing bytes above 0x7f, spaces and control characters, and the name cut at its first byte above 0x7f.
+func Candidates(asked string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if len(asked) > maxNameLen {
+			return
+		}
+		previous := ""
+		for _, variant := range [...]string{asked, strings.TrimRightFunc(asked, isResidue), cutAtHigh(asked)} {
+			name, ok := cleanName(variant)
+			if !ok || name == previous {
+				continue
+			}
+			if !yield(name) {
+				return
+			}
+			previous = name
+		}
+	}
+}
+
+// cleanName turns a requested name into a path below the root.
+func cleanName(asked string) (string, bool) {
+	if strings.ContainsFunc(asked, isControl) {
+		return "", false
+	}
+	var kept []string
+	for element := range strings.SplitSeq(strings.ReplaceAll(asked, `\`, "/"), "/") {
+		if element != "" && element != "." {
+			kept = append(kept, element)
+		}
+	}
+	name := strings.Join(kept, "/")
+	return name, fs.ValidPath(name)
+}
+
+// cutAtHigh cuts a name at its first byte above 0x7f, and what precedes that byte of spaces and control characters. It is empty where
+// there is no such byte.
+func cutAtHigh(asked string) string {
+	for i := range len(asked) {
+		if asked[i] >= 0x80 {
+			return strings.TrimRightFunc(asked[:i], isResidue)
+		}
+	}
+	return ""
+}
+
+// isControl reports an ASCII control character.
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// isResidue reports what a careless firmware leaves behind a name: a space, a control character, anything above ASCII.
+func isResidue(r rune) bool { return r <= ' ' || r >= 0x7f }

@@ -1,0 +1,132 @@
+//go:build !linux
+
+package tftp
+
+// A UDP socket on systems other than Linux: one datagram a call.
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/ipv4"
+)
+
+// receiveBuffer is asked for and may be cut down by the system.
+const receiveBuffer = 4 << 20
+
+// failures is how many errors in a row a socket may give. Windows reports a client that closed its port as an error of the next read.
+const failures = 1000
+
+// A socket is a UDP socket. All but wake and close belong to one goroutine.
+type socket struct {
+	conn    *net.UDPConn
+	packet4 *ipv4.PacketConn
+	woken   atomic.Bool
+	failed  int
+	read    [1024]byte
+	one     [1]datagram
+	write   []byte
+}
+
+// openSocket opens a socket on an IPv4 address.
+func openSocket(addr netip.AddrPort) (*socket, error) {
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{conn: conn, packet4: ipv4.NewPacketConn(conn)}
+	// Both are improvements where the system has them: Windows has no arrival address, and there the routing table picks the reply's.
+	_ = conn.SetReadBuffer(receiveBuffer)
+	_ = s.packet4.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
+	return s, nil
+}
+
+// addr returns the address the socket is bound to.
+func (s *socket) addr() netip.AddrPort {
+	bound, _ := netip.ParseAddrPort(s.conn.LocalAddr().String())
+	return bound
+}
+
+// receive returns what has arrived, after waiting for it up to wait (without end when negative) or until wake.
+func (s *socket) receive(wait time.Duration) (arrived []datagram, more bool, err error) {
+	var deadline time.Time
+	if wait >= 0 {
+		deadline = time.Now().Add(wait)
+	}
+	if err := s.conn.SetReadDeadline(deadline); err != nil {
+		return nil, false, err
+	}
+	if s.woken.Swap(false) {
+		return nil, false, nil
+	}
+	n, info, from, err := s.packet4.ReadFrom(s.read[:])
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, false, nil
+	case errors.Is(err, net.ErrClosed):
+		return nil, false, err
+	case err != nil:
+		if s.failed++; s.failed > failures {
+			return nil, false, err
+		}
+		return nil, false, nil
+	}
+	s.failed = 0
+	sender, ok := from.(*net.UDPAddr)
+	if !ok {
+		return nil, false, nil
+	}
+	client := sender.AddrPort()
+	d := datagram{client: netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), data: s.read[:n]}
+	if info != nil {
+		d.iface = info.IfIndex
+		if local, ok := netip.AddrFromSlice(info.Dst.To4()); ok {
+			d.local = local
+			d.multicast = local.IsMulticast() || local == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		}
+	}
+	s.one[0] = d
+	return s.one[:], false, nil
+}
+
+// wake ends a wait, the current one or the next.
+func (s *socket) wake() {
+	s.woken.Store(true)
+	_ = s.conn.SetReadDeadline(time.Unix(1, 0)) // fails when closed: then nobody waits
+}
+
+// close closes the socket. It may be called twice.
+func (s *socket) close() { _ = s.conn.Close() }
+
+// packet sends a datagram. What the system does not take is lost, as datagrams may be.
+func (s *socket) packet(r *route, p []byte) {
+	var info *ipv4.ControlMessage
+	if r.local.IsValid() {
+		info = &ipv4.ControlMessage{Src: r.local.AsSlice(), IfIndex: r.iface}
+	}
+	_, _ = s.packet4.WriteTo(p, info, net.UDPAddrFromAddrPort(r.client))
+}
+
+// blocks sends DATA packets one by one.
+func (s *socket) blocks(r *route, first int64, count, blockSize int, data [][]byte) {
+	for i := range count {
+		var header [headerLen]byte
+		putDataHeader(&header, first+int64(i))
+		s.write = append(s.write[:0], header[:]...)
+		for len(data) > 0 && len(s.write) < headerLen+blockSize {
+			take := min(headerLen+blockSize-len(s.write), len(data[0]))
+			s.write = append(s.write, data[0][:take]...)
+			if data[0] = data[0][take:]; len(data[0]) == 0 {
+				data = data[1:]
+			}
+		}
+		s.packet(r, s.write)
+	}
+}
+
+// flush has nothing to do: nothing is held back.
+func (s *socket) flush() {}

@@ -1,0 +1,242 @@
+package tftp
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const ms = time.Millisecond
+
+// A step is one event and what it must lead to.
+type step struct {
+	at     time.Duration
+	event  string // "begin", "ack N", "expire", "ask", "ask other", "error N"
+	want   burst
+	result Result
+}
+
+// play runs steps and compares.
+func play(t *testing.T, name string, agreed terms, size int64, steps []step) {
+	t.Helper()
+	m := newTransfer(agreed, size, 1)
+	for i, s := range steps {
+		var got burst
+		var n int
+		switch {
+		case s.event == "begin":
+			got = m.begin(s.at)
+		case s.event == "expire":
+			if m.deadline > s.at {
+				t.Errorf("%s, step %d: deadline is %v", name, i, m.deadline)
+			}
+			got = m.expire(s.at)
+		case s.event == "ask":
+			got, _ = m.ask(true, s.at)
+		case s.event == "ask other":
+			if _, anew := m.ask(false, s.at); !anew {
+				t.Errorf("%s, step %d: not anew", name, i)
+			}
+		default:
+			if _, err := fmt.Sscanf(s.event, "ack %d", &n); err == nil {
+				got = m.ack(uint16(n), s.at)
+			} else if _, err := fmt.Sscanf(s.event, "error %d", &n); err == nil {
+				m.stop(uint16(n))
+			}
+		}
+		if diff := cmp.Diff(s.want, got, cmp.AllowUnexported(burst{})); diff != "" {
+			t.Errorf("%s, step %d, %s (-want +got):\n%s", name, i, s.event, diff)
+		}
+		if m.result != s.result {
+			t.Errorf("%s, step %d, %s: result %v, want %v", name, i, s.event, m.result, s.result)
+		}
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	plain := terms{block: 512, window: 1}
+	lockstep := terms{granted: Options{BlockSize: 512, Size: true}, block: 512, window: 1}
+	window4 := terms{granted: Options{BlockSize: 512, WindowSize: 4, Size: true}, block: 512, window: 4}
+	oack := burst{oack: true}
+	blocks := func(first int64, count int) burst { return burst{first: first, count: count} }
+	var nothing burst
+
+	for _, c := range []struct {
+		name   string
+		agreed terms
+		size   int64
+		steps  []step
+	}{
+		{"without options", plain, 600, []step{
+			{0, "begin", blocks(1, 1), 0},
+			{1 * ms, "ack 1", blocks(2, 1), 0},
+			{2 * ms, "ack 2", nothing, Completed},
+		}},
+		{"empty file", plain, 0, []step{{0, "begin", blocks(1, 1), 0}, {ms, "ack 1", nothing, Completed}}},
+		{"one byte", lockstep, 1, []step{{0, "begin", oack, 0}, {ms, "ack 0", blocks(1, 1), 0}, {2 * ms, "ack 1", nothing, Completed}}},
+		{"multiple of the block ends with an empty one", lockstep, 1024, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 1), 0},
+			{2 * ms, "ack 1", blocks(2, 1), 0},
+			{3 * ms, "ack 2", blocks(3, 1), 0},
+			{4 * ms, "ack 3", nothing, Completed},
+		}},
+		{"window, the last one short", window4, 512*5 + 1, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "ack 4", blocks(5, 2), 0},
+			{3 * ms, "ack 6", nothing, Completed},
+		}},
+		{"only the OACK until it is answered", window4, 1 << 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 1", nothing, 0},
+			{2 * ms, "ack 4", nothing, 0},
+			{300 * ms, "expire", oack, 0},
+			{1 * time.Second, "expire", oack, 0},
+			{3 * time.Second, "expire", oack, 0},
+			{6 * time.Second, "expire", oack, 0},
+			{12 * time.Second, "expire", oack, 0},
+			{20 * time.Second, "expire", oack, 0},
+			{30 * time.Second, "expire", nothing, TimedOut},
+		}},
+		{"DATA 1 at most seven times for a forged request", plain, 1 << 20, []step{
+			{0, "begin", blocks(1, 1), 0},
+			{300 * ms, "expire", blocks(1, 1), 0},
+			{1 * time.Second, "expire", blocks(1, 1), 0},
+			{3 * time.Second, "expire", blocks(1, 1), 0},
+			{6 * time.Second, "expire", blocks(1, 1), 0},
+			{12 * time.Second, "expire", blocks(1, 1), 0},
+			{20 * time.Second, "expire", blocks(1, 1), 0},
+			{30 * time.Second, "expire", nothing, TimedOut},
+		}},
+		{"a duplicate ACK sends nothing", lockstep, 5000, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 1), 0},
+			{1 * ms, "ack 0", nothing, 0},
+			{2 * ms, "ack 1", blocks(2, 1), 0},
+			{2 * ms, "ack 1", nothing, 0},
+			{3 * ms, "ack 1", nothing, 0},
+			{4 * ms, "ack 0", nothing, 0},
+			{4 * ms, "ack 3", nothing, 0},
+			{4 * ms, "ack 65535", nothing, 0},
+			{5 * ms, "ack 2", blocks(3, 1), 0},
+		}},
+		{"a duplicate ACK after a while brings the block again, once", lockstep, 5000, []step{
+			{0, "begin", oack, 0},
+			{500 * ms, "ack 0", blocks(1, 1), 0},
+			{590 * ms, "ack 0", nothing, 0},
+			{601 * ms, "ack 0", blocks(1, 1), 0},
+			{602 * ms, "ack 0", nothing, 0},
+			{1999 * ms, "ack 0", nothing, 0},
+		}},
+		{"an ACK within the window rewinds", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "ack 2", blocks(3, 4), 0},
+			{2 * ms, "ack 2", nothing, 0},
+			{3 * ms, "ack 6", blocks(7, 4), 0},
+		}},
+		{"the first block of a window lost", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "ack 4", blocks(5, 4), 0},
+			{3 * ms, "ack 4", blocks(5, 4), 0},
+			{3 * ms, "ack 4", nothing, 0},
+			{3 * ms, "ack 4", nothing, 0},
+			{4 * ms, "ack 8", blocks(9, 4), 0},
+		}},
+		{"a duplicate ACK too early for that", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "ack 4", blocks(5, 4), 0},
+			{2*ms + 700*time.Microsecond, "ack 4", nothing, 0},
+		}},
+		{"after a repetition an ACK tells where the client is", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "ack 4", blocks(5, 4), 0},
+			{30 * ms, "expire", blocks(5, 4), 0},
+			{31 * ms, "ack 7", blocks(9, 3), 0}, // 8 is under way
+			{31 * ms, "ack 7", nothing, 0},
+			{31 * ms, "ack 7", nothing, 0},
+			{32 * ms, "ack 11", blocks(12, 4), 0},
+		}},
+		{"repetitions shrink", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{1 * time.Second, "expire", blocks(1, 4), 0},
+			{2 * time.Second, "expire", blocks(1, 4), 0},
+			{3 * time.Second, "expire", blocks(1, 2), 0},
+			{9 * time.Second, "expire", blocks(1, 1), 0},
+			{20 * time.Second, "expire", blocks(1, 1), 0},
+			{61 * time.Second, "expire", nothing, TimedOut},
+		}},
+		{"the request again before it was answered", window4, 512 * 20, []step{
+			{0, "begin", oack, 0},
+			{20 * ms, "ask", oack, 0},
+			{21 * ms, "ack 0", blocks(1, 4), 0},
+			{22 * ms, "ask", nothing, 0},
+			{23 * ms, "ask other", nothing, 0},
+		}},
+		{"the request again without options", plain, 5000, []step{
+			{0, "begin", blocks(1, 1), 0},
+			{200 * ms, "ask", blocks(1, 1), 0},
+			{201 * ms, "ack 1", blocks(2, 1), 0},
+			{202 * ms, "ask", nothing, 0},
+		}},
+		{"edk2's size probe", window4, 5000, []step{{0, "begin", oack, 0}, {ms, "error 8", nothing, Probed}}},
+		{"iPXE's size query", lockstep, 5000, []step{{0, "begin", oack, 0}, {ms, "error 0", nothing, Probed}}},
+		{"edk2 dislikes the OACK", lockstep, 5000, []step{{0, "begin", oack, 0}, {ms, "error 4", nothing, Aborted}}},
+		{"pxelinux dislikes the OACK", terms{granted: Options{BlockSize: 512}, block: 512, window: 1}, 5000, []step{{0, "begin", oack, 0}, {ms, "error 8", nothing, Aborted}}},
+		{"closed in the middle", lockstep, 5000, []step{{0, "begin", oack, 0}, {ms, "ack 0", blocks(1, 1), 0}, {2 * ms, "error 0", nothing, Aborted}}},
+		{"the final block unacknowledged", lockstep, 5000, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 1), 0}, {2 * ms, "ack 1", blocks(2, 1), 0}, {3 * ms, "ack 2", blocks(3, 1), 0},
+			{4 * ms, "ack 3", blocks(4, 1), 0}, {5 * ms, "ack 4", blocks(5, 1), 0}, {6 * ms, "ack 5", blocks(6, 1), 0},
+			{7 * ms, "ack 6", blocks(7, 1), 0}, {8 * ms, "ack 7", blocks(8, 1), 0}, {9 * ms, "ack 8", blocks(9, 1), 0},
+			{10 * ms, "ack 9", blocks(10, 1), 0},
+			{1 * time.Second, "expire", blocks(10, 1), 0}, {2 * time.Second, "expire", blocks(10, 1), 0},
+			{3 * time.Second, "expire", blocks(10, 1), 0}, {4 * time.Second, "expire", blocks(10, 1), 0},
+			{6 * time.Second, "expire", blocks(10, 1), 0}, {8 * time.Second, "expire", blocks(10, 1), 0},
+			{11 * time.Second, "expire", blocks(10, 1), 0}, {14 * time.Second, "expire", blocks(10, 1), 0},
+			{20 * time.Second, "expire", nothing, Completed},
+		}},
+	} {
+		play(t, c.name, c.agreed, c.size, c.steps)
+	}
+}
+
+// The timer follows the round trip, with a floor, and stays backed off until it has a clean measurement.
+func TestEstimator(t *testing.T) {
+	e := newEstimator(0)
+	var got []time.Duration
+	note := func() { got = append(got, e.rto) }
+	note()
+	e.sample(100 * ms)
+	note()
+	e.sample(100 * ms)
+	note()
+	e.backOff(maxRTO)
+	note()
+	e.recover(400 * ms) // the answer of a slow client: no sign
+	note()
+	e.recover(100 * ms)
+	note()
+	for range 50 {
+		e.sample(ms)
+	}
+	note()
+	for range 20 {
+		e.backOff(maxRTO)
+	}
+	note()
+	want := []time.Duration{250 * ms, 300 * ms, 250 * ms, 500 * ms, 500 * ms, 250 * ms, 20 * ms, 5 * time.Second}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("timer (-want +got):\n%s", diff)
+	}
+	if e := newEstimator(2 * time.Second); e.ceiling != 2*time.Second {
+		t.Errorf("ceiling %v", e.ceiling)
+	}
+}
