@@ -78,7 +78,7 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 	}
 	in.roms, in.script = c.ROMs, c.Script
 	policy := in.build()
-	checkROMs(policy, c.ROMs, s, &p)
+	c.Warnings = append(c.Warnings, checkROMs(policy, c.ROMs, s, &p)...)
 	if err := p.err(); err != nil {
 		return nil, err
 	}

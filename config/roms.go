@@ -22,6 +22,22 @@ type ROM struct {
 	Name     string    // a name in the boot file tree, or a URL
 	Source   string    // the file on this host, "" where it is elsewhere
 	Image    rom.Image // what the file says of itself; zero where it is elsewhere
+	Packed   bool      // what it says of its iPXE was unpacked
+}
+
+// unpack reads the version and the features of a BIOS ROM, which are packed.
+func (r *ROM) unpack() {
+	if r.Platform != proxydhcp.BIOS || r.Source == "" {
+		return
+	}
+	f, err := os.Open(r.Source)
+	if err != nil {
+		return // it was read before; what cannot be unpacked is not known
+	}
+	defer f.Close()
+	if image, err := rom.ReadPacked(f, r.Image.Size); err == nil && image.HasVersion {
+		r.Image, r.Packed = image, true
+	}
 }
 
 // noROM is the word for leaving a platform without a ROM: --rom ia32=none.
@@ -65,6 +81,9 @@ func (f *romFinder) find(p *problems) []ROM {
 			roms = append(roms, r)
 		}
 	}
+	for i := range roms {
+		roms[i].unpack()
+	}
 	if len(roms) == 0 && len(*p) == 0 {
 		*p = append(*p, f.nothingFound())
 	}
@@ -94,7 +113,7 @@ func (f *romFinder) named(text string) (ROM, error) {
 	if r.Image, err = rom.ReadFile(f.tree, r.Name); err != nil {
 		return r, errors.Unwrap(err)
 	}
-	if r.Image.Fits(rom.Platform(platform.String())) == rom.Misfit {
+	if r.Image.Fits(platform) == rom.Misfit {
 		return r, fmt.Errorf("%s is %s, which does not start on %s", r.Source, r.Image, platform)
 	}
 	_, err = parseBootName(r.Name)
@@ -147,7 +166,7 @@ func (f *romFinder) inRoot(platform proxydhcp.Platform) (ROM, bool) {
 	if f.settings.Root == "" || f.foreign {
 		return ROM{}, false
 	}
-	choice := rom.Choose(os.DirFS(f.settings.Root), ".", rom.Platform(platform.String()))
+	choice := rom.Choose(os.DirFS(f.settings.Root), ".", platform)
 	for _, err := range choice.Passed {
 		f.warnings = append(f.warnings, err.Error())
 	}
@@ -165,7 +184,7 @@ func (f *romFinder) distribution() map[proxydhcp.Platform]ROM {
 	}
 	_, choices, _ := rom.Find(os.DirFS(f.host.Root))
 	for _, platform := range proxydhcp.Platforms() {
-		if choice, ok := choices[rom.Platform(platform.String())]; ok {
+		if choice, ok := choices[platform]; ok {
 			found[platform] = ROM{Platform: platform, Source: filepath.Join(f.host.Root, choice.Path()), Image: choice.Image}
 		}
 	}
@@ -188,25 +207,31 @@ func (f *romFinder) nothingFound() error {
 	return fmt.Errorf("%s: %s, or name one with --rom x64=FILE", where, hint)
 }
 
-// checkROMs refuses ROMs that the policy would have replaced: a machine that
+// checkROMs finds the ROMs that the policy would have replaced: a machine that
 // runs one would be handed it again for ever. Only what can be read out of the
-// file is held against the policy. ROMs that lack the same are one problem.
-func checkROMs(policy *proxydhcp.Policy, roms []ROM, s Settings, p *problems) {
+// file is held against the policy. EFI ROMs are refused. A BIOS ROM, which is
+// packed, is warned of: on the wire the loop ends after one download. ROMs that
+// lack the same are told together.
+func checkROMs(policy *proxydhcp.Policy, roms []ROM, s Settings, p *problems) (warnings []string) {
 	var order []string
 	lacking := map[string][]ROM{}
 	for _, r := range roms {
 		unmet := policy.Rejects(r.Platform, r.ipxe())
-		if unmet == "" {
+		switch {
+		case unmet == "":
 			continue
-		}
-		if lacking[unmet] == nil {
+		case r.Packed:
+			warnings = append(warnings, rejection([]ROM{r}, unmet, "so the machines that run it are given the boot script as they are", s))
+			continue
+		case lacking[unmet] == nil:
 			order = append(order, unmet)
 		}
 		lacking[unmet] = append(lacking[unmet], r)
 	}
 	for _, unmet := range order {
-		*p = append(*p, rejection(lacking[unmet], unmet, s))
+		*p = append(*p, errors.New(rejection(lacking[unmet], unmet, "so the machines that run it would be handed it again for ever", s)))
 	}
+	return warnings
 }
 
 // ipxe is what an iPXE that runs this ROM will tell of itself, as far as the
@@ -225,16 +250,18 @@ func (r ROM) ipxe() proxydhcp.IPXE {
 	}
 }
 
-// rejection words why ROMs are refused, and the ways out.
-func rejection(roms []ROM, unmet string, s Settings) error {
+// rejection words what ROMs lack, what follows from it, and the ways out.
+func rejection(roms []ROM, unmet, consequence string, s Settings) string {
 	var files, without []string
 	remark := ""
 	for _, r := range roms {
 		files = append(files, fmt.Sprintf("%s (%s)", r.Source, r.Platform))
 		without = append(without, fmt.Sprintf("--rom %s=%s", r.Platform, noROM))
-		reported := proxydhcp.Version(r.Image.Version).String()
-		if text := r.Image.VersionText; text != "" && r.Image.HasVersion && !strings.HasPrefix(text, reported) {
+		reported := proxydhcp.Version(r.Image.Version)
+		if text := r.Image.VersionText; text != "" && !strings.HasPrefix(text, reported.String()) {
 			remark = fmt.Sprintf(" (it calls itself %s, but iPXE 1.x built outside a git clone reports 1.0.0 in DHCP, and DHCP is all there is to go by)", text)
+		} else if reported == (proxydhcp.Version{1, 0, 0}) {
+			remark = " (as every iPXE 1.x does that was built outside a git clone, whatever it calls itself)"
 		}
 	}
 	rebuild := "rebuild with what is wanted"
@@ -243,6 +270,6 @@ func rejection(roms []ROM, unmet string, s Settings) error {
 			rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
 		}
 	}
-	return fmt.Errorf("ROM %s: %s%s, so the machines that run it would be handed it again for ever: %s, demand less (--ipxe-version %s), or leave it out (%s)",
-		strings.Join(files, ", "), unmet, remark, rebuild, autoVersion, strings.Join(without, " "))
+	return fmt.Sprintf("ROM %s: %s%s, %s: %s, demand less (--ipxe-version %s), or leave it out (%s)",
+		strings.Join(files, ", "), unmet, remark, consequence, rebuild, autoVersion, strings.Join(without, " "))
 }
