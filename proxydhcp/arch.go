@@ -166,6 +166,16 @@ func (a Arch) Platform() Platform {
 	return r.platform
 }
 
+// arch returns the first architecture type that runs the platform's ROM.
+func (p Platform) arch() (Arch, bool) {
+	for _, r := range archTable {
+		if r.platform == p && p != NoPlatform {
+			return r.arch, true
+		}
+	}
+	return 0, false
+}
+
 // ParseArch reads an architecture type: its name, or its number as decimal,
 // 0x hexadecimal or the five digits option 60 writes ("00007").
 func ParseArch(s string) (Arch, error) {

@@ -106,25 +106,140 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestMatchSegment checks that a rule for a segment takes that segment only.
-func TestMatchSegment(t *testing.T) {
+// TestMatch checks each demand: what it takes, and what is said of a client
+// that it does not take.
+func TestMatch(t *testing.T) {
 	relay := netip.MustParseAddr("192.0.2.1")
-	c := Client{Segment: Segment{Interface: "eth0", VLAN: 20, Relay: relay}}
-	for _, tt := range []struct {
-		segment Segment
-		want    string
-	}{
-		{Segment{}, ""},
-		{Segment{Interface: "eth0"}, ""},
-		{Segment{Interface: "eth0", VLAN: 20, Relay: relay}, ""},
-		{Segment{Interface: "eth1"}, "another interface"},
-		{Segment{VLAN: 30}, "another VLAN"},
-		{Segment{Relay: netip.MustParseAddr("192.0.2.2")}, "another relay"},
-	} {
-		m := Match{Segment: tt.segment}
-		if got := m.mismatch(c, false); got != tt.want {
-			t.Errorf("%+v: %q, want %q", tt.segment, got, tt.want)
+	uuid := UUID{1}
+	c := Client{
+		Hardware: hardware(testMAC), Arch: ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001", UserClass: "iPXE", UUID: uuid,
+		IPXE:    IPXE{Present: true, HasVersion: true, Version: Version{1, 21, 1}, HasFeatures: true, Features: Features(0).With(19), NIC: PCIID{0x8086, 0x1521}},
+		Segment: Segment{Interface: "eth0", VLAN: 20, Relay: relay},
+	}
+	firmware := c
+	firmware.IPXE = IPXE{}
+	bios, web, local := firmware, firmware, firmware
+	bios.Arch, web.Transport = ArchBIOS, HTTP
+	local.Segment.Relay = netip.Addr{}
+	prefixes := func(s ...string) (list []netip.Prefix) {
+		for _, p := range s {
+			list = append(list, netip.MustParsePrefix(p))
 		}
+		return list
+	}
+	for _, tt := range []struct {
+		name   string
+		match  Match
+		client Client
+		want   string // "" where it takes the client
+	}{
+		{"anybody", Match{}, c, ""},
+		{"platform", Match{Platforms: []Platform{BIOS, X64}}, c, ""},
+		{"other platform", Match{Platforms: []Platform{BIOS, ARM64}}, c, "architecture is x64, wanted bios, arm64"},
+		{"architecture", Match{Archs: []Arch{ArchX64}}, c, ""},
+		{"other architecture of the platform", Match{Archs: []Arch{ArchEBC}}, c, "architecture is x64-uefi, wanted ebc-uefi"},
+		{"firmware", Match{Firmware: UEFIFirmware}, firmware, ""},
+		{"BIOS", Match{Firmware: BIOSFirmware}, bios, ""},
+		{"HTTP boot", Match{Firmware: HTTPBootFirmware}, web, ""},
+		{"HTTP boot is not PXE", Match{Firmware: UEFIFirmware}, web, "client is HTTP firmware, wanted uefi"},
+		{"any firmware", Match{Firmware: NoIPXE}, web, ""},
+		{"iPXE is not firmware", Match{Firmware: NoIPXE}, c, "client is iPXE 1.21.1, wanted no-ipxe"},
+		{"MAC", Match{MACs: []MACPrefix{mustMAC(t, "aa"), mustMAC(t, "52:54")}}, c, ""},
+		{"other MAC", Match{MACs: []MACPrefix{mustMAC(t, "aa"), mustMAC(t, "52:55")}}, c, "MAC address 52:54:00:00:00:01 begins with none of aa, 52:55"},
+		{"excepted MAC", Match{NotMACs: []MACPrefix{mustMAC(t, "52")}}, c, "MAC address 52:54:00:00:00:01 is excepted"},
+		{"place", Match{Interfaces: []string{"eth1", "eth0"}, VLANs: []uint16{10, 20}, Relays: prefixes("192.0.2.0/24")}, c, ""},
+		{"other interface", Match{Interfaces: []string{"eth1"}}, c, "interface is eth0, wanted eth1"},
+		{"other VLAN", Match{VLANs: []uint16{10, 0}}, c, "VLAN is 20, wanted 10 0"},
+		{"other relay", Match{Relays: prefixes("192.0.3.0/24")}, c, "relay is 192.0.2.1, wanted 192.0.3.0/24"},
+		{"no relay", Match{Relays: prefixes("0.0.0.0/0")}, local, "not relayed"},
+		{"vendor class", Match{VendorClass: "PXEClient:Arch:00007"}, c, ""},
+		{"other vendor class", Match{VendorClass: "HTTPClient"}, c, `vendor class is "PXEClient:Arch:00007:UNDI:003001", wanted "HTTPClient"`},
+		{"UUID", Match{UUIDs: []UUID{{2}, uuid}}, c, ""},
+		{"other UUID", Match{UUIDs: []UUID{{0, 0, 0, 2}}}, c, "UUID is 00000001-0000-0000-0000-000000000000, wanted 02000000-0000-0000-0000-000000000000"},
+		{"card", Match{NICs: []PCIID{{0x8086, 0x1521}}}, c, ""},
+		{"other card", Match{NICs: []PCIID{{0x8086, 0x1522}}}, c, "network card is 8086:1521, wanted 8086:1522"},
+		{"not an iPXE", Match{IPXE: &IPXEMatch{}}, firmware, "client is not an iPXE"},
+		{"lacks", Match{IPXE: &IPXEMatch{Lacks: Features(0).With(19).With(20)}}, c, ""},
+		{"lacks nothing of it", Match{IPXE: &IPXEMatch{Lacks: Features(0).With(19)}}, c, "iPXE has http"},
+		{"version", Match{IPXE: &IPXEMatch{Version: mustRange(t, "<1.21.1")}}, c, "iPXE reports version 1.21.1, wanted <1.21.1"},
+		{"features", Match{IPXE: &IPXEMatch{Features: Features(0).With(19).With(20)}}, c, "iPXE lacks https"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := tt.match.mismatch(&tt.client, false)
+			if got := tt.match.explain(d, tt.client); got != tt.want || (d == matches) != (tt.want == "") {
+				t.Errorf("%q (%d), want %q", got, d, tt.want)
+			}
+		})
+	}
+}
+
+// TestTrail checks that the rules passed over are told up to the one that
+// decides.
+func TestTrail(t *testing.T) {
+	c := Client{Hardware: hardware(testMAC), Arch: ArchARM64, IPXE: IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}}
+	want := []Passed{
+		{"deny", "MAC address 52:54:00:00:00:01 begins with none of 52:54:00:00:00:66, 00:de"},
+		{"allow", "MAC address 52:54:00:00:00:01 is excepted"},
+		{"script", "iPXE reports version 1.0.0, wanted >=2.0.0"},
+		{"upgrade", "there is no ROM for arm64"},
+	}
+	if diff := cmp.Diff(want, testPolicy(t).Trail(c, false)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	c.Arch = ArchX64
+	want[2] = Passed{"upgrade", "the client loaded a ROM and came back as it was"}
+	if diff := cmp.Diff(want[:2], testPolicy(t).Trail(c, true)); diff != "" {
+		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+// TestLocalDisk checks that firmware is left to go on by itself, and an iPXE,
+// which would not, gets a script.
+func TestLocalDisk(t *testing.T) {
+	p := &Policy{Rules: []Rule{{Name: "disk", Outcome: Outcome{Kind: LocalDisk, File: "local-disk.ipxe"}}}}
+	for _, tt := range []struct {
+		client Client
+		want   Decision
+	}{
+		{Client{Arch: ArchX64}, Decision{Rule: "disk", Kind: Ignore, Reason: ToLocalDisk}},
+		{Client{Arch: ArchX64, IPXE: IPXE{Present: true}}, Decision{Rule: "disk", Kind: LocalDisk, File: "local-disk.ipxe"}},
+	} {
+		if diff := cmp.Diff(tt.want, p.Decide(tt.client, false), compareAddrs); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.client, diff)
+		}
+	}
+}
+
+// TestExpand checks the placeholders, and that nothing a client says of itself
+// gets into a URL as it is.
+func TestExpand(t *testing.T) {
+	c := Client{
+		Hardware: hardware(testMAC), Arch: ArchEBC, UserClass: "a/../b?c #d", UUID: UUID{1},
+		IPXE:    IPXE{Present: true, Version: Version{1, 21, 1}},
+		Segment: Segment{Interface: "eth0", VLAN: 20},
+	}
+	for name, want := range map[string]string{
+		"plain.efi":                        "plain.efi",
+		"x/{mac}/{mac-hyphen}.{mac-plain}": "x/52:54:00:00:00:01/52-54-00-00-00-01.525400000001",
+		"{arch}-{arch-number}":             "x64-9",
+		"{uuid}":                           "00000001-0000-0000-0000-000000000000",
+		"{vlan}{interface}{relay}":         "20eth0none",
+		"{ipxe-version}":                   "1.21.1",
+		"{user-class}":                     "a%2F..%2Fb%3Fc%20%23d",
+		"http://h/${net0/mac}/{vlan}/${x}": "http://h/${net0/mac}/20/${x}",
+		"{nothing}{":                       "{nothing}{",
+		"a}b{":                             "a}b{",
+	} {
+		if got := Expand(name, c); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if err := CheckPlaceholders("http://h/${net0/mac}/{vlan}"); err != nil {
+		t.Error(err)
+	}
+	const want = "unknown placeholder {Mac}: there are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}"
+	if err := CheckPlaceholders("{mac}{Mac}{x}"); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
 	}
 }
 
@@ -141,8 +256,8 @@ func TestUserClass(t *testing.T) {
 		if got := m.Unmet(c); got != want {
 			t.Errorf("%s: %q, want %q", class, got, want)
 		}
-		if (m.mismatch(c) == "") != (want == "") {
-			t.Errorf("%s: mismatch %q disagrees with unmet %q", class, m.mismatch(c), want)
+		if (m.mismatch(&c) == matches) != (want == "") {
+			t.Errorf("%s: mismatch %d disagrees with unmet %q", class, m.mismatch(&c), want)
 		}
 	}
 }

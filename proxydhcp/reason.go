@@ -25,6 +25,7 @@ const (
 	Denied
 	NoRule
 	NoROM
+	ToLocalDisk
 	NeedsHTTP
 	NeedsTFTP
 	DryRun
@@ -46,6 +47,7 @@ var reasonTexts = [...]string{
 	Denied:             "denied by a rule",
 	NoRule:             "no rule matches",
 	NoROM:              "no ROM for this architecture",
+	ToLocalDisk:        "to boot from its local disk",
 	NeedsHTTP:          "HTTP boot client, and the boot file has no URL",
 	NeedsTFTP:          "PXE firmware, and the boot file is not on TFTP",
 	DryRun:             "dry run",

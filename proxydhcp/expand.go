@@ -1,0 +1,94 @@
+package proxydhcp
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Placeholders in file names and URLs, for what firmware cannot expand itself.
+// iPXE expands ${settings} of its own; those are left alone.
+
+// placeholders are the facts that a name may hold. Each is safe in a path and
+// in a URL: letters, digits, dots, hyphens and colons; what a client chose
+// freely is escaped.
+var placeholders = map[string]func(Client) string{
+	"arch":         func(c Client) string { return c.Arch.Platform().String() },
+	"arch-number":  func(c Client) string { return strconv.Itoa(int(c.Arch)) },
+	"interface":    func(c Client) string { return url.PathEscape(c.Segment.Interface) },
+	"ipxe-version": func(c Client) string { return c.IPXE.Version.String() },
+	"mac":          func(c Client) string { return c.Hardware.String() },
+	"mac-hyphen":   func(c Client) string { return strings.ReplaceAll(c.Hardware.String(), ":", "-") },
+	"mac-plain":    func(c Client) string { return strings.ReplaceAll(c.Hardware.String(), ":", "") },
+	"relay":        func(c Client) string { return relayText(c.Segment) },
+	"user-class":   func(c Client) string { return url.PathEscape(c.UserClass) },
+	"uuid":         func(c Client) string { return c.UUID.String() },
+	"vlan":         func(c Client) string { return strconv.Itoa(int(c.Segment.VLAN)) },
+}
+
+// relayText is the relay's address, "none" for a client on our own link.
+func relayText(s Segment) string {
+	if !s.Relay.IsValid() {
+		return "none"
+	}
+	return s.Relay.String()
+}
+
+// Expand fills the placeholders of a file name or URL with what is known of a
+// client: {mac}, {uuid}, {arch} and the others. What is no placeholder stays.
+func Expand(name string, c Client) string {
+	if !strings.Contains(name, "{") {
+		return name
+	}
+	var b strings.Builder
+	eachBrace(name, func(plain, key string) {
+		b.WriteString(plain)
+		if fact, ok := placeholders[key]; ok {
+			b.WriteString(fact(c))
+		} else if key != "" {
+			b.WriteString("{" + key + "}")
+		}
+	})
+	return b.String()
+}
+
+// CheckPlaceholders finds the placeholder of a name that there is not. The
+// error lists those there are.
+func CheckPlaceholders(name string) error {
+	var unknown string
+	eachBrace(name, func(_, key string) {
+		if _, ok := placeholders[key]; key != "" && !ok && unknown == "" {
+			unknown = key
+		}
+	})
+	if unknown == "" {
+		return nil
+	}
+	known := strings.Join(slices.Sorted(maps.Keys(placeholders)), "}, {")
+	return fmt.Errorf("unknown placeholder {%s}: there are {%s}, and iPXE's own ${settings}", unknown, known)
+}
+
+// eachBrace calls visit with each {key} of a name and the plain text before
+// it, and at last with the text behind and no key. iPXE's ${settings} are plain
+// text.
+func eachBrace(name string, visit func(plain, key string)) {
+	from := 0
+	for at := 0; at < len(name); at++ {
+		if name[at] != '{' {
+			continue
+		}
+		end := strings.IndexByte(name[at:], '}')
+		if end < 0 {
+			break
+		}
+		if at == 0 || name[at-1] != '$' {
+			visit(name[from:at], name[at+1:at+end])
+			from = at + end + 1
+		}
+		at += end
+	}
+	visit(name[from:], "")
+}

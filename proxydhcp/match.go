@@ -1,0 +1,246 @@
+package proxydhcp
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// What a rule demands of a client.
+
+// Match is what a rule demands of a client. Every demand that is set must
+// hold; the zero Match takes every client.
+type Match struct {
+	Platforms   []Platform     // the client's platform is one of these
+	Archs       []Arch         // its architecture type is one of these
+	Firmware    Firmware       // the kind of firmware that asks
+	IPXE        *IPXEMatch     // the client is an iPXE, of this kind
+	VendorClass string         // option 60 begins with this
+	MACs        []MACPrefix    // the client's MAC address begins with one of these
+	NotMACs     []MACPrefix    // and with none of these
+	UUIDs       []UUID         // the machine's UUID is one of these
+	NICs        []PCIID        // the card that an iPXE names is one of these
+	Interfaces  []string       // the request arrived on one of these
+	VLANs       []uint16       // in one of these VLANs, 0 for untagged
+	Relays      []netip.Prefix // from a relay with an address in one of these networks
+}
+
+// Firmware is what runs on the machine when it asks.
+type Firmware uint8
+
+// The kinds of firmware. An iPXE is not firmware, even where it is in a card's
+// flash.
+const (
+	AnyClient Firmware = iota
+	BIOSFirmware
+	UEFIFirmware     // UEFI PXE
+	HTTPBootFirmware // UEFI HTTP boot
+	NoIPXE           // any of the three
+)
+
+// firmwareNames are those of the configuration file.
+var firmwareNames = [...]string{"any", "bios", "uefi", "uefi-http", "no-ipxe"}
+
+// String returns the name of the configuration file.
+func (f Firmware) String() string {
+	if int(f) < len(firmwareNames) {
+		return firmwareNames[f]
+	}
+	return fmt.Sprintf("firmware %d", f)
+}
+
+// firmware returns the kind of firmware that c is, AnyClient for an iPXE.
+func (c *Client) firmware() Firmware {
+	switch {
+	case c.IPXE.Present:
+		return AnyClient
+	case c.Transport == HTTP:
+		return HTTPBootFirmware
+	case c.Arch.Platform() == BIOS:
+		return BIOSFirmware
+	}
+	return UEFIFirmware
+}
+
+// IPXEMatch is what a rule demands of an iPXE. The zero IPXEMatch takes every
+// iPXE.
+type IPXEMatch struct {
+	Version   VersionRange // of its version; an iPXE that tells none does not meet a demand
+	Features  Features     // it has all of these; one that lists no features is given the benefit of the doubt
+	Lacks     Features     // it lacks at least one of these; one that lists no features does not
+	UserClass string       // one of its user classes, a ROM's own marker; "" demands none
+}
+
+// demand is one kind of demand of a Match, as the reason why it does not hold.
+type demand uint8
+
+// The demands, in the order in which they are looked at; matches is the reason
+// of a match.
+const (
+	matches demand = iota
+	wantsUntried
+	wantsPlatform
+	wantsArch
+	wantsFirmware
+	wantsMAC
+	wantsOtherMAC
+	wantsInterface
+	wantsVLAN
+	wantsRelay
+	wantsVendorClass
+	wantsUUID
+	wantsNIC
+	wantsIPXE
+	wantsVersion
+	wantsFeatures
+	wantsLack
+	wantsUserClass
+)
+
+// mismatch returns the first demand that c does not meet. lenient waives the
+// demands on the kind of iPXE.
+func (m *Match) mismatch(c *Client, lenient bool) demand {
+	switch {
+	case len(m.Platforms) > 0 && !slices.Contains(m.Platforms, c.Arch.Platform()):
+		return wantsPlatform
+	case len(m.Archs) > 0 && !slices.Contains(m.Archs, c.Arch):
+		return wantsArch
+	case !m.firmwareHolds(c):
+		return wantsFirmware
+	case len(m.MACs) > 0 && !beginsWithOne(m.MACs, c.Hardware):
+		return wantsMAC
+	case beginsWithOne(m.NotMACs, c.Hardware):
+		return wantsOtherMAC
+	}
+	if d := m.placeMismatch(c.Segment); d != matches {
+		return d
+	}
+	switch {
+	case !strings.HasPrefix(c.VendorClass, m.VendorClass):
+		return wantsVendorClass
+	case len(m.UUIDs) > 0 && !slices.Contains(m.UUIDs, c.UUID):
+		return wantsUUID
+	case len(m.NICs) > 0 && !slices.Contains(m.NICs, c.IPXE.NIC):
+		return wantsNIC
+	case m.IPXE == nil:
+		return matches
+	case !c.IPXE.Present:
+		return wantsIPXE
+	case lenient:
+		return matches
+	}
+	return m.IPXE.mismatch(c)
+}
+
+// placeMismatch returns the first demand on where the client is that does not
+// hold.
+func (m *Match) placeMismatch(s Segment) demand {
+	inside := func(n netip.Prefix) bool { return s.Relay.IsValid() && n.Contains(s.Relay) }
+	switch {
+	case len(m.Interfaces) > 0 && !slices.Contains(m.Interfaces, s.Interface):
+		return wantsInterface
+	case len(m.VLANs) > 0 && !slices.Contains(m.VLANs, s.VLAN):
+		return wantsVLAN
+	case len(m.Relays) > 0 && !slices.ContainsFunc(m.Relays, inside):
+		return wantsRelay
+	}
+	return matches
+}
+
+func (m *Match) firmwareHolds(c *Client) bool {
+	switch m.Firmware {
+	case AnyClient:
+		return true
+	case NoIPXE:
+		return !c.IPXE.Present
+	}
+	return c.firmware() == m.Firmware
+}
+
+func beginsWithOne(prefixes []MACPrefix, a HardwareAddr) bool {
+	return slices.ContainsFunc(prefixes, func(p MACPrefix) bool { return p.Matches(a) })
+}
+
+// isPersonal reports whether the match chooses single machines.
+func (m *Match) isPersonal() bool { return len(m.MACs) > 0 || len(m.UUIDs) > 0 }
+
+// mismatch returns the first demand on an iPXE that c does not meet.
+func (m *IPXEMatch) mismatch(c *Client) demand {
+	switch {
+	case !m.Version.IsZero() && !(c.IPXE.HasVersion && m.Version.Contains(c.IPXE.Version)):
+		return wantsVersion
+	case c.IPXE.HasFeatures && !c.IPXE.Features.Has(m.Features):
+		return wantsFeatures
+	case m.Lacks != 0 && (!c.IPXE.HasFeatures || c.IPXE.Features.Has(m.Lacks)):
+		return wantsLack
+	case m.UserClass != "" && !c.HasUserClass(m.UserClass):
+		return wantsUserClass
+	}
+	return matches
+}
+
+// Unmet says which demand on an iPXE c does not meet, "" where it meets all.
+func (m *IPXEMatch) Unmet(c Client) string {
+	switch m.mismatch(&c) {
+	case wantsVersion:
+		if !c.IPXE.HasVersion {
+			return fmt.Sprintf("iPXE tells no version, wanted %s", m.Version)
+		}
+		return fmt.Sprintf("iPXE reports version %s, wanted %s", c.IPXE.Version, m.Version)
+	case wantsFeatures:
+		return "iPXE lacks " + m.Features.Without(c.IPXE.Features).String()
+	case wantsLack:
+		return "iPXE has " + m.Lacks.String()
+	case wantsUserClass:
+		return fmt.Sprintf("iPXE's user class is %q, wanted %q", c.UserClass, m.UserClass)
+	}
+	return ""
+}
+
+// explain says in words why c does not meet a demand of the match.
+func (m *Match) explain(d demand, c Client) string {
+	switch d {
+	case matches:
+		return ""
+	case wantsUntried:
+		return "the client loaded a ROM and came back as it was"
+	case wantsPlatform:
+		return fmt.Sprintf("architecture is %s, wanted %s", c.Arch.Platform(), oneOf(m.Platforms))
+	case wantsArch:
+		return fmt.Sprintf("architecture is %s, wanted %s", c.Arch, oneOf(m.Archs))
+	case wantsFirmware:
+		return fmt.Sprintf("client is %s, wanted %s", c, m.Firmware)
+	case wantsMAC:
+		return fmt.Sprintf("MAC address %s begins with none of %s", c.Hardware, oneOf(m.MACs))
+	case wantsOtherMAC:
+		return fmt.Sprintf("MAC address %s is excepted", c.Hardware)
+	case wantsInterface:
+		return fmt.Sprintf("interface is %s, wanted %s", c.Segment.Interface, strings.Join(m.Interfaces, ", "))
+	case wantsVLAN:
+		return fmt.Sprintf("VLAN is %d, wanted %s", c.Segment.VLAN, strings.Trim(fmt.Sprint(m.VLANs), "[]"))
+	case wantsRelay:
+		if !c.Segment.Relay.IsValid() {
+			return "not relayed"
+		}
+		return fmt.Sprintf("relay is %s, wanted %s", c.Segment.Relay, oneOf(m.Relays))
+	case wantsVendorClass:
+		return fmt.Sprintf("vendor class is %q, wanted %q", c.VendorClass, m.VendorClass)
+	case wantsUUID:
+		return fmt.Sprintf("UUID is %s, wanted %s", c.UUID, oneOf(m.UUIDs))
+	case wantsNIC:
+		return fmt.Sprintf("network card is %s, wanted %s", c.IPXE.NIC, oneOf(m.NICs))
+	case wantsIPXE:
+		return "client is not an iPXE"
+	}
+	return m.IPXE.Unmet(c)
+}
+
+// oneOf joins the values of a demand for people.
+func oneOf[T fmt.Stringer](values []T) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, ", ")
+}
