@@ -1,0 +1,195 @@
+package lab
+
+// DHCP servers: one description, three real servers.
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// DHCPServer is a kind of server.
+type DHCPServer string
+
+// The servers there are.
+const (
+	ISC     DHCPServer = "dhcpd"
+	Kea     DHCPServer = "kea-dhcp4"
+	Dnsmasq DHCPServer = "dnsmasq"
+)
+
+// DHCP describes a DHCP server. The zero value is ISC dhcpd with a plain pool that knows nothing of booting.
+type DHCP struct {
+	Server DHCPServer
+	// PingCheck makes the server ask for an address before it offers it, which takes it about a second (not Kea).
+	PingCheck bool
+	// Lease is how long leases last; 0 means ten minutes.
+	Lease time.Duration
+	// NextServer, Filename and Class are siaddr, the boot file and option 60 in every answer, where set.
+	NextServer netip.Addr
+	Filename   string
+	Class      string
+	// Extra is put into the server's own configuration as it is: into dhcpd's subnet block, dnsmasq's file, or as
+	// further members of Kea's subnet (starting with a comma).
+	Extra string
+	// Host runs it; nil means a host "dhcp" of its own.
+	Host *Host
+}
+
+// serverInterface is the interface that servers of the lab listen on.
+const serverInterface = "eth0"
+
+// StartDHCP starts a DHCP server on the LAN and waits until it serves.
+func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
+	if d.Server == "" {
+		d.Server = ISC
+	}
+	if d.Lease == 0 {
+		d.Lease = 10 * time.Minute
+	}
+	if d.Host == nil {
+		host, err := l.NewHost("dhcp")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := host.Join(l.LAN, l.LAN.Address(dhcpAddress)); err != nil {
+			return nil, err
+		}
+		l.Name(l.LAN.Address(dhcpAddress).String(), string(d.Server))
+		d.Host = host
+	}
+	start := map[DHCPServer]func(context.Context, DHCP) (*Program, string, error){ISC: l.startISC, Kea: l.startKea, Dnsmasq: l.startDnsmasq}[d.Server]
+	if start == nil {
+		return nil, fmt.Errorf("DHCP server %q: unknown", d.Server)
+	}
+	p, ready, err := start(ctx, d)
+	if err != nil {
+		return nil, fmt.Errorf("DHCP server %s: %w", d.Server, err)
+	}
+	wait, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if _, err := p.Output.Await(wait, ready); err != nil {
+		return nil, fmt.Errorf("DHCP server %s: %w\n%s", d.Server, err, p.Output)
+	}
+	return p, nil
+}
+
+// startTimeout bounds the start of a server.
+const startTimeout = 20 * time.Second
+
+// pool is the range of leases on the LAN.
+func (l *Lab) pool() (first, last netip.Addr) {
+	return l.LAN.Address(poolStart), l.LAN.Address(poolEnd)
+}
+
+// netmask is the LAN's mask in dotted form.
+func (l *Lab) netmask() string {
+	m := ^uint32(0) << (32 - l.LAN.Prefix.Bits())
+	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
+}
+
+// startISC starts ISC dhcpd.
+func (l *Lab) startISC(ctx context.Context, d DHCP) (*Program, string, error) {
+	dir, _, err := l.Stock.Package(ctx, Bookworm, "isc-dhcp-server")
+	if err != nil {
+		return nil, "", err
+	}
+	first, last := l.pool()
+	var c strings.Builder
+	fmt.Fprintf(&c, "authoritative;\nping-check %t;\n", d.PingCheck)
+	fmt.Fprintf(&c, "default-lease-time %.0[1]f;\nmax-lease-time %.0[1]f;\nmin-lease-time 1;\n", d.Lease.Seconds())
+	fmt.Fprintf(&c, "subnet %s netmask %s {\n  range %s %s;\n", l.LAN.Prefix.Addr(), l.netmask(), first, last)
+	if d.NextServer.IsValid() {
+		fmt.Fprintf(&c, "  next-server %s;\n", d.NextServer)
+	}
+	if d.Filename != "" {
+		fmt.Fprintf(&c, "  filename %q;\n", d.Filename)
+	}
+	if d.Class != "" {
+		fmt.Fprintf(&c, "  option vendor-class-identifier %q;\n", d.Class)
+	}
+	fmt.Fprintf(&c, "%s\n}\n", d.Extra)
+	config, err := l.Write("dhcpd/dhcpd.conf", c.String())
+	if err != nil {
+		return nil, "", err
+	}
+	leases, err := l.Write("dhcpd/leases", "")
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := d.Host.Start(Command{Name: "dhcpd", Path: filepath.Join(dir, "usr/sbin/dhcpd"), Args: []string{
+		"-4", "-f", "-d", "-cf", config, "-lf", leases, "-pf", l.Path("dhcpd/pid"), serverInterface}})
+	return p, "Server starting service", err
+}
+
+// startDnsmasq starts dnsmasq as an ordinary DHCP server.
+func (l *Lab) startDnsmasq(_ context.Context, d DHCP) (*Program, string, error) {
+	first, last := l.pool()
+	lines := []string{"port=0", "keep-in-foreground", "log-facility=-", "log-dhcp", "user=root", "dhcp-authoritative",
+		"interface=" + serverInterface, "bind-interfaces", "dhcp-leasefile=" + l.Path("dnsmasq/leases"), "pid-file=" + l.Path("dnsmasq/pid"),
+		fmt.Sprintf("dhcp-range=%s,%s,%s,%.0fs", first, last, l.netmask(), max(d.Lease, 2*time.Minute).Seconds())}
+	if !d.PingCheck {
+		lines = append(lines, "no-ping")
+	}
+	if d.Filename != "" || d.NextServer.IsValid() {
+		next := ""
+		if d.NextServer.IsValid() {
+			next = d.NextServer.String()
+		}
+		lines = append(lines, fmt.Sprintf("dhcp-boot=%s,,%s", d.Filename, next))
+	}
+	if d.Class != "" {
+		lines = append(lines, "dhcp-option-force=60,"+d.Class)
+	}
+	config, err := l.Write("dnsmasq/dnsmasq.conf", strings.Join(append(lines, d.Extra), "\n")+"\n")
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := d.Host.Start(Command{Path: "dnsmasq", Args: []string{"-C", config}})
+	return p, "IP range", err
+}
+
+// startKea starts Kea's DHCPv4 server.
+func (l *Lab) startKea(ctx context.Context, d DHCP) (*Program, string, error) {
+	dir, _, err := l.Stock.Package(ctx, ThisHost, "kea-dhcp4-server")
+	if err != nil {
+		return nil, "", err
+	}
+	if d.PingCheck {
+		return nil, "", fmt.Errorf("it has no ping check")
+	}
+	first, last := l.pool()
+	subnet := fmt.Sprintf(`"id": 1, "subnet": %q, "pools": [{"pool": "%s - %s"}]`, l.LAN.Prefix, first, last)
+	if d.NextServer.IsValid() {
+		subnet += fmt.Sprintf(`, "next-server": %q`, d.NextServer)
+	}
+	if d.Filename != "" {
+		subnet += fmt.Sprintf(`, "boot-file-name": %q`, d.Filename)
+	}
+	if d.Class != "" {
+		subnet += fmt.Sprintf(`, "option-data": [{"name": "vendor-class-identifier", "data": %q, "always-send": true}]`, d.Class)
+	}
+	text := fmt.Sprintf(`{"Dhcp4": {"interfaces-config": {"interfaces": [%q]}, "authoritative": true, "valid-lifetime": %.0f,
+"lease-database": {"type": "memfile", "persist": false}, "subnet4": [{%s%s}],
+"loggers": [{"name": "kea-dhcp4", "severity": "INFO", "output_options": [{"output": "stdout"}]}]}}`,
+		serverInterface, d.Lease.Seconds(), subnet, d.Extra)
+	if !json.Valid([]byte(text)) {
+		return nil, "", fmt.Errorf("configuration is not JSON:\n%s", text)
+	}
+	config, err := l.Write("kea/kea.json", text)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := os.MkdirAll(l.Path("kea/run"), 0o755); err != nil {
+		return nil, "", err
+	}
+	run := l.Path("kea/run")
+	p, err := d.Host.Start(Command{Path: filepath.Join(dir, "usr/sbin/kea-dhcp4"), Args: []string{"-c", config},
+		Env: []string{"KEA_LOCKFILE_DIR=" + run, "KEA_PIDFILE_DIR=" + run}})
+	return p, "DHCP4_STARTED", err
+}

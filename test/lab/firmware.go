@@ -1,0 +1,132 @@
+package lab
+
+// Firmware and boot programs out of the stock.
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Firmware is what a guest starts with.
+type Firmware string
+
+// The firmwares that guests can have.
+const (
+	BIOS    Firmware = "bios"    // SeaBIOS; its network boot is the option ROM's
+	OVMF64  Firmware = "ovmf64"  // edk2, x64
+	OVMF32  Firmware = "ovmf32"  // edk2, ia32
+	AArch64 Firmware = "aarch64" // edk2, arm64
+)
+
+// flash is a UEFI firmware's code and the template of its variables.
+type flash struct{ code, vars string }
+
+// flash finds a firmware's files.
+func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
+	place := map[Firmware]struct{ pkg, code, vars string }{
+		OVMF64:  {"ovmf", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"},
+		OVMF32:  {"ovmf-ia32", "OVMF/OVMF32_CODE_4M.secboot.fd", "OVMF/OVMF32_VARS_4M.fd"},
+		AArch64: {"qemu-efi-aarch64", "AAVMF/AAVMF_CODE.fd", "AAVMF/AAVMF_VARS.fd"},
+	}
+	p, known := place[f]
+	if !known {
+		return flash{}, fmt.Errorf("firmware %q: has no flash", f)
+	}
+	dir, _, err := s.Package(ctx, Bookworm, p.pkg)
+	if err != nil {
+		return flash{}, err
+	}
+	return flash{code: filepath.Join(dir, "usr/share", p.code), vars: filepath.Join(dir, "usr/share", p.vars)}, nil
+}
+
+// IPXE is one release of iPXE, as ROM files to serve and as option ROMs for guests.
+type IPXE struct {
+	// Version is what it is, such as "1.21.1"; Announced what it says in DHCP.
+	Version, Announced string
+
+	files, options string
+}
+
+// IPXE returns the release that a suite carries.
+func (s *Stock) IPXE(ctx context.Context, suite Suite) (IPXE, error) {
+	files, version, err := s.Package(ctx, suite, "ipxe")
+	if err != nil {
+		return IPXE{}, err
+	}
+	options, _, err := s.Package(ctx, suite, "ipxe-qemu")
+	if err != nil {
+		return IPXE{}, err
+	}
+	version, _, _ = strings.Cut(version, "+")
+	announced := version
+	if strings.HasPrefix(version, "1.") {
+		// Built outside a git checkout, every 1.x calls itself this.
+		announced = "1.0.0"
+	}
+	return IPXE{Version: version, Announced: announced, files: files, options: options}, nil
+}
+
+// File is the path of a ROM to serve: undionly.kpxe, ipxe.efi, snponly.efi, ipxe-arm64.efi.
+func (i IPXE) File(name string) (string, error) {
+	for _, dir := range []string{"usr/lib/ipxe", "boot"} {
+		path := filepath.Join(i.files, dir, name)
+		if info, err := os.Lstat(path); err == nil && (info.Mode().IsRegular() || !filepath.IsAbs(readlink(path))) {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("iPXE %s: has no file %s", i.Version, name)
+}
+
+// readlink is a link's target, or empty.
+func readlink(path string) string {
+	target, err := os.Readlink(path)
+	if err != nil {
+		return ""
+	}
+	return target
+}
+
+// OptionROM is the path of an option ROM for a network card, for BIOS or for UEFI.
+func (i IPXE) OptionROM(f Firmware, nic string) (string, error) {
+	kind, card := "efi", nic
+	if f == BIOS {
+		kind = "pxe"
+	}
+	if nic == "" || strings.HasPrefix(nic, "virtio") {
+		card = "virtio"
+	}
+	for _, dir := range []string{"usr/lib/ipxe/qemu", "usr/share/qemu"} {
+		path := filepath.Join(i.options, dir, kind+"-"+card+".rom")
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("iPXE %s: has no option ROM %s-%s.rom", i.Version, kind, card)
+}
+
+// GRUB32 builds a GRUB for 32-bit UEFI that reports to the collector as an iPXE script would, and returns its path. It
+// stands for a ROM there: no suite carries an iPXE for 32-bit UEFI. Its configuration is inside, because GRUB looks for
+// one on the server that the main DHCP server named, which is none.
+func (l *Lab) GRUB32(ctx context.Context) (string, error) {
+	modules, _, err := l.Stock.Package(ctx, Bookworm, "grub-efi-ia32-bin")
+	if err != nil {
+		return "", err
+	}
+	tools, _, err := l.Stock.Package(ctx, Bookworm, "grub-common")
+	if err != nil {
+		return "", err
+	}
+	config, err := l.Write("grub-ia32.cfg", "source \"(http,"+l.Collector.Address.String()+
+		")/evidence/main?version=grub&platform=$grub_platform&mac=$net_default_mac&arch=$grub_cpu\"\nsleep 600\n")
+	if err != nil {
+		return "", err
+	}
+	image := l.Path("grub-ia32.efi")
+	_, err = output(ctx, l.Dir, filepath.Join(tools, "usr/bin/grub-mkimage"), "-O", "i386-efi",
+		"-d", filepath.Join(modules, "usr/lib/grub/i386-efi"), "-p", "/", "-c", config, "-o", image,
+		"efinet", "http", "normal", "sleep", "configfile", "echo")
+	return image, err
+}

@@ -1,0 +1,260 @@
+package lab
+
+// Guests: QEMU machines with real firmware that boot from the network and have nothing else to boot from.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Guest describes a machine.
+type Guest struct {
+	// Name is unique in the lab.
+	Name     string
+	Firmware Firmware
+	// NIC is QEMU's name of the network card; empty means virtio-net-pci.
+	NIC string
+	// OptionROM is the path of the card's option ROM (see IPXE.OptionROM); empty means none: UEFI then boots with its
+	// own driver, BIOS can not boot.
+	OptionROM string
+	// MAC is given by the lab where it is empty.
+	MAC string
+	// HTTP makes UEFI firmware boot by HTTP instead of PXE.
+	HTTP bool
+	// Memory is in MiB; 0 means enough.
+	Memory int
+	// Segment is where it is plugged in; nil means the LAN.
+	Segment *Segment
+}
+
+// Machine is a guest that was switched on.
+type Machine struct {
+	Guest
+	UUID string
+	// Accelerator is "kvm" or "tcg".
+	Accelerator string
+	Started     time.Time
+
+	lab     *Lab
+	console string
+	program *Program
+}
+
+// kvmTrial is how long a guest on KVM is watched for KVM's own failure.
+const kvmTrial = 3 * time.Second
+
+// Boot switches a guest on. It uses KVM for UEFI where KVM works; BIOS runs emulated, because its real mode is what
+// nested virtualisation fails at, and its work is short.
+func (l *Lab) Boot(ctx context.Context, g Guest) (*Machine, error) {
+	if g.Segment == nil {
+		g.Segment = l.LAN
+	}
+	if g.Firmware == BIOS && g.OptionROM == "" {
+		return nil, fmt.Errorf("guest %s: BIOS boots from the network by an option ROM only", g.Name)
+	}
+	if g.MAC == "" {
+		l.mu.Lock()
+		l.machines++
+		g.MAC = fmt.Sprintf("52:54:00:%s:%s:%02x", l.ID[:2], l.ID[2:4], l.machines)
+		l.mu.Unlock()
+	}
+	m := &Machine{Guest: g, lab: l, console: l.Path("console-" + g.Name)}
+	m.UUID = "6c61622d-0000-4000-8000-" + strings.ReplaceAll(g.MAC, ":", "")
+	l.Name(g.MAC, g.Name)
+	if l.tryKVM(g) {
+		works, err := m.start(ctx, "kvm")
+		if err != nil || works {
+			return m, err
+		}
+		l.Stock.kvmFails.Store(true)
+	}
+	_, err := m.start(ctx, "tcg")
+	return m, err
+}
+
+// tryKVM tells whether a guest may be started with KVM.
+func (l *Lab) tryKVM(g Guest) bool {
+	if g.Firmware != OVMF64 && g.Firmware != OVMF32 || l.Stock.kvmFails.Load() {
+		return false
+	}
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
+// start runs QEMU. With KVM it also waits until the guest has come further than a broken KVM would.
+func (m *Machine) start(ctx context.Context, accelerator string) (works bool, err error) {
+	tap, err := m.Segment.newTap()
+	if err != nil {
+		return false, err
+	}
+	args, err := m.arguments(ctx, accelerator, tap)
+	if err != nil {
+		return false, err
+	}
+	binary := "qemu-system-x86_64"
+	if m.Firmware == AArch64 {
+		binary = "qemu-system-aarch64"
+	}
+	m.Accelerator, m.Started = accelerator, time.Now()
+	m.program, err = m.Segment.Host.Start(Command{Name: "qemu-" + m.Name, Path: binary, Args: args})
+	if err != nil {
+		return false, err
+	}
+	if accelerator == "kvm" {
+		trial, cancel := context.WithTimeout(ctx, kvmTrial)
+		defer cancel()
+		if _, err := m.program.Stderr.Await(trial, "KVM internal error"); err == nil || m.exited() {
+			m.program.Stop()
+			return false, nil
+		}
+	}
+	m.lab.note(m.Started, m.Name, "switched on: %s, %s", m.describe(), strings.ToUpper(accelerator))
+	return true, nil
+}
+
+// describe says what kind of machine it is.
+func (m *Machine) describe() string {
+	text := string(m.Firmware)
+	if m.OptionROM != "" {
+		text += " with a bundled iPXE"
+	}
+	if m.HTTP {
+		text += ", HTTP boot"
+	}
+	return text
+}
+
+// exited tells whether QEMU is gone.
+func (m *Machine) exited() bool {
+	select {
+	case <-m.program.Ended():
+		return true
+	default:
+		return false
+	}
+}
+
+// arguments are QEMU's.
+func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]string, error) {
+	nic := m.NIC
+	if nic == "" {
+		nic = "virtio-net-pci"
+	}
+	card := nic + ",netdev=net0,bootindex=1,mac=" + m.MAC + ",romfile=" + m.OptionROM
+	if nic == "virtio-net-pci" {
+		// Option ROMs carry the id of the modern device; QEMU patches ids only in ROMs it chooses itself.
+		card += ",disable-legacy=on"
+	}
+	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-uuid", m.UUID, "-serial", "file:" + m.console,
+		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
+	memory := m.Memory
+	switch m.Firmware {
+	case BIOS:
+		// Without graphics SeaBIOS sends its text output, and iPXE's, to the serial port.
+		args = append(args, "-machine", "pc,graphics=off")
+		memory = max(memory, 128)
+	case OVMF64:
+		args = append(args, "-machine", "q35", "-cpu", x86CPU(accelerator))
+		memory = max(memory, 256)
+	case OVMF32:
+		// This build keeps its variables in SMM.
+		args = append(args, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-cpu", x86CPU(accelerator))
+		memory = max(memory, 256)
+	case AArch64:
+		args = append(args, "-machine", "virt", "-cpu", "cortex-a57")
+		memory = max(memory, 512)
+	default:
+		return nil, fmt.Errorf("guest %s: unknown firmware %q", m.Name, m.Firmware)
+	}
+	args = append(args, "-m", fmt.Sprint(memory))
+	if m.Firmware == BIOS {
+		return args, nil
+	}
+	uefi, err := m.uefi(ctx)
+	return append(args, uefi...), err
+}
+
+// x86CPU is the processor model: the host's own, or everything that emulation knows.
+func x86CPU(accelerator string) string {
+	if accelerator == "kvm" {
+		return "host"
+	}
+	return "max"
+}
+
+// uefi is the firmware's flash, with variables of the guest's own, and the protocols it may try.
+func (m *Machine) uefi(ctx context.Context) ([]string, error) {
+	files, err := m.lab.Stock.flash(ctx, m.Firmware)
+	if err != nil {
+		return nil, fmt.Errorf("guest %s: %w", m.Name, err)
+	}
+	template, err := os.ReadFile(files.vars)
+	if err != nil {
+		return nil, fmt.Errorf("guest %s: %w", m.Name, err)
+	}
+	vars := m.lab.Path("vars-" + m.Name)
+	if err := os.WriteFile(vars, template, 0o600); err != nil {
+		return nil, fmt.Errorf("guest %s: %w", m.Name, err)
+	}
+	args := []string{
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + files.code,
+		"-drive", "if=pflash,format=raw,unit=1,file=" + vars,
+		"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n",
+	}
+	if m.HTTP {
+		// With PXE switched off the card's only IPv4 boot option is HTTP.
+		args = append(args, "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n")
+	}
+	return args, nil
+}
+
+// escapes are the terminal's control sequences, and the control characters beside line ends.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x09\x0b-\x1f]`)
+
+// Console is what the machine wrote on its screen so far, as plain lines.
+func (m *Machine) Console() string {
+	text, err := os.ReadFile(m.console)
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(escapes.ReplaceAllString(string(text), "")) {
+		if line = strings.TrimRight(line, " \n"); line != "" {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// errGuestEnded is the cause when a machine ends by itself while somebody waits for it.
+var errGuestEnded = errors.New("the machine ended by itself")
+
+// Script waits until the machine's boot script reports.
+func (m *Machine) Script(ctx context.Context) (Evidence, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-m.program.Ended():
+			cancel(errGuestEnded)
+		case <-ctx.Done():
+		}
+	}()
+	return m.lab.Collector.Await(ctx, m.MAC)
+}
+
+// Stop switches the machine off.
+func (m *Machine) Stop() { m.program.Stop() }
+
+// Trouble is what QEMU itself complained of.
+func (m *Machine) Trouble() string { return m.program.Output.String() }

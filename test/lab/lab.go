@@ -1,0 +1,184 @@
+package lab
+
+// The lab itself: what belongs to one run, where its files are, and how all of it ends.
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are what a lab can be told; the zero value is a lab on 10.213.0.0/24 that says nothing.
+type Options struct {
+	// Stock is where programs and firmware come from.
+	Stock *Stock
+	// Prefix is the network of the first segment.
+	Prefix netip.Prefix
+	// Dir holds the lab's files; empty means a temporary folder that Close removes.
+	Dir string
+	// Live is told every event of the timeline as it happens.
+	Live func(Event)
+}
+
+// Lab is one network with what runs in it.
+type Lab struct {
+	// ID is unique to this lab.
+	ID    string
+	Dir   string
+	Stock *Stock
+	// LAN is the first segment, Web a host on it with the collector, Capture records it.
+	LAN       *Segment
+	Web       *Host
+	Collector *Collector
+	Capture   *Capture
+
+	started time.Time
+	live    func(Event)
+
+	mu     sync.Mutex
+	closed bool
+	undo   []func() error
+	events []Event
+	names  map[string]string
+	// machines counts guests, for their addresses.
+	machines int
+}
+
+// defaultPrefix is the first segment's network when nobody chose one.
+var defaultPrefix = netip.MustParsePrefix("10.213.0.0/24")
+
+// The first segment's fixed addresses, counted from its start, and its pool of leases.
+const (
+	dhcpAddress    = 1
+	sidecarAddress = 2
+	webAddress     = 3
+	poolStart      = 50
+	poolEnd        = 150
+)
+
+// New builds a lab with one segment, its capture and its collector. Close it whatever happens.
+func New(o Options) (*Lab, error) {
+	var id [4]byte
+	rand.Read(id[:])
+	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, started: time.Now(), names: map[string]string{}}
+	if !o.Prefix.IsValid() {
+		o.Prefix = defaultPrefix
+	}
+	if err := l.build(o.Prefix); err != nil {
+		return nil, errors.Join(fmt.Errorf("lab %s: %w", l.ID, err), l.Close())
+	}
+	return l, nil
+}
+
+// build sets up what every lab has.
+func (l *Lab) build(prefix netip.Prefix) error {
+	var err error
+	if l.Dir == "" {
+		if l.Dir, err = os.MkdirTemp("", "pxesidecar-lab-"+l.ID+"-"); err != nil {
+			return err
+		}
+		l.onClose(func() error { return os.RemoveAll(l.Dir) })
+		// Programs that run as somebody else must get in.
+		if err := os.Chmod(l.Dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if l.LAN, err = l.NewSegment("lan", prefix); err != nil {
+		return err
+	}
+	if l.Capture, err = l.NewCapture(l.LAN); err != nil {
+		return err
+	}
+	if l.Web, err = l.NewHost("web"); err != nil {
+		return err
+	}
+	if _, err = l.Web.Join(l.LAN, l.LAN.Address(webAddress)); err != nil {
+		return err
+	}
+	l.Name(l.LAN.Address(webAddress).String(), "web")
+	l.Collector, err = l.NewCollector(l.Web, l.LAN.Address(webAddress))
+	return err
+}
+
+// Close ends every program, guest and namespace of the lab, newest first. It may be called twice.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	undo := l.undo
+	l.undo, l.closed = nil, true
+	l.mu.Unlock()
+	var problems []error
+	for i := len(undo) - 1; i >= 0; i-- {
+		problems = append(problems, undo[i]())
+	}
+	return errors.Join(problems...)
+}
+
+// onClose adds a step to what Close does; in a lab already closed it is done at once.
+func (l *Lab) onClose(step func() error) {
+	l.mu.Lock()
+	closed := l.closed
+	if !closed {
+		l.undo = append(l.undo, step)
+	}
+	l.mu.Unlock()
+	if closed {
+		step()
+	}
+}
+
+// Path is a place for a file of the lab.
+func (l *Lab) Path(elements ...string) string {
+	return filepath.Join(append([]string{l.Dir}, elements...)...)
+}
+
+// Write puts a file into the lab's folder and returns its path.
+func (l *Lab) Write(name, content string) (string, error) {
+	path := l.Path(name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(content), 0o644)
+}
+
+// Name tells the timeline what to call a hardware or IP address.
+func (l *Lab) Name(address, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names[strings.ToLower(address)] = name
+}
+
+// nameOf is the name of an address, or the address.
+func (l *Lab) nameOf(address string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if name, ok := l.names[strings.ToLower(address)]; ok {
+		return name
+	}
+	return address
+}
+
+// poll calls ready every now and then until it is true or the context ends. It is for states of other programs that
+// nothing announces.
+func poll(ctx context.Context, what string, ready func() (bool, error)) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, err := ready()
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, context.Cause(ctx))
+		}
+	}
+}

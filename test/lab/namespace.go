@@ -1,0 +1,96 @@
+package lab
+
+// A network namespace that belongs to one thread: what runs on that thread is inside, and the namespace ends with it.
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// errClosed is what a namespace answers after its end.
+var errClosed = errors.New("network namespace: already closed")
+
+// namespace is a network namespace and the thread that holds it. Programs started on that thread are born inside, and
+// are killed by the kernel when the thread ends (Pdeathsig counts the thread, not the process).
+type namespace struct {
+	calls chan func()
+	quit  chan struct{}
+	ended chan struct{}
+	once  sync.Once
+	// handle keeps the namespace reachable by path for `ip link ... netns PATH`.
+	handle *os.File
+}
+
+// newNamespace starts the thread and its namespace.
+func newNamespace() (*namespace, error) {
+	n := &namespace{calls: make(chan func()), quit: make(chan struct{}), ended: make(chan struct{})}
+	ready := make(chan error)
+	go n.hold(ready)
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("network namespace: %w", err)
+	}
+	return n, nil
+}
+
+// hold runs on the namespace's thread until close. It never unlocks the thread, so the runtime ends it.
+func (n *namespace) hold(ready chan<- error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread can not end and stands for the process in /proc: leave it alone. While this goroutine
+		// holds it, another one must land elsewhere.
+		inner := make(chan error)
+		go n.hold(inner)
+		err := <-inner
+		runtime.UnlockOSThread()
+		ready <- err
+		return
+	}
+	defer close(n.ended)
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		ready <- fmt.Errorf("unshare: %w (root is needed)", err)
+		return
+	}
+	handle, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		ready <- err
+		return
+	}
+	defer handle.Close()
+	n.handle = handle
+	ready <- nil
+	for {
+		select {
+		case call := <-n.calls:
+			call()
+		case <-n.quit:
+			return
+		}
+	}
+}
+
+// do runs f on the namespace's thread. What f opens or starts stays in the namespace; goroutines that f starts do not.
+func (n *namespace) do(f func() error) error {
+	result := make(chan error, 1)
+	select {
+	case n.calls <- func() { result <- f() }:
+		return <-result
+	case <-n.ended:
+		return errClosed
+	}
+}
+
+// path names the namespace for programs of this machine while it is open.
+func (n *namespace) path() string {
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.handle.Fd())
+}
+
+// close ends the thread, and with it whatever still runs in the namespace.
+func (n *namespace) close() {
+	n.once.Do(func() { close(n.quit) })
+	<-n.ended
+}

@@ -1,0 +1,142 @@
+package test
+
+// Starts that must fail: one clear line, exit code 1, nothing half started.
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
+
+// nobody is a user without any rights.
+const nobody = 65534
+
+// TestStartFailures starts sidecars that can not serve.
+func TestStartFailures(t *testing.T) {
+	t.Parallel()
+	self := strings.TrimSpace(string(must(os.ReadFile("/proc/self/comm"))))
+	tests := []struct {
+		name string
+		// prepare spoils the host or the settings.
+		prepare func(*testing.T, *lab.Host, *lab.Sidecar)
+		// words must all be in the message.
+		words []string
+		// usage marks mistakes of the command line itself, which have a code of their own.
+		usage bool
+	}{
+		{"root is a file", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
+			s.Root, s.Args = nil, []string{"--root", "/etc/hostname"}
+		}, []string{"/etc/hostname"}, false},
+		{"root is missing", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
+			s.Root, s.Args = nil, []string{"--root", "/nonexistent/tree"}
+		}, []string{"/nonexistent/tree"}, false},
+		{"a ROM is missing", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
+			s.Args = []string{"--rom", "x64=absent.efi"}
+		}, []string{"absent.efi", "x64"}, false},
+		{"TFTP port in use", func(t *testing.T, h *lab.Host, _ *lab.Sidecar) { occupy(t, h, "udp4", 69) }, []string{"69", self}, false},
+		{"port 4011 in use", func(t *testing.T, h *lab.Host, _ *lab.Sidecar) { occupy(t, h, "udp4", 4011) }, []string{"4011", self}, false},
+		{"HTTP port in use", func(t *testing.T, h *lab.Host, s *lab.Sidecar) {
+			occupy(t, h, "tcp4", 8080)
+			s.Args = []string{"--http", ":8080"}
+		}, []string{"8080"}, false},
+		{"no IPv4 address", func(t *testing.T, h *lab.Host, _ *lab.Sidecar) {
+			if err := h.IP("addr", "flush", "dev", "eth0"); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"eth0", "IPv4"}, false},
+		{"no such interface", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) { s.Args = []string{"--interface", "eth9"} }, []string{"eth9"}, false},
+		{"no permission", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
+			s.Root = nil
+			s.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+		}, []string{"permi"}, false},
+		{"a stray argument", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) { s.Args = []string{"stray"} }, []string{"stray"}, true},
+		{"a mistyped flag value", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) { s.Args = []string{"--ipxe-version", ">=two"} }, []string{"two"}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			host, err := l.NewServerHost("pxesidecar")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := lab.Sidecar{Host: host, Root: roms(t, lab.Sid, everyROM...)}
+			test.prepare(t, host, &s)
+			code := 1
+			if test.usage {
+				code = 2
+			}
+			failsToStart(t, l, s, code, test.words)
+		})
+	}
+}
+
+// failsToStart starts a sidecar and checks how it fails.
+func failsToStart(t *testing.T, l *lab.Lab, s lab.Sidecar, want int, words []string) {
+	t.Helper()
+	ctx := deadline(t, stepLimit)
+	before := must(s.Host.Sockets())
+	d, err := l.LaunchSidecar(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Wait(ctx)
+	text := strings.TrimSpace(d.Output.String())
+	if code := d.ExitCode(); code != want {
+		t.Errorf("exit code %d, want %d", code, want)
+	}
+	if lines := strings.Split(text, "\n"); len(lines) != 1 {
+		t.Errorf("%d lines, want one", len(lines))
+	}
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Errorf("the message lacks %q", word)
+		}
+	}
+	if sent := l.Capture.Traffic.Sent(d.Address); sent != 0 {
+		t.Errorf("it sent %d packets", sent)
+	}
+	if after := must(s.Host.Sockets()); after.Packet != before.Packet || len(after.UDP) != len(before.UDP) {
+		t.Errorf("sockets are left: %v, before it %v", after, before)
+	}
+	t.Logf("it said: %s", text)
+}
+
+// occupy holds a port in a host until the test ends.
+func occupy(t *testing.T, h *lab.Host, network string, port uint16) {
+	t.Helper()
+	if network == "udp4" {
+		// Not shared with anybody: a plain socket, as other servers have.
+		var conn net.PacketConn
+		err := h.Do(func() (err error) {
+			conn, err = net.ListenPacket(network, netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return
+	}
+	var listener net.Listener
+	err := h.Do(func() (err error) {
+		listener, err = net.Listen(network, netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+}
+
+// must is for what can not fail on a machine that runs tests at all.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}

@@ -1,0 +1,135 @@
+package test
+
+// Files by TFTP through real clients, at the sizes where servers go wrong.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
+
+// tftpClient is a real client: how it is told to read a file into another, and the block size it then uses.
+type tftpClient struct {
+	name    string
+	block   int
+	command func(server, file, into string) lab.Command
+}
+
+// tftpClients are the clients there are.
+func tftpClients() []tftpClient {
+	return []tftpClient{
+		{"tftp-hpa", 512, func(server, file, into string) lab.Command {
+			return lab.Command{Path: "tftp", Args: []string{"-m", "binary", server, "-c", "get", file, into}}
+		}},
+		{"atftp", 1468, func(server, file, into string) lab.Command {
+			return lab.Command{Path: "atftp", Args: []string{"--option", "blksize 1468", "--get", "-r", file, "-l", into, server}}
+		}},
+		{"curl", 1468, func(server, file, into string) lab.Command {
+			return lab.Command{Path: "curl", Args: []string{"--silent", "--show-error", "--fail", "--tftp-blksize", "1468", "-o", into, "tftp://" + server + "/" + file}}
+		}},
+		{"busybox", 1468, func(server, file, into string) lab.Command {
+			return lab.Command{Path: "busybox", Args: []string{"tftp", "-b", "1468", "-g", "-r", file, "-l", into, server}}
+		}},
+	}
+}
+
+// TestTFTPClients reads files of telling sizes with real clients, by hash.
+func TestTFTPClients(t *testing.T) {
+	t.Parallel()
+	r := plainSidecar(t)
+	r.lab.Capture.Pause()
+	for i, client := range tftpClients() {
+		reader, err := r.lab.NewHost(client.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reader.Join(r.lab.LAN, r.lab.LAN.Address(200+i)); err != nil {
+			t.Fatal(err)
+		}
+		sizes := []int64{0, 1, int64(client.block) - 1, int64(client.block), 100 * int64(client.block), 1_000_003, 65_536*int64(client.block) + 1}
+		if client.name == "curl" {
+			// It takes an option "tsize" of 0 for invalid, whichever server says it.
+			sizes = sizes[1:]
+		}
+		for _, size := range sizes {
+			t.Run(fmt.Sprintf("%s reads %d bytes", client.name, size), func(t *testing.T) {
+				readByHash(t, r, reader, client, size)
+			})
+		}
+	}
+	r.sound(t)
+}
+
+// readByHash has a client read a file and compares it.
+func readByHash(t *testing.T, r trial, reader *lab.Host, client tftpClient, size int64) {
+	t.Helper()
+	file := fmt.Sprintf("file-%d", size)
+	want := content(t, filepath.Join(r.daemon.Root, file), size)
+	into := filepath.Join(t.TempDir(), "read")
+	p, err := reader.Run(deadline(t, 2*time.Minute), client.command(r.daemon.Address.String(), file, into))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, r.daemon.Output)
+	}
+	got, err := os.ReadFile(into)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.Output)
+	}
+	if sum := sha256.Sum256(got); sum != want {
+		t.Errorf("%d bytes with hash %x, want %d with %x\n%s", len(got), sum, size, want, p.Output)
+	}
+	if took := p.Ran(); size > 10<<20 {
+		t.Logf("%.0f MB/s", float64(size)/1e6/took.Seconds())
+	}
+}
+
+// content makes a file of noise and returns its hash.
+func content(t *testing.T, path string, size int64) [32]byte {
+	t.Helper()
+	var seed [32]byte
+	copy(seed[:], strings.Repeat("tftp", 8))
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, rand.NewChaCha8(seed), size); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(b.Bytes())
+}
+
+// TestTFTPOnTwoAddresses asks a daemon at its second address: the answer must come from there.
+func TestTFTPOnTwoAddresses(t *testing.T) {
+	t.Parallel()
+	r := plainSidecar(t)
+	second := r.lab.LAN.Address(9)
+	if err := r.daemon.Host.IP("addr", "add", netip.PrefixFrom(second, 24).String(), "dev", "eth0"); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := r.lab.NewHost("reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Join(r.lab.LAN, r.lab.LAN.Address(200)); err != nil {
+		t.Fatal(err)
+	}
+	into := filepath.Join(t.TempDir(), "read")
+	curl := tftpClients()[2]
+	if _, err := reader.Run(deadline(t, stepLimit), curl.command(second.String(), "undionly.kpxe", into)); err != nil {
+		t.Fatalf("%v\n%s", err, r.daemon.Output)
+	}
+	want := must(os.ReadFile(filepath.Join(r.daemon.Root, "undionly.kpxe")))
+	if got := must(os.ReadFile(into)); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes that differ from the file's %d", len(got), len(want))
+	}
+	r.sound(t)
+}
