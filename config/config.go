@@ -1,12 +1,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/pxesidecar/pxesidecar/internal/script"
 	"github.com/pxesidecar/pxesidecar/internal/tree"
@@ -25,20 +22,27 @@ type Host struct {
 // be possible.
 type Config struct {
 	Interfaces []Interface
+	VLANs      []uint16         // the VLANs that are served on them; none for what carries no tag alone
 	DHCP       proxydhcp.Config // without its hooks
 	TFTP       tftp.Config      // without its hooks
 	TFTPOff    bool             // do not serve TFTP
 	HTTP       netip.AddrPort   // where to serve HTTP; invalid for not at all
 	Tree       *tree.Tree       // the boot file tree, open
-	Script     string           // the boot script: a name in the tree, or a URL
-	ROMs       []ROM            // in the order of the platforms
-	NoROM      []proxydhcp.Platform
-	Warnings   []string // what works, but probably not as meant
+	Segments   []Segment        // what is given where; the last is everybody's
+	Warnings   []string         // what works, but probably not as meant
 }
 
-// builtinScript is the boot script's name where the user names none. A file of
-// that name in the user's directory takes its place.
-const builtinScript = "boot.ipxe"
+// Segment is what the machines of one part of the network are given.
+type Segment struct {
+	Name   string // "" for everybody else
+	Deny   bool   // nothing
+	Script string // a name in the tree, or a URL
+	ROMs   []ROM  // in the order of the platforms
+	NoROM  []proxydhcp.Platform
+}
+
+// localDiskScript is the name of the script that boots the local disk.
+const localDiskScript = "local-disk.ipxe"
 
 // Load understands the settings, opens the boot file tree and makes the policy.
 // The error joins everything that is wrong, a line each; nothing stays open
@@ -50,67 +54,95 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 			c.Tree.Close()
 		}
 	}()
-	var p problems
-	in := policyInputs{
-		allow:      parseAll(&p, "allow-mac", s.AllowMACs, proxydhcp.ParseMACPrefix),
-		deny:       parseAll(&p, "deny-mac", s.DenyMACs, proxydhcp.ParseMACPrefix),
-		demands:    s.parseDemands(&p),
-		nextServer: s.parseNextServer(&p),
+	p := &problems{origin: s.origin}
+	if c.Interfaces, err = ChooseInterfaces(s.Interfaces, h.Interfaces); err != nil {
+		p.note(err)
 	}
-	c.Interfaces, err = ChooseInterfaces(s.Interfaces, h.Interfaces)
-	if err != nil {
-		p = append(p, err)
-	}
-	c.loadListeners(s, &p)
-	rootOK := true
-	if s.Root != "" {
-		if err := c.Tree.AddDir(s.Root); err != nil {
-			p.add("root", s.Root, errors.Unwrap(err))
-			rootOK = false
-		}
-	}
-	c.Tree.AddGenerated(map[string][]byte{builtinScript: script.Boot(script.Facts{Version: h.Version})})
-	if rootOK {
-		finder := romFinder{settings: s, host: h, tree: c.Tree, foreign: isForeign(in.nextServer, h)}
-		c.ROMs = finder.find(&p)
-		c.Warnings = append(c.Warnings, finder.warnings...)
-		c.Script = c.loadScript(s, finder.foreign, &p)
-	}
-	in.roms, in.script = c.ROMs, c.Script
-	policy := in.build()
-	c.Warnings = append(c.Warnings, checkROMs(policy, c.ROMs, s, &p)...)
+	c.loadListeners(s, p)
+	policy := c.loadPolicy(s, h, p)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.finish(s, policy)
+	c.DHCP = proxydhcp.Config{
+		Policy:  policy,
+		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), OverrideFilename: s.Override},
+		DryRun:  s.DryRun,
+	}
+	for _, i := range c.Interfaces {
+		c.DHCP.Interfaces = append(c.DHCP.Interfaces, i.Name)
+	}
+	c.TFTP.FS = c.Tree
 	return c, nil
 }
 
-// finish fills in what follows from the rest.
-func (c *Config) finish(s Settings, policy *proxydhcp.Policy) {
-	for _, platform := range proxydhcp.Platforms() {
-		if !slices.ContainsFunc(c.ROMs, func(r ROM) bool { return r.Platform == platform }) {
-			c.NoROM = append(c.NoROM, platform)
+// loadPolicy finds the files of every segment, makes the rules, and holds the
+// one against the other.
+func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
+	r := resolver{host: h, tree: c.Tree}
+	in := policyInputs{
+		allow:     parseAll(p, "allow-mac", s.AllowMACs, proxydhcp.ParseMACPrefix),
+		deny:      parseAll(p, "deny-mac", s.DenyMACs, proxydhcp.ParseMACPrefix),
+		everybody: r.resolve(s.Answers, "", p),
+	}
+	for _, t := range c.flagSegments(s, p) {
+		in.segments = append(in.segments, r.resolveSegment(t, s.Answers, p))
+	}
+	for i, t := range s.Segments {
+		in.segments = append(in.segments, r.resolveSegment(t, s.Answers, p.in(fmt.Sprintf("segment[%d].", i))))
+	}
+	for _, a := range in.segments {
+		c.VLANs = append(c.VLANs, a.scope.VLANs...)
+	}
+	slices.Sort(c.VLANs)
+	c.VLANs = slices.Compact(c.VLANs)
+	for i, t := range s.Rules {
+		in.rules = append(in.rules, t.rule(in.everybody, p.in(fmt.Sprintf("rule[%d].", i))))
+	}
+	c.Tree.AddGenerated(map[string][]byte{builtinScript: script.Boot(script.Facts{Version: h.Version}), localDiskScript: script.LocalDisk()})
+	policy := in.build()
+	c.Warnings = r.warnings
+	for _, a := range append(in.segments, in.everybody) {
+		c.Warnings = append(c.Warnings, checkROMs(policy, a, p)...)
+		c.Segments = append(c.Segments, a.segment())
+	}
+	return policy
+}
+
+// flagSegments reads the segments of --vlan and --segment, and the VLANs that
+// are served without answers of their own.
+func (c *Config) flagSegments(s Settings, p reporter) []SegmentText {
+	var segments []SegmentText
+	for _, text := range s.VLANs {
+		ids, segment, err := parseVLANFlag(text)
+		p.add("vlan", text, err)
+		c.VLANs = append(c.VLANs, ids...)
+		if segment != nil {
+			segments = append(segments, *segment)
 		}
 	}
-	var names []string
-	for _, i := range c.Interfaces {
-		names = append(names, i.Name)
+	for _, text := range s.SegmentFlags {
+		segment, err := parseSegment(text)
+		p.add("segment", text, err)
+		if err == nil {
+			segments = append(segments, segment)
+		}
 	}
-	c.DHCP = proxydhcp.Config{
-		Interfaces: names,
-		Policy:     policy,
-		Service:    proxydhcp.Service{HTTPPort: c.HTTP.Port(), OverrideFilename: s.Override},
-		DryRun:     s.DryRun,
+	return segments
+}
+
+// segment describes the answers for the start-up report.
+func (a answers) segment() Segment {
+	s := Segment{Name: a.label, Deny: a.deny, Script: a.script, ROMs: a.roms}
+	for _, platform := range proxydhcp.Platforms() {
+		if !slices.ContainsFunc(a.roms, func(r ROM) bool { return r.Platform == platform }) {
+			s.NoROM = append(s.NoROM, platform)
+		}
 	}
-	c.TFTP.FS = c.Tree
-	if strings.HasPrefix(c.Script, "https://") && !strings.Contains(strings.Join(s.IPXEFeatures, ","), "https") {
-		c.Warnings = append(c.Warnings, "the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first")
-	}
+	return s
 }
 
 // loadListeners reads where to listen, and the limits of TFTP.
-func (c *Config) loadListeners(s Settings, p *problems) {
+func (c *Config) loadListeners(s Settings, p reporter) {
 	var err error
 	if s.HTTP != "" && s.HTTP != off {
 		c.HTTP, err = parseListen(s.HTTP, 80)
@@ -147,18 +179,6 @@ func (c *Config) loadListeners(s Settings, p *problems) {
 	}
 }
 
-// parseNetwork reads an IPv4 network, or a single address.
-func parseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil && a.Is4() {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	n, err := netip.ParsePrefix(s)
-	if err != nil || !n.Addr().Is4() {
-		return n, errors.New("not an IPv4 network: write for example 203.0.113.0/24")
-	}
-	return n, nil
-}
-
 // privateNetworks are the addresses that TFTP always serves: those that nobody
 // on the Internet can forge towards us and be sent our answers (RFC 1918, 3927,
 // 6598, and loopback).
@@ -168,48 +188,4 @@ func privateNetworks() []netip.Prefix {
 		list = append(list, netip.MustParsePrefix(s))
 	}
 	return list
-}
-
-// loadScript finds the boot script.
-func (c *Config) loadScript(s Settings, foreign bool, p *problems) string {
-	if s.BootURL == "" {
-		return builtinScript
-	}
-	name, err := parseBootName(s.BootURL)
-	if err == nil && !foreign && !isURL(name) {
-		if _, statErr := fs.Stat(c.Tree, name); statErr != nil {
-			err = notFound(name, s.Root, statErr)
-		}
-	}
-	p.add("boot-url", s.BootURL, err)
-	return name
-}
-
-// isURL tells a URL from a name in the boot file tree.
-func isURL(name string) bool { return strings.Contains(name, "://") }
-
-// notFound says where a name of the boot file tree was looked for.
-func notFound(name, root string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if root == "" {
-		return fmt.Errorf("no such boot file; name the directory that has %q with --root", name)
-	}
-	return fmt.Errorf("not found in %s", root)
-}
-
-// isForeign reports whether the boot files come from another host's TFTP.
-func isForeign(nextServer netip.Addr, h Host) bool {
-	if !nextServer.IsValid() {
-		return false
-	}
-	for _, i := range h.Interfaces {
-		for _, a := range i.Addresses {
-			if a.Addr() == nextServer {
-				return false
-			}
-		}
-	}
-	return true
 }

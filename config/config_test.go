@@ -61,10 +61,13 @@ func testHost(t *testing.T, bare bool) Host {
 	return h
 }
 
+// everybody is what those get who are in no segment.
+func everybody(c *Config) Segment { return c.Segments[len(c.Segments)-1] }
+
 // describeROMs lists what each platform gets.
 func describeROMs(c *Config, replace *strings.Replacer) []string {
 	var texts []string
-	for _, r := range c.ROMs {
+	for _, r := range everybody(c).ROMs {
 		texts = append(texts, replace.Replace(fmt.Sprintf("%s %s %s %d.%d.%d", r.Platform, r.Name, r.Source, r.Image.Version[0], r.Image.Version[1], r.Image.Version[2])))
 	}
 	return texts
@@ -86,14 +89,14 @@ func TestLoadROMs(t *testing.T) {
 		want     []string
 	}{
 		{"the distribution's", Settings{}, []string{distribution, "x64 snponly.efi HOST/usr/lib/ipxe/snponly.efi 1.0.0"}},
-		{"the user's before the distribution's", Settings{Root: root}, []string{distribution, "x64 ipxe-x86_64.efi ROOT/ipxe-x86_64.efi 1.21.1"}},
-		{"named, in the user's directory", Settings{Root: root, ROMs: []string{"x64=/patched/x64.efi"}}, []string{distribution, "x64 patched/x64.efi ROOT/patched/x64.efi 9.9.9"}},
-		{"named by its path there", Settings{Root: root, ROMs: []string{"x64=" + root + "/patched/x64.efi"}}, []string{distribution, "x64 patched/x64.efi ROOT/patched/x64.efi 9.9.9"}},
-		{"named, elsewhere", Settings{ROMs: []string{"x64=" + elsewhere + "/mine.efi"}}, []string{distribution, "x64 mine.efi ELSEWHERE/mine.efi 2.0.0"}},
-		{"named, elsewhere, under a name that is taken", Settings{Root: root, ROMs: []string{"x64=" + elsewhere + "/ipxe-x86_64.efi"}}, []string{distribution, "x64 x64/ipxe-x86_64.efi ELSEWHERE/ipxe-x86_64.efi 3.0.0"}},
-		{"left out, and a URL", Settings{ROMs: []string{"x64=none,arm64=http://boot.example/arm64.efi"}}, []string{distribution, "arm64 http://boot.example/arm64.efi  0.0.0"}},
-		{"on another server", Settings{NextServer: "192.0.2.99", ROMs: []string{"x64=any/name.efi"}}, []string{"x64 any/name.efi  0.0.0"}},
-		{"on this host by its address", Settings{NextServer: "192.0.2.10"}, []string{distribution, "x64 snponly.efi HOST/usr/lib/ipxe/snponly.efi 1.0.0"}},
+		{"the user's before the distribution's", Settings{Answers: Answers{Root: root}}, []string{"x64 ipxe-x86_64.efi ROOT/ipxe-x86_64.efi 1.21.1"}},
+		{"named, in the user's directory", Settings{Answers: Answers{Root: root, ROMs: []string{"x64=/patched/x64.efi"}}}, []string{"x64 patched/x64.efi ROOT/patched/x64.efi 9.9.9"}},
+		{"named by its path there", Settings{Answers: Answers{Root: root, ROMs: []string{"x64=" + root + "/patched/x64.efi"}}}, []string{"x64 patched/x64.efi ROOT/patched/x64.efi 9.9.9"}},
+		{"named, elsewhere", Settings{Answers: Answers{ROMs: []string{"x64=" + elsewhere + "/mine.efi"}}}, []string{distribution, "x64 mine.efi ELSEWHERE/mine.efi 2.0.0"}},
+		{"named, elsewhere, under a name that is taken", Settings{Answers: Answers{Root: root, ROMs: []string{"x64=" + elsewhere + "/ipxe-x86_64.efi"}}}, []string{"x64 x64/ipxe-x86_64.efi ELSEWHERE/ipxe-x86_64.efi 3.0.0"}},
+		{"left out, and a URL", Settings{Answers: Answers{ROMs: []string{"x64=none,arm64=http://boot.example/arm64.efi"}}}, []string{distribution, "arm64 http://boot.example/arm64.efi  0.0.0"}},
+		{"on another server", Settings{Answers: Answers{NextServer: "192.0.2.99", ROMs: []string{"x64=any/name.efi"}}}, []string{"x64 any/name.efi  0.0.0"}},
+		{"on this host by its address", Settings{Answers: Answers{NextServer: "192.0.2.10"}}, []string{distribution, "x64 snponly.efi HOST/usr/lib/ipxe/snponly.efi 1.0.0"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Load(tt.settings, host)
@@ -104,13 +107,13 @@ func TestLoadROMs(t *testing.T) {
 			if diff := cmp.Diff(tt.want, describeROMs(c, names)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			for _, r := range c.ROMs {
+			for _, r := range everybody(c).ROMs {
 				if _, err := fs.Stat(c.Tree, r.Name); r.Source != "" && err != nil {
 					t.Errorf("%s is not in the tree: %v", r.Name, err)
 				}
 			}
-			if len(c.ROMs)+len(c.NoROM) != len(proxydhcp.Platforms()) {
-				t.Errorf("%d with a ROM, %d without", len(c.ROMs), len(c.NoROM))
+			if len(everybody(c).ROMs)+len(everybody(c).NoROM) != len(proxydhcp.Platforms()) {
+				t.Errorf("%d with a ROM, %d without", len(everybody(c).ROMs), len(everybody(c).NoROM))
 			}
 		})
 	}
@@ -140,36 +143,36 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		{"no ROM", bare, Settings{},
 			"no iPXE ROM found in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or name one with --rom x64=FILE"},
-		{"no ROM in the root either", bare, Settings{Root: filepath.Join(bare.Root, "etc")},
+		{"no ROM in the root either", bare, Settings{Answers: Answers{Root: filepath.Join(bare.Root, "etc")}},
 			"no iPXE ROM found in BARE/etc or in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or name one with --rom x64=FILE"},
-		{"no ROM on the other server", host, Settings{NextServer: "192.0.2.99"},
+		{"no ROM on the other server", host, Settings{Answers: Answers{NextServer: "192.0.2.99"}},
 			"--next-server 192.0.2.99: name the ROMs that it has with --rom, such as --rom x64=ipxe.efi"},
-		{"ROM that is not there", host, Settings{Root: root, ROMs: []string{"x64=absent-for-sure.efi"}},
+		{"ROM that is not there", host, Settings{Answers: Answers{Root: root, ROMs: []string{"x64=absent-for-sure.efi"}}},
 			`--rom "x64=absent-for-sure.efi": not found, neither in ROOT nor as CWD/absent-for-sure.efi`},
-		{"ROM of another architecture", host, Settings{Root: root, ROMs: []string{"arm64=new.efi"}},
+		{"ROM of another architecture", host, Settings{Answers: Answers{Root: root, ROMs: []string{"arm64=new.efi"}}},
 			`--rom "arm64=new.efi": ROOT/new.efi is an EFI image for x64, iPXE 1.21.2, which does not start on arm64`},
-		{"ROM that is none", host, Settings{Root: root, ROMs: []string{"x64=boot.txt"}},
+		{"ROM that is none", host, Settings{Answers: Answers{Root: root, ROMs: []string{"x64=boot.txt"}}},
 			`--rom "x64=boot.txt": ROOT/boot.txt is of no known format, which does not start on x64`},
-		{"no architecture", host, Settings{ROMs: []string{"ipxe.efi"}},
+		{"no architecture", host, Settings{Answers: Answers{ROMs: []string{"ipxe.efi"}}},
 			`--rom "ipxe.efi": write ARCH=FILE, such as x64=ipxe.efi, ARCH=URL, or ARCH=none`},
-		{"unknown architecture", host, Settings{ROMs: []string{"amd64=ipxe.efi"}},
+		{"unknown architecture", host, Settings{Answers: Answers{ROMs: []string{"amd64=ipxe.efi"}}},
 			`--rom "amd64=ipxe.efi": unknown architecture "amd64": one of bios, ia32, x64, arm32, arm64, riscv32, riscv64, loong64`},
-		{"script that is not there", host, Settings{Root: root, BootURL: "menu.ipxe"},
+		{"script that is not there", host, Settings{Answers: Answers{Root: root, BootURL: "menu.ipxe"}},
 			`--boot-url "menu.ipxe": not found in ROOT`},
-		{"script without a root", host, Settings{BootURL: "menu.ipxe"},
+		{"script without a root", host, Settings{Answers: Answers{BootURL: "menu.ipxe"}},
 			`--boot-url "menu.ipxe": no such boot file; name the directory that has "menu.ipxe" with --root`},
-		{"script by a scheme that iPXE has not", host, Settings{BootURL: "gopher://boot.example/x"},
+		{"script by a scheme that iPXE has not", host, Settings{Answers: Answers{BootURL: "gopher://boot.example/x"}},
 			`--boot-url "gopher://boot.example/x": gopher:// is no scheme that iPXE loads from: use http, https, tftp, nfs or ftp`},
-		{"script without a host", host, Settings{BootURL: "http:///x"}, `--boot-url "http:///x": has no host`},
-		{"script with a space", host, Settings{BootURL: "http://boot.example/a b"},
+		{"script without a host", host, Settings{Answers: Answers{BootURL: "http:///x"}}, `--boot-url "http:///x": has no host`},
+		{"script with a space", host, Settings{Answers: Answers{BootURL: "http://boot.example/a b"}},
 			`--boot-url "http://boot.example/a b": has a space or a control character, which firmware does not take`},
-		{"script that DHCP cannot carry", host, Settings{BootURL: "http://boot.example/" + strings.Repeat("x", 200)},
+		{"script that DHCP cannot carry", host, Settings{Answers: Answers{BootURL: "http://boot.example/" + strings.Repeat("x", 200)}},
 			`--boot-url "http://boot.example/` + strings.Repeat("x", 200) + `": 220 bytes long, and DHCP has room for 200`},
-		{"ROM that its own policy rejects", host, Settings{IPXEVersion: ">=1.21.1"},
+		{"ROM that its own policy rejects", host, Settings{Answers: Answers{IPXEVersion: ">=1.21.1"}},
 			"ROM HOST/usr/lib/ipxe/snponly.efi (x64): iPXE reports version 1.0.0, wanted >=1.21.1 (as every iPXE 1.x does that was built outside a git clone, whatever it calls itself), " +
 				"so the machines that run it would be handed it again for ever: rebuild with make VERSION_MAJOR=1 VERSION_MINOR=21 VERSION_PATCH=1 and what else is wanted, " +
 				"demand less (--ipxe-version auto), or leave it out (--rom x64=none)"},
-		{"ROM that lacks a feature", host, Settings{Root: root, IPXEVersion: ">=1.21.1", IPXEFeatures: []string{"sdi"}, ROMs: []string{"x64=new.efi"}},
+		{"ROM that lacks a feature", host, Settings{Answers: Answers{Root: root, IPXEVersion: ">=1.21.1", IPXEFeatures: []string{"sdi"}, ROMs: []string{"x64=new.efi"}}},
 			"ROM ROOT/new.efi (x64): iPXE lacks sdi, so the machines that run it would be handed it again for ever: " +
 				"rebuild with make VERSION_MAJOR=1 VERSION_MINOR=21 VERSION_PATCH=1 and what else is wanted, demand less (--ipxe-version auto), or leave it out (--rom x64=none)"},
 	} {
@@ -193,8 +196,9 @@ func TestLoadWarnings(t *testing.T) {
 	root := t.TempDir()
 	copyROM(t, debianEFI, filepath.Join(root, "snponly.efi"), proxydhcp.Version{2, 0, 0})
 	copyROM(t, debianEFI, filepath.Join(root, "ipxe-arm64.efi"), proxydhcp.Version{})
+	copyROM(t, debianBIOS, filepath.Join(root, "undionly.kpxe"), proxydhcp.Version{})
 	host := testHost(t, false)
-	c, err := Load(Settings{Root: root, IPXEVersion: ">=2.0.0", BootURL: "https://boot.example/x"}, host)
+	c, err := Load(Settings{Answers: Answers{Root: root, IPXEVersion: ">=2.0.0", BootURL: "https://boot.example/x"}}, host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,10 +209,10 @@ func TestLoadWarnings(t *testing.T) {
 	}
 	want := []string{
 		`boot file "ipxe-arm64.efi": is an EFI image for x64, iPXE 1.0.0, not for arm64`,
-		"ROM HOST/usr/lib/ipxe/undionly.kpxe (bios): iPXE reports version 1.0.0, wanted >=2.0.0 (as every iPXE 1.x does that was built outside a git clone, whatever it calls itself), " +
+		"the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first",
+		"ROM ROOT/undionly.kpxe (bios): iPXE reports version 1.0.0, wanted >=2.0.0 (as every iPXE 1.x does that was built outside a git clone, whatever it calls itself), " +
 			"so the machines that run it are given the boot script as they are: rebuild with make VERSION_MAJOR=2 VERSION_MINOR=0 VERSION_PATCH=0 and what else is wanted, " +
 			"demand less (--ipxe-version auto), or leave it out (--rom bios=none)",
-		"the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -236,15 +240,15 @@ func TestPolicy(t *testing.T) {
 	}{
 		{"nothing demanded", Settings{}, ipxe(proxydhcp.ArchX64, old), "script boot.ipxe"},
 		{"firmware", Settings{}, firmware, "rom snponly.efi"},
-		{"version", Settings{IPXEVersion: ">=2.0.0"}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
-		{"version met", Settings{IPXEVersion: ">=2.0.0"}, ipxe(proxydhcp.ArchX64, current), "script boot.ipxe"},
-		{"auto is the version of the ROM", Settings{IPXEVersion: "auto"}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
-		{"auto met", Settings{IPXEVersion: "auto"}, ipxe(proxydhcp.ArchX64, current), "script boot.ipxe"},
-		{"auto, another platform's ROM is older", Settings{IPXEVersion: "auto"}, ipxe(proxydhcp.ArchBIOS, old), "script boot.ipxe"},
-		{"auto where there is no ROM", Settings{IPXEVersion: "auto"}, ipxe(proxydhcp.ArchARM64, old), "script boot.ipxe"},
-		{"old where there is no ROM", Settings{IPXEVersion: ">=2.0.0"}, ipxe(proxydhcp.ArchARM64, old), "script-as-is boot.ipxe"},
-		{"user class", Settings{UserClass: "acme"}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
-		{"boot URL", Settings{BootURL: "http://boot.example/${net0/mac}"}, ipxe(proxydhcp.ArchX64, old), "script http://boot.example/${net0/mac}"},
+		{"version", Settings{Answers: Answers{IPXEVersion: ">=2.0.0"}}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
+		{"version met", Settings{Answers: Answers{IPXEVersion: ">=2.0.0"}}, ipxe(proxydhcp.ArchX64, current), "script boot.ipxe"},
+		{"auto is the version of the ROM", Settings{Answers: Answers{IPXEVersion: "auto"}}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
+		{"auto met", Settings{Answers: Answers{IPXEVersion: "auto"}}, ipxe(proxydhcp.ArchX64, current), "script boot.ipxe"},
+		{"auto, another platform's ROM is older", Settings{Answers: Answers{IPXEVersion: "auto"}}, ipxe(proxydhcp.ArchBIOS, old), "script boot.ipxe"},
+		{"auto where there is no ROM", Settings{Answers: Answers{IPXEVersion: "auto"}}, ipxe(proxydhcp.ArchARM64, old), "script boot.ipxe"},
+		{"old where there is no ROM", Settings{Answers: Answers{IPXEVersion: ">=2.0.0"}}, ipxe(proxydhcp.ArchARM64, old), "script-as-is boot.ipxe"},
+		{"user class", Settings{Answers: Answers{UserClass: "acme"}}, ipxe(proxydhcp.ArchX64, old), "upgrade snponly.efi"},
+		{"boot URL", Settings{Answers: Answers{BootURL: "http://boot.example/${net0/mac}"}}, ipxe(proxydhcp.ArchX64, old), "script http://boot.example/${net0/mac}"},
 		{"denied", Settings{DenyMACs: []string{"52:54:00:00:00:01"}}, firmware, "deny-mac "},
 		{"not allowed", Settings{AllowMACs: []string{"52:54:00:00:00:02"}}, firmware, "allow-mac "},
 		{"allowed", Settings{AllowMACs: []string{"52:54"}}, firmware, "rom snponly.efi"},
@@ -274,7 +278,7 @@ func TestBuiltinScript(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Tree.Close()
-		text, err := fs.ReadFile(c.Tree, c.Script)
+		text, err := fs.ReadFile(c.Tree, everybody(c).Script)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +291,7 @@ func TestBuiltinScript(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "boot.ipxe"), []byte("#!ipxe\nmine\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if text := read(Settings{Root: root}); text != "#!ipxe\nmine\n" {
+	if text := read(Settings{Answers: Answers{Root: root}}); text != "#!ipxe\nmine\n" {
 		t.Errorf("the user's own script: %q", text)
 	}
 }
@@ -371,3 +375,5 @@ func TestListeners(t *testing.T) {
 		}
 	}
 }
+
+func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -81,8 +81,8 @@ func ChooseInterfaces(named []string, host []Interface) ([]Interface, error) {
 // namedInterfaces finds each named interface once.
 func namedInterfaces(named []string, host []Interface) ([]Interface, error) {
 	var chosen []Interface
-	var p problems
-	for _, name := range parseAll(&p, "interface", named, func(s string) (string, error) { return s, nil }) {
+	p := &problems{}
+	for _, name := range parseAll(p, "interface", named, func(s string) (string, error) { return s, nil }) {
 		at := slices.IndexFunc(host, func(i Interface) bool { return i.Name == name })
 		switch {
 		case at < 0:

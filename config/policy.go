@@ -1,14 +1,13 @@
 package config
 
 import (
-	"net/netip"
-
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// The flags as a list of rules.
+// Flags and file as a list of rules.
 
-// The names of the rules that the flags make, as logs show them.
+// The names of the rules that the flags make, as logs show them. Those of a
+// segment have its name in front.
 const (
 	ruleDeny    = "deny-mac"
 	ruleAllow   = "allow-mac"
@@ -16,20 +15,19 @@ const (
 	ruleUpgrade = "upgrade"      // an iPXE that does not, and for whose platform there is a ROM
 	ruleAsIs    = "script-as-is" // an iPXE that does not, and there is none
 	ruleROM     = "rom"          // firmware
+	ruleSilent  = "deny"         // nobody in a segment
 )
 
-// policyInputs are what the flags say of the policy.
+// policyInputs are what the settings say of the policy.
 type policyInputs struct {
 	allow, deny []proxydhcp.MACPrefix
-	demands     demands
-	roms        []ROM
-	script      string
-	nextServer  netip.Addr
+	rules       []proxydhcp.Rule // of the file
+	segments    []answers
+	everybody   answers
 }
 
-// build makes the rules: who is not served; then iPXE before its architecture,
-// because an iPXE that is good enough must never be handed a ROM again; then
-// firmware.
+// build makes the rules: who is not served; the file's own; each segment's; and
+// everybody's.
 func (in policyInputs) build() *proxydhcp.Policy {
 	var rules []proxydhcp.Rule
 	if len(in.deny) > 0 {
@@ -38,54 +36,66 @@ func (in policyInputs) build() *proxydhcp.Policy {
 	if len(in.allow) > 0 {
 		rules = append(rules, proxydhcp.Rule{Name: ruleAllow, Match: proxydhcp.Match{NotMACs: in.allow}})
 	}
-	script := proxydhcp.Outcome{Kind: proxydhcp.BootScript, File: in.script, NextServer: in.scriptServer()}
-	rom := proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{}, NextServer: in.nextServer}
-	for _, r := range in.roms {
-		rom.ROMs[r.Platform] = r.Name
+	rules = append(rules, in.rules...)
+	for _, s := range in.segments {
+		rules = append(rules, s.rules()...)
 	}
-	for _, m := range in.scriptMatches() {
-		rules = append(rules, proxydhcp.Rule{Name: ruleScript, Match: m, Outcome: script})
-	}
-	anyIPXE := proxydhcp.Match{IPXE: &proxydhcp.IPXEMatch{}}
-	return &proxydhcp.Policy{Rules: append(rules,
-		proxydhcp.Rule{Name: ruleUpgrade, Match: anyIPXE, Outcome: rom},
-		proxydhcp.Rule{Name: ruleAsIs, Match: anyIPXE, Outcome: script},
-		proxydhcp.Rule{Name: ruleROM, Outcome: rom},
-	)}
+	return &proxydhcp.Policy{Rules: append(rules, in.everybody.rules()...)}
 }
 
-// scriptServer is the server of the boot script: the script of our own comes
-// from us, whoever has the ROMs.
-func (in policyInputs) scriptServer() netip.Addr {
-	if in.script == builtinScript {
-		return netip.Addr{}
+// rules are those of one segment: iPXE before its architecture, because an iPXE
+// that is good enough must never be handed a ROM again; then firmware.
+func (a answers) rules() []proxydhcp.Rule {
+	name := func(rule string) string {
+		if a.label == "" {
+			return rule
+		}
+		return a.label + " " + rule
 	}
-	return in.nextServer
+	if a.deny {
+		return []proxydhcp.Rule{{Name: name(ruleSilent), Match: a.scope}}
+	}
+	script, rom := a.scriptOutcome(), a.romOutcome()
+	var rules []proxydhcp.Rule
+	for _, m := range a.scriptMatches() {
+		rules = append(rules, proxydhcp.Rule{Name: name(ruleScript), Match: m, Outcome: script})
+	}
+	anyIPXE := a.scope
+	anyIPXE.IPXE = &proxydhcp.IPXEMatch{}
+	return append(rules,
+		proxydhcp.Rule{Name: name(ruleUpgrade), Match: anyIPXE, Outcome: rom},
+		proxydhcp.Rule{Name: name(ruleAsIs), Match: anyIPXE, Outcome: script},
+		proxydhcp.Rule{Name: name(ruleROM), Match: a.scope, Outcome: rom},
+	)
 }
 
 // scriptMatches are the iPXEs that get the script. With --ipxe-version auto
 // each platform whose ROM tells its version has a match of its own, and on the
 // others any version will do.
-func (in policyInputs) scriptMatches() []proxydhcp.Match {
-	if !in.demands.auto {
-		match := in.demands.match
-		return []proxydhcp.Match{{IPXE: &match}}
+func (a answers) scriptMatches() []proxydhcp.Match {
+	match := func(demands proxydhcp.IPXEMatch, platforms ...proxydhcp.Platform) proxydhcp.Match {
+		m := a.scope
+		m.Platforms, m.IPXE = platforms, &demands
+		return m
+	}
+	if !a.demands.auto {
+		return []proxydhcp.Match{match(a.demands.match)}
 	}
 	var matches []proxydhcp.Match
 	readable := map[proxydhcp.Platform]bool{}
-	for _, r := range in.roms {
+	for _, r := range a.roms {
 		if r.Image.HasVersion {
 			readable[r.Platform] = true
-			match := in.demands.match
-			match.Version = proxydhcp.AtLeast(r.Image.Version)
-			matches = append(matches, proxydhcp.Match{Platforms: []proxydhcp.Platform{r.Platform}, IPXE: &match})
+			demands := a.demands.match
+			demands.Version = proxydhcp.AtLeast(r.Image.Version)
+			matches = append(matches, match(demands, r.Platform))
 		}
 	}
-	rest := proxydhcp.Match{IPXE: &proxydhcp.IPXEMatch{Features: in.demands.match.Features, UserClass: in.demands.match.UserClass}}
-	for _, p := range proxydhcp.Platforms() {
+	var others []proxydhcp.Platform
+	for _, p := range append(proxydhcp.Platforms(), proxydhcp.NoPlatform) {
 		if !readable[p] {
-			rest.Platforms = append(rest.Platforms, p)
+			others = append(others, p)
 		}
 	}
-	return append(matches, rest)
+	return append(matches, match(a.demands.match, others...))
 }

@@ -44,9 +44,12 @@ func (r *ROM) unpack() {
 const noROM = "none"
 
 // romFinder finds the ROM of each platform: the one that is named, else a file
-// of a usual name in the user's directory, else the distribution's.
+// of a usual name in the user's directory. Only where that has none for any
+// platform are the distribution's taken: ROMs of two origins side by side are
+// rarely meant.
 type romFinder struct {
-	settings Settings
+	answers  Answers
+	mount    string // where the user's directory is in the tree
 	host     Host
 	tree     *tree.Tree
 	foreign  bool // the files are on another host and cannot be looked at
@@ -54,10 +57,10 @@ type romFinder struct {
 }
 
 // find returns the ROMs in the order of the platforms.
-func (f *romFinder) find(p *problems) []ROM {
+func (f *romFinder) find(p reporter) []ROM {
 	named := map[proxydhcp.Platform]ROM{}
 	dropped := map[proxydhcp.Platform]bool{}
-	for _, text := range parseAll(p, "rom", f.settings.ROMs, func(s string) (string, error) { return s, nil }) {
+	for _, text := range parseAll(p, "rom", f.answers.ROMs, func(s string) (string, error) { return s, nil }) {
 		r, err := f.named(text)
 		p.add("rom", text, err)
 		if r.Platform == proxydhcp.NoPlatform {
@@ -65,27 +68,29 @@ func (f *romFinder) find(p *problems) []ROM {
 		}
 		named[r.Platform], dropped[r.Platform] = r, r.Name == ""
 	}
+	found := f.inRoot()
+	if len(found) == 0 {
+		found = f.distribution()
+	}
 	var roms []ROM
-	distribution := f.distribution()
 	for _, platform := range proxydhcp.Platforms() {
-		if r, ok := named[platform]; ok {
-			if !dropped[platform] {
-				roms = append(roms, r)
-			}
+		r, ok := named[platform]
+		if !ok {
+			r, ok = found[platform]
+		}
+		if !ok || dropped[platform] {
 			continue
 		}
-		if r, ok := f.inRoot(platform); ok {
-			roms = append(roms, r)
-		} else if r, ok := distribution[platform]; ok {
+		if r.Name == "" {
 			r.Name = f.publish(platform, r.Source)
-			roms = append(roms, r)
 		}
+		roms = append(roms, r)
 	}
 	for i := range roms {
 		roms[i].unpack()
 	}
-	if len(roms) == 0 && len(*p) == 0 {
-		*p = append(*p, f.nothingFound())
+	if len(roms) == 0 && len(named) == 0 {
+		p.note(f.nothingFound())
 	}
 	return roms
 }
@@ -123,11 +128,12 @@ func (f *romFinder) named(text string) (ROM, error) {
 // locate finds the file that --rom names: in the user's directory, or anywhere
 // by its path, in which case it is published under its base name.
 func (f *romFinder) locate(platform proxydhcp.Platform, value string) (source, name string, err error) {
-	if root := f.settings.Root; root != "" {
+	if root := f.answers.Root; root != "" {
 		name := strings.TrimLeft(filepath.ToSlash(value), "/")
 		if rel, err := filepath.Rel(root, value); filepath.IsAbs(value) && err == nil && filepath.IsLocal(rel) {
 			name = filepath.ToSlash(rel)
 		}
+		name = tree.Join(f.mount, name)
 		if info, err := fs.Stat(f.tree, name); err == nil && info.Mode().IsRegular() {
 			return f.tree.Source(name), name, nil
 		}
@@ -138,8 +144,8 @@ func (f *romFinder) locate(platform proxydhcp.Platform, value string) (source, n
 	}
 	info, err := os.Stat(file)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && f.settings.Root != "":
-		return "", "", fmt.Errorf("not found, neither in %s nor as %s", f.settings.Root, file)
+	case errors.Is(err, fs.ErrNotExist) && f.answers.Root != "":
+		return "", "", fmt.Errorf("not found, neither in %s nor as %s", f.answers.Root, file)
 	case errors.Is(err, fs.ErrNotExist):
 		return "", "", fmt.Errorf("%s: no such file", file)
 	case err != nil:
@@ -161,19 +167,22 @@ func (f *romFinder) publish(platform proxydhcp.Platform, file string) string {
 	return name
 }
 
-// inRoot looks for a platform's ROM in the user's directory.
-func (f *romFinder) inRoot(platform proxydhcp.Platform) (ROM, bool) {
-	if f.settings.Root == "" || f.foreign {
-		return ROM{}, false
+// inRoot looks for ROMs in the user's directory.
+func (f *romFinder) inRoot() map[proxydhcp.Platform]ROM {
+	found := map[proxydhcp.Platform]ROM{}
+	if f.answers.Root == "" || f.foreign {
+		return found
 	}
-	choice := rom.Choose(os.DirFS(f.settings.Root), ".", platform)
-	for _, err := range choice.Passed {
-		f.warnings = append(f.warnings, err.Error())
+	for _, platform := range proxydhcp.Platforms() {
+		choice := rom.Choose(os.DirFS(f.answers.Root), ".", platform)
+		for _, err := range choice.Passed {
+			f.warnings = append(f.warnings, err.Error())
+		}
+		if choice.Found() {
+			found[platform] = ROM{Platform: platform, Name: tree.Join(f.mount, choice.Name), Source: filepath.Join(f.answers.Root, choice.Name), Image: choice.Image}
+		}
 	}
-	if !choice.Found() {
-		return ROM{}, false
-	}
-	return ROM{Platform: platform, Name: choice.Name, Source: filepath.Join(f.settings.Root, choice.Name), Image: choice.Image}, true
+	return found
 }
 
 // distribution looks for the ROMs that the distribution's packages installed.
@@ -194,11 +203,11 @@ func (f *romFinder) distribution() map[proxydhcp.Platform]ROM {
 // nothingFound is the error of a host without any ROM.
 func (f *romFinder) nothingFound() error {
 	if f.foreign {
-		return fmt.Errorf("--next-server %s: name the ROMs that it has with --rom, such as --rom x64=ipxe.efi", f.settings.NextServer)
+		return fmt.Errorf("--next-server %s: name the ROMs that it has with --rom, such as --rom x64=ipxe.efi", f.answers.NextServer)
 	}
 	where := "no iPXE ROM found in the distribution's directories"
-	if f.settings.Root != "" {
-		where = fmt.Sprintf("no iPXE ROM found in %s or in the distribution's directories", f.settings.Root)
+	if f.answers.Root != "" {
+		where = fmt.Sprintf("no iPXE ROM found in %s or in the distribution's directories", f.answers.Root)
 	}
 	hint := "install iPXE"
 	if release, err := os.ReadFile(filepath.Join(f.host.Root, "etc/os-release")); err == nil {
@@ -212,16 +221,16 @@ func (f *romFinder) nothingFound() error {
 // file is held against the policy. EFI ROMs are refused. A BIOS ROM, which is
 // packed, is warned of: on the wire the loop ends after one download. ROMs that
 // lack the same are told together.
-func checkROMs(policy *proxydhcp.Policy, roms []ROM, s Settings, p *problems) (warnings []string) {
+func checkROMs(policy *proxydhcp.Policy, a answers, p reporter) (warnings []string) {
 	var order []string
 	lacking := map[string][]ROM{}
-	for _, r := range roms {
-		unmet := policy.Rejects(r.Platform, r.ipxe())
+	for _, r := range a.roms {
+		unmet := policy.Rejects(a.scope, r.Platform, r.ipxe())
 		switch {
 		case unmet == "":
 			continue
 		case r.Packed:
-			warnings = append(warnings, rejection([]ROM{r}, unmet, "so the machines that run it are given the boot script as they are", s))
+			warnings = append(warnings, rejection([]ROM{r}, unmet, "so the machines that run it are given the boot script as they are", a.demands))
 			continue
 		case lacking[unmet] == nil:
 			order = append(order, unmet)
@@ -229,7 +238,7 @@ func checkROMs(policy *proxydhcp.Policy, roms []ROM, s Settings, p *problems) (w
 		lacking[unmet] = append(lacking[unmet], r)
 	}
 	for _, unmet := range order {
-		*p = append(*p, errors.New(rejection(lacking[unmet], unmet, "so the machines that run it would be handed it again for ever", s)))
+		p.note(errors.New(rejection(lacking[unmet], unmet, "so the machines that run it would be handed it again for ever", a.demands)))
 	}
 	return warnings
 }
@@ -251,13 +260,16 @@ func (r ROM) ipxe() proxydhcp.IPXE {
 }
 
 // rejection words what ROMs lack, what follows from it, and the ways out.
-func rejection(roms []ROM, unmet, consequence string, s Settings) string {
+func rejection(roms []ROM, unmet, consequence string, d demands) string {
 	var files, without []string
 	remark := ""
 	for _, r := range roms {
 		files = append(files, fmt.Sprintf("%s (%s)", r.Source, r.Platform))
 		without = append(without, fmt.Sprintf("--rom %s=%s", r.Platform, noROM))
 		reported := proxydhcp.Version(r.Image.Version)
+		if !d.match.Version.IsZero() && d.match.Version.Contains(reported) {
+			continue // it is not the version that is wrong
+		}
 		if text := r.Image.VersionText; text != "" && !strings.HasPrefix(text, reported.String()) {
 			remark = fmt.Sprintf(" (it calls itself %s, but iPXE 1.x built outside a git clone reports 1.0.0 in DHCP, and DHCP is all there is to go by)", text)
 		} else if reported == (proxydhcp.Version{1, 0, 0}) {
@@ -265,10 +277,8 @@ func rejection(roms []ROM, unmet, consequence string, s Settings) string {
 		}
 	}
 	rebuild := "rebuild with what is wanted"
-	if want, err := proxydhcp.ParseVersionRange(s.IPXEVersion); err == nil {
-		if v, ok := want.Example(); ok {
-			rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
-		}
+	if v, ok := d.match.Version.Example(); ok {
+		rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
 	}
 	return fmt.Sprintf("ROM %s: %s%s, %s: %s, demand less (--ipxe-version %s), or leave it out (%s)",
 		strings.Join(files, ", "), unmet, remark, consequence, rebuild, autoVersion, strings.Join(without, " "))

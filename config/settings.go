@@ -15,56 +15,98 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Settings are what the user wrote, each as text under the name of its flag.
-// The zero value is what a user gets who wrote nothing, but for the listening
-// addresses, which the command line fills in.
+// Settings are what the user wrote, each as text under the name of its flag,
+// which is its key in the configuration file, too. The zero value is what a
+// user gets who wrote nothing, but for the listening addresses, which the
+// command line fills in.
 type Settings struct {
-	Interfaces   []string // --interface
-	Root         string   // --root
-	BootURL      string   // --boot-url: a URL, or a name in the boot file tree
-	ROMs         []string // --rom: ARCH=FILE, ARCH=URL, or ARCH=none
-	IPXEVersion  string   // --ipxe-version: an expression, or "auto"
-	IPXEFeatures []string // --ipxe-feature
-	UserClass    string   // --user-class
-	NextServer   string   // --next-server
-	AllowMACs    []string // --allow-mac
-	DenyMACs     []string // --deny-mac
-	DryRun       bool     // --dry-run
-	Override     bool     // --override-dhcp-filename
+	Answers
+	Interfaces   []string      `toml:"interface"`
+	VLANs        []string      `toml:"vlan"`    // ids and ranges, or a segment as in a flag
+	Segments     []SegmentText `toml:"segment"` // answers of their own for parts of the network
+	SegmentFlags []string      // --segment: the same, as KEY=VALUE pairs
+	Rules        []RuleText    `toml:"rule"` // rules before those that the flags make
+	ProxyOnly    bool          `toml:"port-4011-only"`
 
-	TFTP             string   // --tftp: where to listen, or "off"
-	TFTPSinglePort   bool     // --tftp-single-port
-	TFTPPorts        string   // --tftp-ports: LOW-HIGH
-	TFTPBlockSize    int      // --tftp-block-size: the largest granted, 0 for what the MTU allows
-	TFTPWindow       int      // --tftp-window-size: the largest granted, 0 for the server's default
-	TFTPMaxTransfers int      // --tftp-max-transfers, 0 for the server's default
-	TFTPAllow        []string // --tftp-allow: networks beside the private and attached ones
+	AllowMACs []string `toml:"allow-mac"`
+	DenyMACs  []string `toml:"deny-mac"`
+	DryRun    bool     `toml:"dry-run"`
+	Override  bool     `toml:"override-dhcp-filename"`
 
-	HTTP string // --http: where to listen, "" for not at all
+	TFTP             string   `toml:"tftp"`               // where to listen, or "off"
+	TFTPSinglePort   bool     `toml:"tftp-single-port"`   //
+	TFTPPorts        string   `toml:"tftp-ports"`         // LOW-HIGH
+	TFTPBlockSize    int      `toml:"tftp-block-size"`    // bytes, the largest granted; 0 for what the MTU allows
+	TFTPWindow       int      `toml:"tftp-window-size"`   // blocks, the largest granted; 0 for the server's default
+	TFTPMaxTransfers int      `toml:"tftp-max-transfers"` // 0 for the server's default
+	TFTPAllow        []string `toml:"tftp-allow"`         // networks beside the private and attached ones
+	HTTP             string   `toml:"http"`               // where to listen, "" for not at all
+
+	LogLevel  string `toml:"log-level"`
+	LogFormat string `toml:"log-format"`
+
+	origin func(key string) string // says where the value of a key was written; nil for flags
+}
+
+// Answers are the settings that a segment may have of its own.
+type Answers struct {
+	Root         string   `toml:"root"`
+	BootURL      string   `toml:"boot-url"` // a URL, or a name in the boot file tree
+	ROMs         []string `toml:"rom"`      // ARCH=FILE, ARCH=URL, or ARCH=none
+	IPXEVersion  string   `toml:"ipxe-version"`
+	IPXEFeatures []string `toml:"ipxe-feature"`
+	UserClass    string   `toml:"user-class"`
+	NextServer   string   `toml:"next-server"`
 }
 
 // off is how a listener is switched off.
 const off = "off"
 
-// problem names the flag and the value that is wrong.
-func problem(flag, value string, err error) error {
-	return fmt.Errorf("--%s %q: %w", flag, value, err)
-}
-
 // problems gathers everything that is wrong.
-type problems []error
-
-func (p *problems) add(flag, value string, err error) {
-	if err != nil {
-		*p = append(*p, problem(flag, value, err))
-	}
+type problems struct {
+	errs   []error
+	origin func(key string) string
 }
 
-func (p problems) err() error { return errors.Join(p...) }
+// in is the same list for the keys of a table in the file, such as "rule[2].".
+func (p *problems) in(prefix string) reporter { return &nested{p, prefix} }
+
+// nested adds problems of one table to the list of all.
+type nested struct {
+	all    *problems
+	prefix string
+}
+
+// reporter is where problems of settings go.
+type reporter interface {
+	add(key, value string, err error)
+	note(err error)
+}
+
+func (n *nested) note(err error) { n.all.note(err) }
+
+func (n *nested) add(key, value string, err error) { n.all.add(n.prefix+key, value, err) }
+
+// add notes a problem with a value, naming where it was written.
+func (p *problems) add(key, value string, err error) {
+	if err == nil {
+		return
+	}
+	where := "--" + key
+	if p.origin != nil {
+		where = p.origin(key)
+	}
+	p.errs = append(p.errs, fmt.Errorf("%s %q: %w", where, value, err))
+}
+
+// note adds a problem that is of no single value.
+func (p *problems) note(err error) { p.errs = append(p.errs, err) }
+
+func (p *problems) err() error { return errors.Join(p.errs...) }
 
 // parseAll parses each value of a repeatable flag. Values may be joined by
 // commas, as in an environment variable.
-func parseAll[T any](p *problems, flag string, values []string, parse func(string) (T, error)) []T {
+func parseAll[T any](p reporter, key string, values []string, parse func(string) (T, error)) []T {
 	var all []T
 	for _, value := range values {
 		for part := range strings.SplitSeq(value, ",") {
@@ -73,7 +115,7 @@ func parseAll[T any](p *problems, flag string, values []string, parse func(strin
 				continue
 			}
 			v, err := parse(part)
-			p.add(flag, part, err)
+			p.add(key, part, err)
 			if err == nil {
 				all = append(all, v)
 			}
@@ -92,7 +134,7 @@ type demands struct {
 }
 
 // parseDemands reads the demands on an iPXE.
-func (s Settings) parseDemands(p *problems) demands {
+func (s Answers) parseDemands(p reporter) demands {
 	var d demands
 	switch s.IPXEVersion {
 	case "":
@@ -112,7 +154,7 @@ func (s Settings) parseDemands(p *problems) demands {
 
 // parseNextServer reads the address of the TFTP server that has the files,
 // zero for ourselves.
-func (s Settings) parseNextServer(p *problems) netip.Addr {
+func (s Answers) parseNextServer(p reporter) netip.Addr {
 	if s.NextServer == "" {
 		return netip.Addr{}
 	}
@@ -136,6 +178,9 @@ func parseBootName(name string) (string, error) {
 	if len(name) > maxName {
 		return "", fmt.Errorf("%d bytes long, and DHCP has room for %d", len(name), maxName)
 	}
+	if err := proxydhcp.CheckPlaceholders(name); err != nil {
+		return "", err
+	}
 	scheme, _, isURL := strings.Cut(name, "://")
 	if !isURL {
 		return strings.TrimLeft(name, "/"), nil
@@ -145,19 +190,21 @@ func parseBootName(name string) (string, error) {
 	default:
 		return "", fmt.Errorf("%s:// is no scheme that iPXE loads from: use http, https, tftp, nfs or ftp", scheme)
 	}
-	if u, err := url.Parse(iPXEFree(name)); err != nil {
+	u, err := url.Parse(withoutBraces(name))
+	switch {
+	case err != nil:
 		return "", err
-	} else if u.Host == "" {
+	case u.Host == "":
 		return "", errors.New("has no host")
 	}
 	return name, nil
 }
 
-// iPXEFree replaces the ${settings} that iPXE expands in a URL, so that the
-// rest can be checked.
-func iPXEFree(name string) string {
+// withoutBraces replaces iPXE's ${settings} and our {placeholders} in a URL, so
+// that the rest can be checked.
+func withoutBraces(name string) string {
 	for {
-		before, rest, ok := strings.Cut(name, "${")
+		before, rest, ok := strings.Cut(strings.ReplaceAll(name, "${", "{"), "{")
 		_, after, closed := strings.Cut(rest, "}")
 		if !ok || !closed {
 			return name

@@ -166,14 +166,15 @@ func (a Arch) Platform() Platform {
 	return r.platform
 }
 
-// arch returns the first architecture type that runs the platform's ROM.
-func (p Platform) arch() (Arch, bool) {
+// Archs returns the architecture types that run the platform's ROM.
+func (p Platform) Archs() []Arch {
+	var archs []Arch
 	for _, r := range archTable {
 		if r.platform == p && p != NoPlatform {
-			return r.arch, true
+			archs = append(archs, r.arch)
 		}
 	}
-	return 0, false
+	return archs
 }
 
 // ParseArch reads an architecture type: its name, or its number as decimal,

@@ -50,6 +50,14 @@ func (f Firmware) String() string {
 	return fmt.Sprintf("firmware %d", f)
 }
 
+// ParseFirmware reads the name of a kind of firmware. The error lists them.
+func ParseFirmware(s string) (Firmware, error) {
+	if i := slices.Index(firmwareNames[:], s); i >= 0 {
+		return Firmware(i), nil
+	}
+	return AnyClient, fmt.Errorf("unknown firmware %q: one of %s", s, strings.Join(firmwareNames[:], ", "))
+}
+
 // firmware returns the kind of firmware that c is, AnyClient for an iPXE.
 func (c *Client) firmware() Firmware {
 	switch {
@@ -146,6 +154,21 @@ func (m *Match) placeMismatch(s Segment) demand {
 		return wantsRelay
 	}
 	return matches
+}
+
+// place returns a segment that the match is about.
+func (m *Match) place() Segment {
+	var s Segment
+	if len(m.Interfaces) > 0 {
+		s.Interface = m.Interfaces[0]
+	}
+	if len(m.VLANs) > 0 {
+		s.VLAN = m.VLANs[0]
+	}
+	if len(m.Relays) > 0 {
+		s.Relay = m.Relays[0].Addr()
+	}
+	return s
 }
 
 func (m *Match) firmwareHolds(c *Client) bool {

@@ -167,14 +167,15 @@ func (p *Policy) unmet(c Client) string {
 // machine to run it on platform, it would be handed a ROM again, for ever. It
 // returns "" where the ROM gets the script, and where the facts do not tell: a
 // version or a list of features that could not be read out of the file is
-// taken to be right, and so is its user class. Rules that choose single
-// machines are taken not to apply.
-func (p *Policy) Rejects(platform Platform, x IPXE) (unmet string) {
-	arch, ok := platform.arch()
-	if !ok {
+// taken to be right, and so is its user class. scope is the part of the network
+// that the ROM is for. Rules that choose single machines are taken not to
+// apply.
+func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) (unmet string) {
+	archs := platform.Archs()
+	if len(archs) == 0 {
 		return ""
 	}
-	c := Client{Arch: arch, IPXE: x}
+	c := Client{Arch: archs[0], IPXE: x, Segment: scope.place()}
 	known := p.withKnown(x)
 	for i := range known.Rules {
 		rule := &known.Rules[i]

@@ -279,7 +279,7 @@ func TestRejects(t *testing.T) {
 		{"no ROM there, so never handed out", ARM64, IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := testPolicy(t).Rejects(tt.platform, tt.ipxe); got != tt.want {
+			if got := testPolicy(t).Rejects(Match{}, tt.platform, tt.ipxe); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})

@@ -49,7 +49,10 @@ func number(name, category string, value int, usage string) cli.Flag {
 // serveFlags are the flags of serve.
 func serveFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration `FILE`; flags win over it", EnvVars: env("config")},
 		list("interface", catWhere, "answer on interface `NAME` (repeatable; the only one with an address by default)", "i"),
+		list("vlan", catWhere, "answer in the VLANs `IDS` on those interfaces, such as 10,20,30-39, or with answers of its own, such as id=20,boot-url=URL (repeatable)"),
+		list("segment", catWhere, "give a part of the network answers of its own, `KEY=VALUE,...`, such as relay=10.2.0.0/16,boot-url=URL or interface=eth1,deny (repeatable)"),
 		list("allow-mac", catWhere, "answer only machines whose MAC address begins with `MAC` (repeatable)"),
 		list("deny-mac", catWhere, "never answer machines whose MAC address begins with `MAC` (repeatable)"),
 		truth("dry-run", catWhere, "decide and log, but send nothing"),
@@ -78,17 +81,36 @@ func serveFlags() []cli.Flag {
 	}
 }
 
-// settings gathers what the flags and the environment say.
-func settings(c *cli.Context) config.Settings {
+// settings gathers what the flags, the environment and the configuration file
+// say.
+func settings(c *cli.Context) (config.Settings, error) {
+	s := flagSettings(c)
+	path := c.String("config")
+	if path == "" {
+		return s, nil
+	}
+	file, err := config.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	return file.Under(s, c.IsSet), nil
+}
+
+// flagSettings gathers what the flags and the environment say.
+func flagSettings(c *cli.Context) config.Settings {
 	return config.Settings{
+		Answers: config.Answers{
+			Root:         c.String("root"),
+			BootURL:      c.String("boot-url"),
+			ROMs:         c.StringSlice("rom"),
+			IPXEVersion:  c.String("ipxe-version"),
+			IPXEFeatures: c.StringSlice("ipxe-feature"),
+			UserClass:    c.String("user-class"),
+			NextServer:   c.String("next-server"),
+		},
 		Interfaces:       c.StringSlice("interface"),
-		Root:             c.String("root"),
-		BootURL:          c.String("boot-url"),
-		ROMs:             c.StringSlice("rom"),
-		IPXEVersion:      c.String("ipxe-version"),
-		IPXEFeatures:     c.StringSlice("ipxe-feature"),
-		UserClass:        c.String("user-class"),
-		NextServer:       c.String("next-server"),
+		VLANs:            c.StringSlice("vlan"),
+		SegmentFlags:     c.StringSlice("segment"),
 		AllowMACs:        c.StringSlice("allow-mac"),
 		DenyMACs:         c.StringSlice("deny-mac"),
 		DryRun:           c.Bool("dry-run"),
@@ -101,22 +123,23 @@ func settings(c *cli.Context) config.Settings {
 		TFTPMaxTransfers: c.Int("tftp-max-transfers"),
 		TFTPAllow:        c.StringSlice("tftp-allow"),
 		HTTP:             c.String("http"),
+		LogLevel:         c.String("log-level"),
+		LogFormat:        c.String("log-format"),
 	}
 }
 
-// newLogger makes the log that the flags ask for.
-func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
+// newLogger makes the log that the settings ask for.
+func newLogger(s config.Settings, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level %q: one of debug, info, warn, error", c.String("log-level"))}
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, usageError{fmt.Errorf("--log-level %q: one of debug, info, warn, error", s.LogLevel)}
 	}
 	options := &slog.HandlerOptions{Level: level}
-	switch format := c.String("log-format"); format {
+	switch s.LogFormat {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, options)), nil
-	default:
-		return nil, usageError{fmt.Errorf("--log-format %q: one of text, json", format)}
 	}
+	return nil, usageError{fmt.Errorf("--log-format %q: one of text, json", s.LogFormat)}
 }

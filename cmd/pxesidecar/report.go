@@ -19,7 +19,22 @@ func report(log *slog.Logger, cfg *config.Config) {
 	for _, i := range cfg.Interfaces {
 		log.Info("answering network boot", "interface", i.Name, "address", joined(i.Addresses), "ports", "67, 4011")
 	}
-	for _, r := range cfg.ROMs {
+	for _, s := range cfg.Segments {
+		reportSegment(log, cfg, s)
+	}
+	log.Info("ready", "tftp", tftpText(cfg), "http", httpText(cfg), "dry-run", cfg.DHCP.DryRun, "version", version())
+}
+
+// reportSegment logs what one part of the network gets.
+func reportSegment(log *slog.Logger, cfg *config.Config, s config.Segment) {
+	if s.Name != "" {
+		log = log.With("segment", s.Name)
+	}
+	if s.Deny {
+		log.Info("nobody there gets an answer")
+		return
+	}
+	for _, r := range s.ROMs {
 		attrs := []any{"arch", r.Platform.String(), "file", r.Name}
 		if r.Source != "" {
 			attrs = append(attrs, "from", r.Source)
@@ -29,15 +44,14 @@ func report(log *slog.Logger, cfg *config.Config) {
 		}
 		log.Info("ROM", attrs...)
 	}
-	if len(cfg.NoROM) > 0 {
-		log.Info("no ROM, firmware of these gets no answer", "arch", joined(cfg.NoROM))
+	if len(s.NoROM) > 0 {
+		log.Info("no ROM, firmware of these gets no answer", "arch", joined(s.NoROM))
 	}
-	source := cfg.Tree.Source(cfg.Script)
+	source := cfg.Tree.Source(s.Script)
 	if source == "" {
 		source = "elsewhere"
 	}
-	log.Info("boot script", "file", cfg.Script, "from", source)
-	log.Info("ready", "tftp", tftpText(cfg), "http", httpText(cfg), "dry-run", cfg.DHCP.DryRun, "version", version())
+	log.Info("boot script", "file", s.Script, "from", source)
 }
 
 func tftpText(cfg *config.Config) string {

@@ -42,7 +42,11 @@ func serveCommand(stderr io.Writer) *cli.Command {
 
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	log, err := newLogger(c, stderr)
+	s, err := settings(c)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(s, stderr)
 	if err != nil {
 		return err
 	}
@@ -50,7 +54,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(settings(c), config.Host{Root: "/", Interfaces: interfaces, Version: version()})
+	cfg, err := config.Load(s, config.Host{Root: "/", Interfaces: interfaces, Version: version()})
 	if err != nil {
 		return err
 	}

@@ -128,15 +128,27 @@ goto start
 
 :local
 set pxesidecar-left yes
-iseq ${platform} pcbios || goto leave
+` + localDisk + `:left
+` + handOver)
+}
+
+// localDisk boots from the local disk, and goes on where there is none.
+const localDisk = `iseq ${platform} pcbios || goto leave
 echo Booting from the local disk.
 sanboot --no-describe --drive 0x80 || echo There is nothing to boot on the local disk.
 
 :leave
 echo Going on with the next boot device.
-:left
-iseq ${platform} pcbios && exit 0 || exit 1
-`)
+`
+
+// handOver returns the machine to its firmware.
+const handOver = `iseq ${platform} pcbios && exit 0 || exit 1
+`
+
+// LocalDisk returns the script that boots from the local disk at once: what an iPXE gets that is not to
+// boot from the network. Silence would not do, for some iPXEs then load once more what their firmware loaded.
+func LocalDisk() []byte {
+	return []byte("#!ipxe\n# The script of pxesidecar for machines that boot from their local disk.\n\n" + localDisk + handOver)
 }
 
 // plain makes text safe to stand in a line of a script: printable ASCII, no settings to expand, and no word

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"strings"
 )
 
 // Tree is a read-only file system made of layers: where several have a name,
@@ -23,11 +25,16 @@ type Tree struct {
 // layer is one of the file systems of a tree.
 type layer struct {
 	fs.FS
+	mount  string // the directory of the tree it is in, "" for its root
 	source string // where its files come from, for people
 }
 
-// AddDir adds a directory as a layer. The error says what is wrong with it.
-func (t *Tree) AddDir(dir string) error {
+// Join is the name that a file of a layer has in the tree.
+func Join(mount, name string) string { return path.Join(mount, name) }
+
+// AddDir adds a directory as a layer, in the directory mount of the tree; "" is
+// the tree's root. The error says what is wrong with it.
+func (t *Tree) AddDir(mount, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("directory %s: %w", dir, cause(err))
@@ -36,20 +43,28 @@ func (t *Tree) AddDir(dir string) error {
 	if _, err := fs.ReadDir(root.FS(), "."); err != nil {
 		return fmt.Errorf("directory %s: %w", dir, cause(err))
 	}
-	t.layers = append(t.layers, layer{directory{root.FS()}, dir})
+	t.layers = append(t.layers, layer{directory{root.FS()}, mount, dir})
 	return nil
+}
+
+// Has reports whether a directory was added in that place.
+func (t *Tree) Has(mount, dir string) bool {
+	return slices.ContainsFunc(t.layers, func(l layer) bool { return l.mount == mount && l.source == dir })
 }
 
 // AddFile adds one file from elsewhere under a name of its own. Whoever names a
 // file means it, so links are followed; a file that replaces it is served from
 // then on.
 func (t *Tree) AddFile(name, file string) {
-	t.layers = append(t.layers, layer{single{name, file}, file})
+	if t.Source(name) == file {
+		return
+	}
+	t.layers = append(t.layers, layer{single{name, file}, "", file})
 }
 
 // AddGenerated adds a layer of files that are kept in memory.
 func (t *Tree) AddGenerated(files map[string][]byte) {
-	t.layers = append(t.layers, layer{generated(files), "generated"})
+	t.layers = append(t.layers, layer{generated(files), "", "generated"})
 }
 
 // Close closes the directories.
@@ -66,7 +81,11 @@ func (t *Tree) Close() error {
 // the directory, hides the layers below: they hold another file.
 func (t *Tree) Open(name string) (fs.File, error) {
 	for _, l := range t.layers {
-		f, err := l.Open(name)
+		inside, ok := l.name(name)
+		if !ok {
+			continue
+		}
+		f, err := l.Open(inside)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
@@ -78,15 +97,27 @@ func (t *Tree) Open(name string) (fs.File, error) {
 // "generated"; "" where the tree does not have it.
 func (t *Tree) Source(name string) string {
 	for _, l := range t.layers {
-		if info, err := fs.Stat(l, name); err != nil || info.IsDir() {
+		inside, ok := l.name(name)
+		if !ok {
+			continue
+		}
+		if info, err := fs.Stat(l, inside); err != nil || info.IsDir() {
 			continue
 		}
 		if _, ok := l.FS.(directory); ok {
-			return path.Join(l.source, name)
+			return path.Join(l.source, inside)
 		}
 		return l.source
 	}
 	return ""
+}
+
+// name returns the name that a name of the tree has in the layer.
+func (l layer) name(name string) (string, bool) {
+	if l.mount == "" {
+		return name, true
+	}
+	return strings.CutPrefix(name, l.mount+"/")
 }
 
 // directory is a directory, which no link leads out of.

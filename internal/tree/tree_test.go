@@ -33,13 +33,18 @@ func TestLayers(t *testing.T) {
 
 	var tr Tree
 	defer tr.Close()
-	if err := tr.AddDir(user); err != nil {
+	if err := tr.AddDir("", user); err != nil {
 		t.Fatal(err)
 	}
 	tr.AddFile("rom.efi", file)
 	tr.AddGenerated(map[string][]byte{"boot.ipxe": []byte("made")})
-	if err := tr.AddDir(distro); err != nil {
-		t.Fatal(err)
+	for _, mount := range []string{"", "vlan20"} {
+		if err := tr.AddDir(mount, distro); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !tr.Has("vlan20", distro) || tr.Has("vlan20", user) {
+		t.Error("it does not know what is where")
 	}
 
 	for _, tt := range []struct{ name, text, source string }{
@@ -48,6 +53,7 @@ func TestLayers(t *testing.T) {
 		{"rom.efi", "single", file},
 		{"boot.ipxe", "made", "generated"},
 		{"only", "distro", distro + "/only"},
+		{"vlan20/both", "distro", distro + "/both"},
 	} {
 		got, err := fs.ReadFile(&tr, tt.name)
 		if err != nil || string(got) != tt.text {
@@ -74,7 +80,7 @@ func TestNoWayOut(t *testing.T) {
 	var tr Tree
 	defer tr.Close()
 	for _, d := range []string{dir, below} {
-		if err := tr.AddDir(d); err != nil {
+		if err := tr.AddDir("", d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,7 +99,7 @@ func TestAddDirErrors(t *testing.T) {
 		{file, "directory " + file + ": not a directory"},
 	} {
 		var tr Tree
-		err := tr.AddDir(tt.dir)
+		err := tr.AddDir("", tt.dir)
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("AddDir(%s): %v, want %s", tt.dir, err, tt.want)
 		}

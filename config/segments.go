@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// Segments: parts of the network with answers of their own, by flag and by
+// file.
+
+// Scope is the part of the network that a segment or a rule is about.
+type Scope struct {
+	Interfaces []string `toml:"interface"`
+	VLANs      string   `toml:"vlan"`  // ids and ranges joined by commas; 0 is untagged
+	Relays     []string `toml:"relay"` // networks that have the relay's address
+}
+
+// SegmentText is a part of the network with answers of its own; what it does
+// not say is as for everybody.
+type SegmentText struct {
+	Name string `toml:"name"`
+	Scope
+	Answers
+	Deny bool `toml:"deny"` // answer nobody there
+}
+
+// parseSegment reads a segment as a flag has it: KEY=VALUE pairs joined by
+// commas, such as "vlan=20,30-39,boot-url=http://...,rom=x64=a.efi" or
+// "vlan=66,deny". What has no key goes on with the value before it.
+func parseSegment(s string) (SegmentText, error) {
+	var t SegmentText
+	into := reflect.ValueOf(&t).Elem()
+	fields := map[string]reflect.Value{}
+	for _, field := range reflect.VisibleFields(into.Type()) {
+		if key := field.Tag.Get("toml"); key != "" {
+			fields[key] = into.FieldByIndex(field.Index)
+		}
+	}
+	fields["id"] = fields["vlan"]
+	last := ""
+	for part := range strings.SplitSeq(s, ",") {
+		key, value, pair := strings.Cut(part, "=")
+		field, known := fields[key]
+		switch {
+		case part == "deny":
+			t.Deny = true
+			continue
+		case pair && known && key != "deny":
+			last = key
+		case last == "" || pair && last != "rom":
+			return t, fmt.Errorf("%q is no KEY=VALUE of a segment: the keys are id, %s", part, strings.Join(segmentKeys(), ", "))
+		default:
+			field, value = fields[last], part
+		}
+		switch {
+		case field.Kind() == reflect.Slice:
+			field.Set(reflect.Append(field, reflect.ValueOf(value)))
+		case pair && known || field.String() == "":
+			field.SetString(value)
+		default:
+			field.SetString(field.String() + "," + value)
+		}
+	}
+	return t, nil
+}
+
+// segmentKeys lists the keys of a segment.
+func segmentKeys() []string { return tableKeys(reflect.TypeFor[SegmentText]()) }
+
+// tableKeys lists the keys of a table of the file, sorted.
+func tableKeys(table reflect.Type) []string {
+	var keys []string
+	for _, field := range reflect.VisibleFields(table) {
+		if key := field.Tag.Get("toml"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// parseVLANFlag reads one --vlan: ids alone, or a segment.
+func parseVLANFlag(s string) (ids []uint16, segment *SegmentText, err error) {
+	if !strings.Contains(s, "=") {
+		ids, err = ParseVLANs(s)
+		return ids, nil, err
+	}
+	t, err := parseSegment(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.VLANs == "" {
+		return nil, nil, errors.New("says no VLAN: begin with id=20")
+	}
+	ids, err = ParseVLANs(t.VLANs)
+	return ids, &t, err
+}
+
+// parse understands the scope and adds it to a match.
+func (s Scope) parse(m *proxydhcp.Match, p reporter) {
+	m.Interfaces = s.Interfaces
+	var err error
+	m.VLANs, err = ParseVLANs(s.VLANs)
+	p.add("vlan", s.VLANs, err)
+	m.Relays = parseAll(p, "relay", s.Relays, parseNetwork)
+}
+
+// label names the segment: as the user named it, else by what it is about.
+func (s SegmentText) label() string {
+	switch {
+	case s.Name != "":
+		return s.Name
+	case s.VLANs != "":
+		return "vlan" + strings.ReplaceAll(s.VLANs, " ", "")
+	case len(s.Interfaces) > 0:
+		return strings.Join(s.Interfaces, "+")
+	}
+	return "relay" + strings.NewReplacer("/", "-", " ", "").Replace(strings.Join(s.Relays, "+"))
+}
+
+// inherit returns the segment's answers with everybody's where it says nothing.
+func (a Answers) inherit(everybody Answers) Answers {
+	own, all := reflect.ValueOf(&a).Elem(), reflect.ValueOf(everybody)
+	for i := range own.NumField() {
+		if own.Field(i).IsZero() {
+			own.Field(i).Set(all.Field(i))
+		}
+	}
+	return a
+}
+
+// resolveSegment understands one segment.
+func (r *resolver) resolveSegment(s SegmentText, everybody Answers, p reporter) answers {
+	out := answers{label: s.label(), deny: s.Deny}
+	s.parse(&out.scope, p)
+	if len(s.Interfaces) == 0 && s.VLANs == "" && len(s.Relays) == 0 {
+		p.add("name", s.Name, errors.New("the segment says nowhere: give it interface, vlan or relay"))
+		return out
+	}
+	if s.Deny {
+		return out
+	}
+	mount := ""
+	if s.Root != "" && s.Root != everybody.Root {
+		mount = out.label
+	}
+	resolved := r.resolve(s.Answers.inherit(everybody), mount, p)
+	resolved.label, resolved.scope = out.label, out.scope
+	return resolved
+}
