@@ -343,7 +343,7 @@ func (c chosen) Uint64() uint64 {
 // that answer are on their own timer, which no server can shorten.
 func TestSimulationLossTimes(t *testing.T) {
 	t.Parallel()
-	const seeds = 1000
+	const seeds = 500
 	for _, kind := range clientKinds {
 		kind.stall = 0
 		for _, c := range []struct {
