@@ -25,19 +25,23 @@ type Config struct {
 	VLANs      []uint16         // the VLANs that are served on them; none for what carries no tag alone
 	DHCP       proxydhcp.Config // without its hooks
 	TFTP       tftp.Config      // without its hooks
+	NoDHCP     bool             // serve files alone
 	TFTPOff    bool             // do not serve TFTP
 	HTTP       netip.AddrPort   // where to serve HTTP; invalid for not at all
 	Tree       *tree.Tree       // the boot file tree, open
 	Segments   []Segment        // what is given where; the last is everybody's
 	Warnings   []string         // what works, but probably not as meant
+
+	hasRelays bool // a segment is behind a relay
 }
 
 // Segment is what the machines of one part of the network are given.
 type Segment struct {
-	Name   string // "" for everybody else
-	Deny   bool   // nothing
-	Script string // a name in the tree, or a URL
-	ROMs   []ROM  // in the order of the platforms
+	Name   string            // "" for everybody else
+	Place  proxydhcp.Segment // a place in it
+	Deny   bool              // nothing
+	Script string            // a name in the tree, or a URL
+	ROMs   []ROM             // in the order of the platforms
 	NoROM  []proxydhcp.Platform
 }
 
@@ -55,8 +59,10 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 		}
 	}()
 	p := &problems{origin: s.origin}
-	if c.Interfaces, err = ChooseInterfaces(s.Interfaces, h.Interfaces); err != nil {
-		p.note(err)
+	if !s.NoDHCP {
+		if c.Interfaces, err = ChooseInterfaces(s.Interfaces, h.Interfaces); err != nil {
+			p.note(err)
+		}
 	}
 	c.loadListeners(s, p)
 	policy := c.loadPolicy(s, h, p)
@@ -67,12 +73,23 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 		Policy:  policy,
 		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), OverrideFilename: s.Override},
 		DryRun:  s.DryRun,
+
+		ProxyOnly: s.ProxyOnly,
+		Relayed:   s.Relayed || c.hasRelays,
 	}
 	for _, i := range c.Interfaces {
-		c.DHCP.Interfaces = append(c.DHCP.Interfaces, i.Name)
+		c.DHCP.Interfaces = append(c.DHCP.Interfaces, c.place(i.Name, len(s.VLANs) > 0))
 	}
+	c.NoDHCP = s.NoDHCP
 	c.TFTP.FS = c.Tree
 	return c, nil
+}
+
+// place is an interface with its VLANs. Where VLANs are asked for by flag, what
+// carries no tag is served only if it is asked for, too.
+func (c *Config) place(name string, byFlag bool) proxydhcp.Interface {
+	tagged := slices.DeleteFunc(slices.Clone(c.VLANs), func(id uint16) bool { return id == 0 })
+	return proxydhcp.Interface{Name: name, VLANs: tagged, TaggedOnly: byFlag && len(tagged) == len(c.VLANs)}
 }
 
 // loadPolicy finds the files of every segment, makes the rules, and holds the
@@ -92,13 +109,14 @@ func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 	}
 	for _, a := range in.segments {
 		c.VLANs = append(c.VLANs, a.scope.VLANs...)
+		c.hasRelays = c.hasRelays || len(a.scope.Relays) > 0
 	}
 	slices.Sort(c.VLANs)
 	c.VLANs = slices.Compact(c.VLANs)
 	for i, t := range s.Rules {
 		in.rules = append(in.rules, t.rule(in.everybody, p.in(fmt.Sprintf("rule[%d].", i))))
 	}
-	c.Tree.AddGenerated(map[string][]byte{builtinScript: script.Boot(script.Facts{Version: h.Version}), localDiskScript: script.LocalDisk()})
+	c.Tree.AddGenerated(generated(s, h, in.everybody, p))
 	policy := in.build()
 	c.Warnings = r.warnings
 	for _, a := range append(in.segments, in.everybody) {
@@ -130,9 +148,45 @@ func (c *Config) flagSegments(s Settings, p reporter) []SegmentText {
 	return segments
 }
 
+// generated are the scripts that are served where the user has none of the
+// name. The version check is made where upgrades go by script: where we answer
+// no DHCP, or where its versions are named.
+func generated(s Settings, h Host, a answers, p reporter) map[string][]byte {
+	files := map[string][]byte{localDiskScript: script.LocalDisk()}
+	upgrade := script.Upgrade{Accepted: s.IPXETexts, ROMs: map[proxydhcp.Platform]script.Replacement{}}
+	for _, r := range a.roms {
+		text := r.Image.VersionText
+		if text != "" && len(s.IPXETexts) == 0 && !slices.Contains(upgrade.Accepted, text) {
+			upgrade.Accepted = append(upgrade.Accepted, text)
+		}
+		upgrade.ROMs[r.Platform] = script.Replacement{URL: r.Name, Version: text}
+	}
+	check := len(s.IPXETexts) > 0 || s.NoDHCP && len(upgrade.Accepted) > 0
+	if check {
+		text, err := script.VersionCheck(upgrade)
+		if err != nil {
+			p.note(err)
+		}
+		files[script.CheckName] = text
+	}
+	files[builtinScript] = script.Boot(script.Facts{Version: h.Version, Check: check})
+	return files
+}
+
+// ROMNames lists the names of all ROMs.
+func (c *Config) ROMNames() []string {
+	var names []string
+	for _, s := range c.Segments {
+		for _, r := range s.ROMs {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
 // segment describes the answers for the start-up report.
 func (a answers) segment() Segment {
-	s := Segment{Name: a.label, Deny: a.deny, Script: a.script, ROMs: a.roms}
+	s := Segment{Name: a.label, Place: a.scope.Place(), Deny: a.deny, Script: a.script, ROMs: a.roms}
 	for _, platform := range proxydhcp.Platforms() {
 		if !slices.ContainsFunc(a.roms, func(r ROM) bool { return r.Platform == platform }) {
 			s.NoROM = append(s.NoROM, platform)

@@ -169,7 +169,7 @@ func (f *File) Under(flags Settings, isSet func(key string) bool) Settings {
 	merged := f.Settings
 	from, to := reflect.ValueOf(flags), reflect.ValueOf(&merged).Elem()
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
-		key := field.Tag.Get("toml")
+		key := keyOf(field)
 		switch {
 		case key == "" || key == "rule" || key == "segment":
 			// Tables of the file alone. A flag's segments come before them.

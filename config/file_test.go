@@ -233,7 +233,7 @@ func TestSegmentFlagErrors(t *testing.T) {
 // comes over the wire.
 func TestUUIDOrder(t *testing.T) {
 	const text = "00112233-4455-6677-8899-aabbccddeeff"
-	if u, err := parseUUID(text); err != nil || u.String() != text {
+	if u, err := ParseUUID(text); err != nil || u.String() != text {
 		t.Errorf("%s, %v; want %s", u, err, text)
 	}
 }

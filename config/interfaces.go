@@ -58,8 +58,12 @@ func (i Interface) isCandidate() bool {
 }
 
 // ChooseInterfaces returns the interfaces to serve: those that are named, or
-// the only candidate there is. An error lists what there is to choose from.
+// the only candidate there is. An error lists what there is to choose from. A
+// host without a list is one that nothing is served on; none are chosen then.
 func ChooseInterfaces(named []string, host []Interface) ([]Interface, error) {
+	if host == nil {
+		return nil, nil
+	}
 	if len(named) > 0 {
 		return namedInterfaces(named, host)
 	}

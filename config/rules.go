@@ -15,24 +15,24 @@ import (
 
 // RuleText is a rule before those that the flags make.
 type RuleText struct {
-	Name string `toml:"name"`
+	Name string `toml:"name,omitempty"`
 	Scope
 
-	Arch         []string `toml:"arch"`     // names or numbers of architecture types, or of platforms
-	Firmware     string   `toml:"firmware"` // any, bios, uefi, uefi-http or no-ipxe
-	IPXE         *bool    `toml:"ipxe"`
-	IPXEVersion  string   `toml:"ipxe-version"`
-	IPXEFeatures []string `toml:"ipxe-feature"`
-	IPXELacks    []string `toml:"ipxe-lacks"`
-	UserClass    string   `toml:"user-class"`
-	VendorClass  string   `toml:"vendor-class"`
-	MACs         []string `toml:"mac"`
-	UUIDs        []string `toml:"uuid"`
-	NICs         []string `toml:"nic"`
+	Arch         []string `toml:"arch,omitempty"`     // names or numbers of architecture types, or of platforms
+	Firmware     string   `toml:"firmware,omitempty"` // any, bios, uefi, uefi-http or no-ipxe
+	IPXE         *bool    `toml:"ipxe,omitempty"`
+	IPXEVersion  string   `toml:"ipxe-version,omitempty"`
+	IPXEFeatures []string `toml:"ipxe-feature,omitempty"`
+	IPXELacks    []string `toml:"ipxe-lacks,omitempty"`
+	UserClass    string   `toml:"user-class,omitempty"`
+	VendorClass  string   `toml:"vendor-class,omitempty"`
+	MACs         []string `toml:"mac,omitempty"`
+	UUIDs        []string `toml:"uuid,omitempty"`
+	NICs         []string `toml:"nic,omitempty"`
 
-	Outcome    string `toml:"outcome"`   // rom, script, local-disk or ignore
-	BootFile   string `toml:"boot-file"` // in place of an outcome: a name in the boot file tree, or a URL
-	NextServer string `toml:"next-server"`
+	Outcome    string `toml:"outcome,omitempty"`   // rom, script, local-disk or ignore
+	BootFile   string `toml:"boot-file,omitempty"` // in place of an outcome: a name in the boot file tree, or a URL
+	NextServer string `toml:"next-server,omitempty"`
 }
 
 // maxVLAN is the highest VLAN id (IEEE 802.1Q; 4095 is reserved).
@@ -93,8 +93,8 @@ func (t RuleText) parseMatch(m *proxydhcp.Match, p reporter) {
 	}
 	m.VendorClass = t.VendorClass
 	m.MACs = parseAll(p, "mac", t.MACs, proxydhcp.ParseMACPrefix)
-	m.UUIDs = parseAll(p, "uuid", t.UUIDs, parseUUID)
-	m.NICs = parseAll(p, "nic", t.NICs, parsePCIID)
+	m.UUIDs = parseAll(p, "uuid", t.UUIDs, ParseUUID)
+	m.NICs = parseAll(p, "nic", t.NICs, ParsePCIID)
 	t.parseIPXE(m, p)
 }
 
@@ -154,8 +154,8 @@ func parseArchs(s string) ([]proxydhcp.Arch, error) {
 	return []proxydhcp.Arch{a}, err
 }
 
-// parseUUID reads a machine's UUID as its firmware shows it.
-func parseUUID(s string) (proxydhcp.UUID, error) {
+// ParseUUID reads a machine's UUID as its firmware shows it.
+func ParseUUID(s string) (proxydhcp.UUID, error) {
 	var u proxydhcp.UUID
 	b, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
 	if err != nil || len(b) != len(u) {
@@ -168,8 +168,8 @@ func parseUUID(s string) (proxydhcp.UUID, error) {
 	return u, nil
 }
 
-// parsePCIID reads a card's vendor and device.
-func parsePCIID(s string) (proxydhcp.PCIID, error) {
+// ParsePCIID reads a card's vendor and device.
+func ParsePCIID(s string) (proxydhcp.PCIID, error) {
 	vendor, device, _ := strings.Cut(s, ":")
 	v, err := strconv.ParseUint(vendor, 16, 16)
 	d, err2 := strconv.ParseUint(device, 16, 16)

@@ -15,18 +15,18 @@ import (
 
 // Scope is the part of the network that a segment or a rule is about.
 type Scope struct {
-	Interfaces []string `toml:"interface"`
-	VLANs      string   `toml:"vlan"`  // ids and ranges joined by commas; 0 is untagged
-	Relays     []string `toml:"relay"` // networks that have the relay's address
+	Interfaces []string `toml:"interface,omitempty"`
+	VLANs      string   `toml:"vlan,omitempty"`  // ids and ranges joined by commas; 0 is untagged
+	Relays     []string `toml:"relay,omitempty"` // networks that have the relay's address
 }
 
 // SegmentText is a part of the network with answers of its own; what it does
 // not say is as for everybody.
 type SegmentText struct {
-	Name string `toml:"name"`
+	Name string `toml:"name,omitempty"`
 	Scope
 	Answers
-	Deny bool `toml:"deny"` // answer nobody there
+	Deny bool `toml:"deny,omitempty"` // answer nobody there
 }
 
 // parseSegment reads a segment as a flag has it: KEY=VALUE pairs joined by
@@ -37,7 +37,7 @@ func parseSegment(s string) (SegmentText, error) {
 	into := reflect.ValueOf(&t).Elem()
 	fields := map[string]reflect.Value{}
 	for _, field := range reflect.VisibleFields(into.Type()) {
-		if key := field.Tag.Get("toml"); key != "" {
+		if key := keyOf(field); key != "" {
 			fields[key] = into.FieldByIndex(field.Index)
 		}
 	}
@@ -72,11 +72,17 @@ func parseSegment(s string) (SegmentText, error) {
 // segmentKeys lists the keys of a segment.
 func segmentKeys() []string { return tableKeys(reflect.TypeFor[SegmentText]()) }
 
+// keyOf is the key of a field in the file, "" where it has none.
+func keyOf(field reflect.StructField) string {
+	key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+	return key
+}
+
 // tableKeys lists the keys of a table of the file, sorted.
 func tableKeys(table reflect.Type) []string {
 	var keys []string
 	for _, field := range reflect.VisibleFields(table) {
-		if key := field.Tag.Get("toml"); key != "" {
+		if key := keyOf(field); key != "" {
 			keys = append(keys, key)
 		}
 	}

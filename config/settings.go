@@ -7,10 +7,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
@@ -27,6 +31,9 @@ type Settings struct {
 	SegmentFlags []string      // --segment: the same, as KEY=VALUE pairs
 	Rules        []RuleText    `toml:"rule"` // rules before those that the flags make
 	ProxyOnly    bool          `toml:"port-4011-only"`
+	Relayed      bool          `toml:"relayed"`   // DHCP relays send requests here
+	NoDHCP       bool          `toml:"no-dhcp"`   // answer no DHCP, serve files alone
+	IPXETexts    []string      `toml:"ipxe-text"` // values of ${version} that the version check accepts, beside those of the ROMs
 
 	AllowMACs []string `toml:"allow-mac"`
 	DenyMACs  []string `toml:"deny-mac"`
@@ -50,13 +57,13 @@ type Settings struct {
 
 // Answers are the settings that a segment may have of its own.
 type Answers struct {
-	Root         string   `toml:"root"`
-	BootURL      string   `toml:"boot-url"` // a URL, or a name in the boot file tree
-	ROMs         []string `toml:"rom"`      // ARCH=FILE, ARCH=URL, or ARCH=none
-	IPXEVersion  string   `toml:"ipxe-version"`
-	IPXEFeatures []string `toml:"ipxe-feature"`
-	UserClass    string   `toml:"user-class"`
-	NextServer   string   `toml:"next-server"`
+	Root         string   `toml:"root,omitempty"`
+	BootURL      string   `toml:"boot-url,omitempty"` // a URL, or a name in the boot file tree
+	ROMs         []string `toml:"rom,omitempty"`      // ARCH=FILE, ARCH=URL, or ARCH=none
+	IPXEVersion  string   `toml:"ipxe-version,omitempty"`
+	IPXEFeatures []string `toml:"ipxe-feature,omitempty"`
+	UserClass    string   `toml:"user-class,omitempty"`
+	NextServer   string   `toml:"next-server,omitempty"`
 }
 
 // off is how a listener is switched off.
@@ -260,4 +267,42 @@ func parsePorts(s string) ([2]uint16, error) {
 		return [2]uint16{}, fmt.Errorf("the range ends (%d) before it begins (%d)", r[1], r[0])
 	}
 	return r, nil
+}
+
+// Print writes the settings that were given, as a configuration file, each with
+// where it comes from. written tells of a key whether a flag or the environment
+// gave it, "" for neither.
+func (s Settings) Print(w io.Writer, written func(key string) string) error {
+	value := reflect.ValueOf(s)
+	for _, field := range reflect.VisibleFields(value.Type()) {
+		key := keyOf(field)
+		v := value.FieldByIndex(field.Index)
+		if key == "" || key == "segment" || key == "rule" || v.IsZero() {
+			continue
+		}
+		from := written(key)
+		if from == "" {
+			from = "default"
+			if s.origin != nil && !strings.HasPrefix(s.origin(key), "--") {
+				from = strings.TrimSuffix(s.origin(key), ": "+key)
+			}
+		}
+		text, err := toml.Marshal(map[string]any{key: v.Interface()})
+		if err != nil {
+			return fmt.Errorf("printing %s: %w", key, err)
+		}
+		if _, err := fmt.Fprintf(w, "%s # %s\n", strings.TrimSpace(string(text)), from); err != nil {
+			return err
+		}
+	}
+	tables := struct {
+		Segments []SegmentText `toml:"segment,omitempty"`
+		Rules    []RuleText    `toml:"rule,omitempty"`
+	}{s.Segments, s.Rules}
+	text, err := toml.Marshal(tables)
+	if err != nil {
+		return fmt.Errorf("printing segments and rules: %w", err)
+	}
+	_, err = w.Write(text)
+	return err
 }

@@ -79,6 +79,12 @@ func (p Platform) String() string {
 	return "platform-" + strconv.Itoa(int(p))
 }
 
+// HTTP reports whether a is registered for HTTP boot rather than for PXE.
+func (a Arch) HTTP() bool {
+	r, _ := a.row()
+	return r.http
+}
+
 // ParsePlatform reads a platform's name. The error lists the names there are.
 func ParsePlatform(s string) (Platform, error) {
 	if i := slices.Index(platformNames[1:], strings.ToLower(s)); i >= 0 {

@@ -32,6 +32,17 @@ func (a HardwareAddr) String() string {
 	return net.HardwareAddr(a.Bytes[:min(int(a.Len), len(a.Bytes))]).String()
 }
 
+// ParseHardwareAddr reads a MAC address in any of the common spellings.
+func ParseHardwareAddr(s string) (HardwareAddr, error) {
+	p, err := ParseMACPrefix(s)
+	if err == nil && p.n != 6 {
+		err = errors.New("write all six bytes of a MAC address, such as 52:54:00:12:34:56")
+	}
+	a := HardwareAddr{Type: ethernet, Len: 6}
+	copy(a.Bytes[:], p.bytes[:])
+	return a, err
+}
+
 // MACPrefix is the first one to six bytes of a MAC address: a vendor's prefix,
 // or one whole address. It is comparable.
 type MACPrefix struct {

@@ -156,8 +156,8 @@ func (m *Match) placeMismatch(s Segment) demand {
 	return matches
 }
 
-// place returns a segment that the match is about.
-func (m *Match) place() Segment {
+// Place returns a segment that the match takes.
+func (m *Match) Place() Segment {
 	var s Segment
 	if len(m.Interfaces) > 0 {
 		s.Interface = m.Interfaces[0]

@@ -222,7 +222,7 @@ func mayBoot(b []byte) bool {
 		switch opts[0] {
 		case optVendorClass:
 			// A value cut short may go on in a second option 60 (RFC 3396).
-			return len(value) < len(httpClient) || hasTransport(value)
+			return hasTransport(value) || bytes.HasPrefix([]byte(pxeClient), value) || bytes.HasPrefix([]byte(httpClient), value)
 		case optOverload:
 			return true
 		}

@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -26,13 +27,15 @@ const (
 	receiveBuffer = 8 << 20 // bytes
 )
 
-// packetConn reads and writes IPv4 packets on one interface. One goroutine at
-// a time may use it, but for SetReadDeadline and Close.
+// packetConn reads and writes the IPv4 packets of one place. One goroutine at a
+// time may use it, but for setFilter, SetReadDeadline and Close.
 type packetConn struct {
-	conn *packet.Conn
-	raw  syscall.RawConn
-	in   packetBatch
-	out  packetBatch
+	conn    *packet.Conn
+	raw     syscall.RawConn
+	trunk   bool // packets have a VLAN tag
+	answers bool // hear other servers' answers too
+	in      packetBatch
+	out     packetBatch
 
 	read, write func(fd uintptr) bool // of raw, made once
 	errno       unix.Errno            // of the last call of read or write
@@ -49,7 +52,16 @@ type packetBatch struct {
 	}
 	names   [receiveBatch]unix.RawSockaddrLinklayer
 	vectors [receiveBatch]unix.Iovec
+	tags    [receiveBatch]tagMessage
 	buffers [receiveBatch][packetSize]byte
+}
+
+// tagMessage is the control message with what the kernel knows of a packet: the
+// VLAN tag, which it takes off every frame before a socket sees it, if the
+// network card did not do so already.
+type tagMessage struct {
+	header  unix.Cmsghdr
+	auxdata unix.TpacketAuxdata
 }
 
 // hop is a link-layer neighbour: where a packet came from, or its next hop. It
@@ -62,36 +74,59 @@ type hop struct {
 // broadcastHop reaches everybody on the link.
 var broadcastHop = hop{[8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 6}
 
-// listenPacket opens the socket, with its filter in place before the first
-// packet can reach it.
-func listenPacket(ifi *net.Interface) (*packetConn, error) {
-	filter, err := bpf.Assemble(serverFilter(ifi.Index))
+// listenPacket opens the socket of a place, with its filter in place before the
+// first packet can reach it. A socket on tagged frames must take every protocol
+// to be shown the tags, and a card that drops the VLANs which the system does
+// not know of stops doing so only when it takes everybody's frames.
+func listenPacket(p *place, answers bool) (*packetConn, error) {
+	filter, err := bpf.Assemble(serverFilter(p, answers))
 	if err != nil {
 		return nil, fmt.Errorf("packet filter: %w", err)
 	}
-	conn, err := packet.Listen(ifi, packet.Datagram, unix.ETH_P_IP, &packet.Config{Filter: filter})
+	protocol := unix.ETH_P_IP
+	if p.key.trunk {
+		protocol = unix.ETH_P_ALL
+	}
+	ifi := &net.Interface{Index: p.key.index, Name: p.segment.Interface}
+	conn, err := packet.Listen(ifi, packet.Datagram, protocol, &packet.Config{Filter: filter})
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	c := &packetConn{conn: conn}
+	c := &packetConn{conn: conn, trunk: p.key.trunk, answers: answers}
 	if c.raw, err = conn.SyscallConn(); err == nil {
-		err = c.setReceiveBuffer()
+		err = c.setOptions()
 	}
 	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	c.in.layOut()
-	c.out.layOut()
+	c.in.layOut(c.trunk)
+	c.out.layOut(false)
+	sending := uint16(unix.ETH_P_IP)
+	if c.trunk {
+		sending = unix.ETH_P_8021Q
+	}
 	for i := range c.out.names {
-		c.out.names[i] = unix.RawSockaddrLinklayer{Family: unix.AF_PACKET, Protocol: bigEndian(unix.ETH_P_IP), Ifindex: int32(ifi.Index)}
+		c.out.names[i] = unix.RawSockaddrLinklayer{Family: unix.AF_PACKET, Protocol: bigEndian(sending), Ifindex: int32(ifi.Index)}
 	}
 	c.read, c.write = c.recvmmsg, c.sendmmsg
 	return c, nil
 }
 
+// setFilter replaces the filter for the packets that arrive from now on.
+func (c *packetConn) setFilter(p *place) error {
+	filter, err := bpf.Assemble(serverFilter(p, c.answers))
+	if err == nil {
+		err = c.conn.SetBPF(filter)
+	}
+	if err != nil {
+		return fmt.Errorf("packet filter: %w", err)
+	}
+	return nil
+}
+
 // layOut points the parts of a batch at each other.
-func (b *packetBatch) layOut() {
+func (b *packetBatch) layOut(tags bool) {
 	for i := range b.messages {
 		b.vectors[i].Base = &b.buffers[i][0]
 		b.vectors[i].SetLen(packetSize)
@@ -100,6 +135,9 @@ func (b *packetBatch) layOut() {
 		h.Namelen = unix.SizeofSockaddrLinklayer
 		h.Iov = &b.vectors[i]
 		h.SetIovlen(1)
+		if tags {
+			h.Control = (*byte)(unsafe.Pointer(&b.tags[i]))
+		}
 	}
 }
 
@@ -110,58 +148,35 @@ func bigEndian(v uint16) (n uint16) {
 	return n
 }
 
-// setReceiveBuffer asks for a large receive buffer: above the system's limit
-// where the process may, up to the limit where it may not.
-func (c *packetConn) setReceiveBuffer() error {
+// setOptions asks for a large receive buffer: above the system's limit where
+// the process may, up to the limit where it may not; and for what tagged frames
+// need.
+func (c *packetConn) setOptions() error {
 	var set error
 	err := c.raw.Control(func(fd uintptr) {
 		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 		if set != nil {
 			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 		}
-	})
-	return errors.Join(err, set)
-}
-
-// serverFilter keeps what is sent to port 67 on this very interface: BOOTP
-// requests in unfragmented UDP. Two kinds of packets must be dropped by what
-// the kernel knows of them, because their bytes look right: those for another
-// host, among which are those of VLANs that have no interface here, their tag
-// already removed; and those of a VLAN interface above this one.
-func serverFilter(ifIndex int) []bpf.Instruction {
-	const drop = 255
-	program := []bpf.Instruction{
-		bpf.LoadExtension{Num: bpf.ExtType},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: drop},
-		bpf.LoadExtension{Num: bpf.ExtInterfaceIndex},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(ifIndex), SkipTrue: drop},
-		bpf.LoadAbsolute{Off: 9, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protocolUDP, SkipTrue: drop},
-		bpf.LoadAbsolute{Off: 6, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: fragmentBits, SkipTrue: drop},
-		bpf.LoadMemShift{Off: 0}, // X = length of the IP header
-		bpf.LoadIndirect{Off: 2, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: PortServer, SkipTrue: drop},
-		bpf.LoadIndirect{Off: udpHeader, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: bootRequest, SkipTrue: drop},
-		bpf.LoadIndirect{Off: udpHeader + offCookie, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0x63825363, SkipTrue: drop},
-		bpf.RetConstant{Val: 0xffff},
-		bpf.RetConstant{Val: 0},
-	}
-	for i, instruction := range program {
-		if jump, ok := instruction.(bpf.JumpIf); ok && jump.SkipTrue == drop {
-			jump.SkipTrue = uint8(len(program) - 2 - i)
-			program[i] = jump
+		if c.trunk {
+			set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_AUXDATA, 1))
+			// Older kernels lack this one, and the filter does without it.
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 		}
+	})
+	if c.trunk {
+		err = errors.Join(err, c.conn.SetPromiscuous(true))
 	}
-	return program
+	return errors.Join(err, set)
 }
 
 // receive waits for packets and returns how many there are; packet gives each.
 func (c *packetConn) receive() (int, error) {
 	for i := range c.in.messages {
 		c.in.messages[i].header.Namelen = unix.SizeofSockaddrLinklayer
+		if c.trunk {
+			c.in.messages[i].header.SetControllen(int(unsafe.Sizeof(tagMessage{})))
+		}
 	}
 	if err := c.raw.Read(c.read); err != nil {
 		return 0, err
@@ -190,22 +205,30 @@ func (c *packetConn) move(call, fd uintptr, b *packetBatch, first, end int) bool
 	}
 }
 
-// packet returns the i-th packet of the last receive, and who on the link sent
-// it. The bytes are valid until the next receive.
-func (c *packetConn) packet(i int) ([]byte, hop) {
+// packet returns the i-th packet of the last receive, who on the link sent it,
+// and its VLAN. The bytes are valid until the next receive.
+func (c *packetConn) packet(i int) ([]byte, hop, uint16) {
 	name := &c.in.names[i]
-	return c.in.buffers[i][:min(c.in.messages[i].length, packetSize)], hop{name.Addr, min(name.Halen, 8)}
+	b := c.in.buffers[i][:min(c.in.messages[i].length, packetSize)]
+	return b, hop{name.Addr, min(name.Halen, 8)}, c.in.tags[i].auxdata.Vlan_tci & 0xfff
 }
 
-// send queues one IPv4 packet to a neighbour: compose appends it to a buffer.
-// A full queue is flushed.
-func (c *packetConn) send(to hop, d datagram) error {
+// send queues one datagram to a neighbour, behind a VLAN tag (IEEE 802.1Q,
+// section 9.6) where the socket is one on tagged frames: the kernel writes the
+// frame's addresses and the type that announces the tag. A full queue is
+// flushed.
+func (c *packetConn) send(to hop, vlan uint16, d datagram) error {
 	var err error
 	if c.queued == receiveBatch {
 		err = c.flush()
 	}
 	i := c.queued
-	b := d.append(c.out.buffers[i][:0])
+	b := c.out.buffers[i][:0]
+	if c.trunk {
+		b = binary.BigEndian.AppendUint16(b, vlan)
+		b = binary.BigEndian.AppendUint16(b, unix.ETH_P_IP)
+	}
+	b = d.append(b)
 	if len(b) > packetSize {
 		return errors.Join(err, fmt.Errorf("packet of %d bytes", len(b)))
 	}

@@ -175,7 +175,7 @@ func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) (unmet string) 
 	if len(archs) == 0 {
 		return ""
 	}
-	c := Client{Arch: archs[0], IPXE: x, Segment: scope.place()}
+	c := Client{Arch: archs[0], IPXE: x, Segment: scope.Place()}
 	known := p.withKnown(x)
 	for i := range known.Rules {
 		rule := &known.Rules[i]

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -17,7 +17,9 @@ import (
 
 // Config says where a Server listens and what it answers.
 type Config struct {
-	Interfaces []string // where clients are answered, by name
+	Interfaces []Interface // where clients are answered
+	ProxyOnly  bool        // listen on port 4011 alone
+	Relayed    bool        // DHCP relays send requests here: see to it that they are not told that the port is closed
 	Policy     *Policy
 	Service    Service
 	DryRun     bool // decide and report, send nothing
@@ -25,73 +27,70 @@ type Config struct {
 }
 
 // Events are the hooks through which a Server reports. Each may be nil. They
-// are called from the goroutine that reads the socket, so they must not block.
+// are called from the goroutines that read the sockets, so they must not block,
+// and may be called by several at once.
 type Events struct {
 	Request func(Result)                        // how a request ended
+	Heard   func(Arrival, []byte)               // another server's broadcast answer, valid during the call; nobody listens for them where this is nil
+	Link    func(Link)                          // a served interface changed; Server.Links says how they began
 	Fault   func(interfaceName string, e error) // our own reading or writing failed; the server goes on
 }
 
-// Server answers on port 67 of each interface and on port 4011.
+// Server answers on port 67 of each place and on port 4011.
 type Server struct {
+	config    Config
 	responder *Responder
-	events    Events
-	links     []*link
-	proxy     *ipv4.PacketConn // of port 4011; it alone knows which control messages it asked for
+	network   atomic.Pointer[network]
+	proxy     *udpConn // port 4011
+	server    server   // port 67
 }
 
-// link is one served interface.
-type link struct {
-	name  string
-	index int
-	conn  *packetConn
+// Reception is how requests to port 67 are heard.
+type Reception uint8
 
-	mu   sync.Mutex
-	ours []netip.Prefix
-	read time.Time // when ours was read
-}
+// The kinds of reception.
+const (
+	ByPacketSocket Reception = iota // beside whoever else listens there
+	ByUDPSocket                     // the port is ours alone
+	NotAtAll                        // port 4011 alone
+)
 
 // Listen opens every socket, so that port 4011 is there before the first OFFER
-// sends a client to it; on an error none stays open. An address in use wraps
-// syscall.EADDRINUSE, a missing privilege os.ErrPermission.
+// sends a client to it; on an error none stays open. Every interface that is
+// named must exist. An address in use wraps syscall.EADDRINUSE, a missing
+// privilege os.ErrPermission.
 func Listen(c Config) (_ *Server, err error) {
-	s := &Server{responder: NewResponder(c.Policy, c.Service, c.DryRun), events: c.Events}
+	s := &Server{config: c, responder: NewResponder(c.Policy, c.Service, c.DryRun)}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{Port: PortProxy})
+	host, err := readHost()
 	if err != nil {
-		return nil, fmt.Errorf("port %d: %w", PortProxy, err)
+		return nil, err
 	}
-	s.proxy = ipv4.NewPacketConn(conn)
-	if err := s.proxy.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true); err != nil {
-		return nil, fmt.Errorf("port %d: asking for arrival addresses: %w", PortProxy, err)
+	if err := check(c.Interfaces, host); err != nil {
+		return nil, err
 	}
-	for _, name := range c.Interfaces {
-		ifi, err := net.InterfaceByName(name)
-		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w", name, err)
-		}
-		conn, err := listenPacket(ifi)
-		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w", name, err)
-		}
-		s.links = append(s.links, &link{name: name, index: ifi.Index, conn: conn})
+	n := newNetwork(c.Interfaces, host)
+	s.network.Store(n)
+	if s.proxy, err = listenUDP(PortProxy); err != nil {
+		return nil, err
 	}
-	return s, nil
+	if c.ProxyOnly {
+		return s, nil
+	}
+	return s, s.server.open(s, n)
 }
 
 // Close closes the sockets. Serve must have returned.
 func (s *Server) Close() error {
-	var errs []error
+	err := s.server.close()
 	if s.proxy != nil {
-		errs = append(errs, s.proxy.Close())
+		err = errors.Join(err, s.proxy.conn.Close())
 	}
-	for _, l := range s.links {
-		errs = append(errs, l.conn.Close())
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 // SetPolicy replaces the policy for every request from now on.
@@ -103,138 +102,139 @@ func (s *Server) BootFileRead(ip netip.Addr, file string) {
 	s.responder.BootFileRead(ip, file, time.Now())
 }
 
+// Links returns the served interfaces as they stand now.
+func (s *Server) Links() []Link { return s.network.Load().links }
+
+// Reception returns how requests to port 67 are heard. Where they are not,
+// though they were to be, the error says why.
+func (s *Server) Reception() (Reception, error) {
+	if s.config.ProxyOnly {
+		return NotAtAll, nil
+	}
+	return s.server.reception()
+}
+
 // Serve answers until ctx ends, and returns nil then.
 func (s *Server) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	past := time.Unix(1, 0)
-	stop := context.AfterFunc(ctx, func() {
-		s.proxy.SetReadDeadline(past)
-		for _, l := range s.links {
-			l.conn.SetReadDeadline(past)
+	g.Go(func() error { return s.serveUDP(ctx, s.proxy, PortProxy) })
+	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.server.serve(ctx, s) })
+	err := g.Wait()
+	return errors.Join(err, s.server.close())
+}
+
+// Changes of the host's network come in bursts, and one look serves for all of a
+// burst. What failed to open is tried again. People are told when it is over:
+// the kernel takes up to a second to tell of a carrier.
+const (
+	settleTime = 50 * time.Millisecond
+	retryTime  = time.Second
+	tellTime   = 1200 * time.Millisecond
+)
+
+// follow keeps what is served in step with the host's interfaces.
+func (s *Server) follow(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for ctx.Err() == nil {
+			err := watchHost(ctx, func() {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			})
+			if err != nil {
+				s.fault("", err)
+				pause(ctx, retryTime)
+			}
 		}
+		return nil
 	})
-	defer stop()
-	g.Go(func() error { return s.serveProxy(ctx) })
-	for _, l := range s.links {
-		g.Go(func() error { return s.serveLink(ctx, l) })
-	}
+	g.Go(func() error {
+		s.keepUp(ctx, changed)
+		return nil
+	})
 	return g.Wait()
 }
 
-// readBuffer holds any datagram that DHCP allows; a longer one is cut short and
-// then malformed.
-const readBuffer = 4096
+// keepUp adapts to each change, and tells of it, until ctx ends.
+func (s *Server) keepUp(ctx context.Context, changed <-chan struct{}) {
+	told := s.network.Load().links
+	var retry, tell <-chan time.Time
+	for {
+		select {
+		case <-changed:
+			pause(ctx, settleTime)
+		case <-retry:
+		case <-tell:
+			tell = nil
+			told = s.tell(told)
+			continue
+		case <-ctx.Done():
+			return
+		}
+		retry = nil
+		if !s.adapt() {
+			retry = time.After(retryTime)
+		}
+		if tell == nil {
+			tell = time.After(tellTime)
+		}
+	}
+}
+
+// adapt serves what is there now, and reports whether all of it is.
+func (s *Server) adapt() bool {
+	host, err := readHost()
+	if err != nil {
+		s.fault("", err)
+		return false
+	}
+	n := newNetwork(s.config.Interfaces, host)
+	s.network.Store(n)
+	if s.config.ProxyOnly {
+		return true
+	}
+	failures := s.server.adapt(s, n)
+	for _, f := range failures {
+		if !errors.Is(f.err, syscall.ENODEV) { // gone since we looked, of which the kernel tells us
+			s.fault(f.interfaceName, f.err)
+		}
+	}
+	return len(failures) == 0
+}
+
+// tell tells what has become of the links since told, and returns how they are.
+func (s *Server) tell(told []Link) []Link {
+	now := s.network.Load().links
+	if s.config.Events.Link != nil {
+		for _, l := range changedLinks(told, now) {
+			s.config.Events.Link(l)
+		}
+	}
+	return now
+}
+
+// failure is an interface that could not be served.
+type failure struct {
+	interfaceName string
+	err           error
+}
+
+// answer answers one datagram to port 67 or 4011, with buf as memory for the
+// reply. The result's Reply is still to be sent.
+func (s *Server) answer(n *network, p *place, port uint16, d datagram, buf []byte, now time.Time) Result {
+	a, ok := n.arrival(p, port, d.from, d.to.Addr())
+	if !ok {
+		return Result{Arrival: a, Reason: NotServed}
+	}
+	return s.responder.Respond(buf, d.payload, a, now)
+}
 
 // faultPause keeps a socket that fails at every call from taking the processor.
 const faultPause = 100 * time.Millisecond
-
-// serveLink answers on port 67 of one interface.
-func (s *Server) serveLink(ctx context.Context, l *link) error {
-	var reply []byte
-	for {
-		n, err := l.conn.receive()
-		if err != nil {
-			if !s.goOn(ctx, l.name, err) {
-				return nil
-			}
-			continue
-		}
-		now := time.Now()
-		for i := range n {
-			reply = s.answerPacket(l, i, reply[:0], now)
-		}
-		if err := l.conn.flush(); err != nil {
-			s.fault(l.name, fmt.Errorf("sending: %w", err))
-		}
-	}
-}
-
-// answerPacket answers the i-th packet that was received, with buf as memory
-// for the reply, and returns that memory.
-func (s *Server) answerPacket(l *link, i int, buf []byte, now time.Time) []byte {
-	frame, from := l.conn.packet(i)
-	d, ok := parseDatagram(frame)
-	if !ok || d.to.Port() != PortServer {
-		return buf
-	}
-	res := s.responder.Respond(buf, d.payload, Arrival{
-		Port:    PortServer,
-		From:    d.from,
-		To:      d.to.Addr(),
-		Segment: Segment{Interface: l.name},
-		Ours:    l.addresses(now),
-	}, now)
-	if res.Reply != nil {
-		buf = res.Reply
-		if res.To.Link {
-			from = broadcastHop
-		}
-		out := datagram{from: netip.AddrPortFrom(res.Arrival.Server, res.To.FromPort), to: res.To.To, payload: res.Reply}
-		if err := l.conn.send(from, out); err != nil {
-			res.Err = fmt.Errorf("sending to %s: %w", res.To.To, err)
-		}
-	}
-	s.report(res)
-	return buf
-}
-
-// serveProxy answers on port 4011.
-func (s *Server) serveProxy(ctx context.Context) error {
-	in := make([]byte, readBuffer)
-	var out []byte
-	for {
-		n, cm, src, err := s.proxy.ReadFrom(in)
-		if err != nil {
-			if !s.goOn(ctx, "", err) {
-				return nil
-			}
-			continue
-		}
-		a := Arrival{Port: PortProxy, From: unmap(src.(*net.UDPAddr).AddrPort())}
-		l := s.linkAt(cm)
-		if l == nil {
-			s.report(Result{Arrival: a, Reason: NotServed})
-			continue
-		}
-		now := time.Now()
-		a.To, _ = netip.AddrFromSlice(cm.Dst.To4())
-		a.Segment.Interface = l.name
-		a.Ours = l.addresses(now)
-		res := s.responder.Respond(out[:0], in[:n], a, now)
-		if res.Reply != nil {
-			out = res.Reply
-			res.Err = s.sendProxy(res, l.index)
-		}
-		s.report(res)
-	}
-}
-
-// sendProxy sends an answer of port 4011 from the address that was asked, and a
-// broadcast on the interface that it was asked on.
-func (s *Server) sendProxy(res Result, ifIndex int) error {
-	cm := &ipv4.ControlMessage{Src: res.Arrival.Server.AsSlice()}
-	if res.To.Link {
-		cm.IfIndex = ifIndex
-	}
-	if _, err := s.proxy.WriteTo(res.Reply, cm, net.UDPAddrFromAddrPort(res.To.To)); err != nil {
-		return fmt.Errorf("sending to %s: %w", res.To.To, err)
-	}
-	return nil
-}
-
-// linkAt returns the served interface on which a datagram arrived, nil where it
-// is none.
-func (s *Server) linkAt(cm *ipv4.ControlMessage) *link {
-	if cm == nil {
-		return nil
-	}
-	for _, l := range s.links {
-		if l.index == cm.IfIndex {
-			return l
-		}
-	}
-	return nil
-}
 
 // goOn reports a reading error, and whether reading goes on after it.
 func (s *Server) goOn(ctx context.Context, interfaceName string, err error) bool {
@@ -242,43 +242,28 @@ func (s *Server) goOn(ctx context.Context, interfaceName string, err error) bool
 		return false
 	}
 	s.fault(interfaceName, fmt.Errorf("reading: %w", err))
+	pause(ctx, faultPause)
+	return ctx.Err() == nil
+}
+
+// pause waits for a while, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
-		return false
-	case <-time.After(faultPause):
-		return true
+	case <-time.After(d):
 	}
 }
 
 func (s *Server) fault(interfaceName string, err error) {
-	if s.events.Fault != nil {
-		s.events.Fault(interfaceName, err)
+	if s.config.Events.Fault != nil {
+		s.config.Events.Fault(interfaceName, err)
 	}
 }
 
 func (s *Server) report(res Result) {
-	if s.events.Request != nil {
-		s.events.Request(res)
+	if s.config.Events.Request != nil {
+		s.config.Events.Request(res)
 	}
-}
-
-// addressAge is how old an interface's addresses may be; they change under
-// DHCP and with shared addresses.
-const addressAge = time.Second
-
-// addresses returns our addresses on the link, the last known ones where they
-// cannot be read now.
-func (l *link) addresses(now time.Time) []netip.Prefix {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.read.IsZero() && now.Sub(l.read) < addressAge {
-		return l.ours
-	}
-	l.read = now
-	if ours, err := Addresses(l.name); err == nil {
-		l.ours = ours
-	}
-	return l.ours
 }
 
 // Addresses returns the IPv4 addresses of an interface, with their networks.
@@ -287,9 +272,14 @@ func Addresses(interfaceName string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interface %s: %w", interfaceName, err)
 	}
+	return prefixes(ifi)
+}
+
+// prefixes returns the IPv4 addresses of an interface, with their networks.
+func prefixes(ifi *net.Interface) ([]netip.Prefix, error) {
 	addrs, err := ifi.Addrs()
 	if err != nil {
-		return nil, fmt.Errorf("interface %s: reading its addresses: %w", interfaceName, err)
+		return nil, fmt.Errorf("interface %s: reading its addresses: %w", ifi.Name, err)
 	}
 	var ours []netip.Prefix
 	for _, a := range addrs {
@@ -298,9 +288,4 @@ func Addresses(interfaceName string) ([]netip.Prefix, error) {
 		}
 	}
 	return ours, nil
-}
-
-// unmap makes an IPv4 address of one that came in IPv6 notation.
-func unmap(a netip.AddrPort) netip.AddrPort {
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }

@@ -8,19 +8,25 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// newApp builds the command line.
-func newApp(stdout, stderr io.Writer) *cli.App {
+// argsKey is where the app keeps the words of the command line.
+const argsKey = "args"
+
+// newApp builds the command line for args.
+func newApp(args []string, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
 		Name:  "pxesidecar",
 		Usage: "network boot beside a DHCP server that you may not touch",
 		Description: "pxesidecar answers machines that boot from the network (PXE, UEFI HTTP boot, iPXE) and leaves\n" +
 			"addresses to the DHCP server that is there. It hands old iPXEs a newer ROM, then the boot script.",
-		Version:                   version(),
-		Commands:                  []*cli.Command{serveCommand(stderr)},
+		Version:  version(),
+		Metadata: map[string]any{argsKey: args},
+		Commands: []*cli.Command{
+			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), completionCommand(), manCommand(),
+		},
+		EnableBashCompletion:      true,
 		Writer:                    stdout,
 		ErrWriter:                 stderr,
 		DisableSliceFlagSeparator: true, // config splits values itself, and a value may hold commas
-		HideHelpCommand:           true,
 		OnUsageError:              onUsageError,
 		ExitErrHandler:            func(*cli.Context, error) {}, // run turns errors into exit codes
 		Suggest:                   true,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -19,7 +20,8 @@ import (
 const (
 	catWhat  = "What is served"
 	catIPXE  = "Which iPXE gets the boot script; another one gets a ROM first"
-	catWhere = "Where, and to whom"
+	catWho   = "To whom"
+	catWhere = "Where"
 	catFiles = "How files are served"
 	catLog   = "Logging"
 )
@@ -48,25 +50,48 @@ func number(name, category string, value int, usage string) cli.Flag {
 
 // serveFlags are the flags of serve.
 func serveFlags() []cli.Flag {
+	return slices.Concat(policyFlags(), whereFlags(), fileFlags(), logFlags())
+}
+
+// policyFlags say who gets what.
+func policyFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "read the configuration `FILE`; flags win over it", EnvVars: env("config")},
-		list("interface", catWhere, "answer on interface `NAME` (repeatable; the only one with an address by default)", "i"),
-		list("vlan", catWhere, "answer in the VLANs `IDS` on those interfaces, such as 10,20,30-39, or with answers of its own, such as id=20,boot-url=URL (repeatable)"),
-		list("segment", catWhere, "give a part of the network answers of its own, `KEY=VALUE,...`, such as relay=10.2.0.0/16,boot-url=URL or interface=eth1,deny (repeatable)"),
-		list("allow-mac", catWhere, "answer only machines whose MAC address begins with `MAC` (repeatable)"),
-		list("deny-mac", catWhere, "never answer machines whose MAC address begins with `MAC` (repeatable)"),
-		truth("dry-run", catWhere, "decide and log, but send nothing"),
+
+		list("allow-mac", catWho, "answer only machines whose MAC address begins with `MAC` (repeatable)"),
+		list("deny-mac", catWho, "never answer machines whose MAC address begins with `MAC` (repeatable)"),
+		list("segment", catWho, "give a part of the network answers of its own, `KEY=VALUE,...`, such as relay=10.2.0.0/16,boot-url=URL or interface=eth1,deny (repeatable)"),
 
 		text("root", catWhat, "", "serve the boot files in `DIR`; ROMs of the usual names are found there"),
 		text("boot-url", catWhat, "", "the boot script: a `URL`, or a name in the boot files (a built-in script by default)"),
 		list("rom", catWhat, "the ROM for an architecture, `ARCH=FILE`, ARCH=URL or ARCH=none (repeatable; bios, ia32, x64, arm32, arm64, riscv32, riscv64, loong64)"),
 		text("next-server", catWhat, "", "the boot files are on the TFTP server at `IP` (this host by default)"),
 		truth("override-dhcp-filename", catWhat, "have iPXE prefer our file to one that the DHCP server names (sends 175.1 = 1)"),
+		text("http", catWhat, "", "serve HTTP on `ADDRESS`, such as :80; UEFI HTTP boot needs it"),
 
 		text("ipxe-version", catIPXE, "", "demand an iPXE `VERSION`: =, !=, <, <=, > or >= with a version, several joined by commas, or auto for that of the ROM"),
 		list("ipxe-feature", catIPXE, "demand an iPXE with `FEATURE`, such as https or vlan (repeatable)"),
+		list("ipxe-text", catIPXE, "accept an iPXE whose ${version} is `TEXT` in the version check script (repeatable; the ROMs' own by default)"),
 		text("user-class", catIPXE, "", "demand an iPXE that says user class `NAME`, a mark built into your ROM"),
+	}
+}
 
+// whereFlags say where clients are answered, and how.
+func whereFlags() []cli.Flag {
+	return []cli.Flag{
+		truth("watch-config", catWhere, "read the configuration file again when it changes, too, not only at SIGHUP"),
+		list("interface", catWhere, "answer on interface `NAME` (repeatable; the only one with an address by default)", "i"),
+		list("vlan", catWhere, "answer in the VLANs `IDS` on those interfaces, such as 10,20,30-39, or with answers of its own, such as id=20,boot-url=URL (repeatable)"),
+		truth("relayed", catWhere, "DHCP relays send requests here: hold port 67 open for them, so that they are not told that it is closed"),
+		truth("port-4011-only", catWhere, "answer on port 4011 alone: the DHCP server of this host announces PXEClient (option 60)"),
+		truth("no-dhcp", catWhere, "answer no DHCP at all, serve files alone: the DHCP server hands out our boot.ipxe, which upgrades by script"),
+		truth("dry-run", catWhere, "decide and log, but send nothing"),
+	}
+}
+
+// fileFlags say how files are served.
+func fileFlags() []cli.Flag {
+	return []cli.Flag{
 		text("tftp", catFiles, ":69", "serve TFTP on `ADDRESS`, or off"),
 		truth("tftp-single-port", catFiles, "send everything from the port that is asked, for NAT and firewalls"),
 		text("tftp-ports", catFiles, "", "send files from the ports `LOW-HIGH`, for firewalls"),
@@ -74,8 +99,12 @@ func serveFlags() []cli.Flag {
 		number("tftp-window-size", catFiles, tftp.DefaultMaxWindow, "the largest window granted, in `BLOCKS`"),
 		number("tftp-max-transfers", catFiles, tftp.DefaultMaxTransfers, "how many `TRANSFERS` may run at once"),
 		list("tftp-allow", catFiles, "serve clients in `NETWORK`, too (repeatable; private and attached networks are served anyway)"),
-		text("http", catFiles, "", "serve HTTP on `ADDRESS`, such as :80; UEFI HTTP boot needs it"),
+	}
+}
 
+// logFlags say what is logged.
+func logFlags() []cli.Flag {
+	return []cli.Flag{
 		text("log-level", catLog, "info", "log from `LEVEL` on: debug, info, warn or error"),
 		text("log-format", catLog, "text", "log as `FORMAT`: text or json"),
 	}
@@ -111,6 +140,10 @@ func flagSettings(c *cli.Context) config.Settings {
 		Interfaces:       c.StringSlice("interface"),
 		VLANs:            c.StringSlice("vlan"),
 		SegmentFlags:     c.StringSlice("segment"),
+		ProxyOnly:        c.Bool("port-4011-only"),
+		Relayed:          c.Bool("relayed"),
+		NoDHCP:           c.Bool("no-dhcp"),
+		IPXETexts:        c.StringSlice("ipxe-text"),
 		AllowMACs:        c.StringSlice("allow-mac"),
 		DenyMACs:         c.StringSlice("deny-mac"),
 		DryRun:           c.Bool("dry-run"),

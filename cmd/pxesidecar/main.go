@@ -25,7 +25,7 @@ type usageError struct{ error }
 // run runs the command line and returns the exit code. Errors go to stderr, a
 // line each.
 func run(args []string, stdout, stderr io.Writer) int {
-	err := newApp(stdout, stderr).Run(args)
+	err := newApp(args, stdout, stderr).Run(args)
 	if err == nil {
 		return exitOK
 	}

@@ -2,26 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/httpboot"
 	"github.com/pxesidecar/pxesidecar/internal/journal"
-	"github.com/pxesidecar/pxesidecar/internal/portowner"
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
-	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
 // serve: the daemon.
@@ -32,7 +25,8 @@ func serveCommand(stderr io.Writer) *cli.Command {
 		Name:  "serve",
 		Usage: "answer machines that boot from the network, until stopped",
 		Description: "With no flags it serves the only interface there is, the iPXE ROMs that the distribution\n" +
-			"packages, and a boot script of its own. Each flag has an environment variable.",
+			"packages, and a boot script of its own. Each flag has an environment variable. SIGHUP reads the\n" +
+			"configuration file again.",
 		Flags:        serveFlags(),
 		OnUsageError: onUsageError,
 		Before:       noArguments,
@@ -50,134 +44,145 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	interfaces, err := config.HostInterfaces()
+	cfg, err := load(s)
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(s, config.Host{Root: "/", Interfaces: interfaces, Version: version()})
-	if err != nil {
-		return err
-	}
-	defer cfg.Tree.Close()
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	d, err := listen(cfg, journal.New(log))
 	if err != nil {
+		cfg.Tree.Close()
 		return err
 	}
 	defer d.close()
 	report(log, cfg)
+	r := &reloader{context: c, daemon: d, log: log, inForce: cfg}
+	stopReloading := r.start(ctx)
+	defer stopReloading()
 	err = d.serve(ctx)
 	log.Info("stopped")
 	return err
 }
 
-// daemon is the servers of one configuration. Those that are off are nil.
-type daemon struct {
-	dhcp *proxydhcp.Server
-	tftp *tftp.Server
-	http *http.Server
-	web  net.Listener
+// load holds the settings against this host.
+func load(s config.Settings) (*config.Config, error) {
+	interfaces, err := config.HostInterfaces()
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(s, config.Host{Root: "/", Interfaces: interfaces, Version: version()})
 }
 
-// listen opens every socket, or none.
-func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
-	d := &daemon{}
-	defer func() {
-		if err != nil {
-			d.close()
-		}
+// reloader puts a changed configuration in force without a restart.
+type reloader struct {
+	context *cli.Context
+	daemon  *daemon
+	log     *slog.Logger
+	inForce *config.Config
+}
+
+// watchEvery is how often the configuration file is looked at for changes.
+const watchEvery = time.Second
+
+// start reloads at SIGHUP, and, where that was asked for, when the configuration
+// file changes. The returned function ends it and waits for it.
+func (r *reloader) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer signal.Stop(hangup)
+		r.run(ctx, hangup)
 	}()
-	dhcp := cfg.DHCP
-	dhcp.Events = proxydhcp.Events{Request: j.DHCP, Fault: j.Fault}
-	if d.dhcp, err = proxydhcp.Listen(dhcp); err != nil {
-		return nil, advise(err, "udp", proxydhcp.PortProxy)
+	return func() { cancel(); <-done }
+}
+
+// run waits for reasons to reload until ctx ends.
+func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
+	path := r.context.String("config")
+	var look <-chan time.Time
+	if path != "" && r.context.Bool("watch-config") {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		look = ticker.C
 	}
-	if dhcp.DryRun {
-		return d, nil // whoever only looks must not be in the way of others' ports
-	}
-	if !cfg.TFTPOff {
-		files := cfg.TFTP
-		files.Events = tftp.Events{Refused: j.TFTPRefused, Finished: func(t tftp.Transfer) {
-			j.TFTPFinished(t)
-			if t.Result == tftp.Completed {
-				d.dhcp.BootFileRead(t.Client.Addr(), t.File)
+	last := stampOf(path)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			last = stampOf(path)
+			r.reload()
+		case <-look:
+			if now := stampOf(path); now != last {
+				last = now
+				r.reload()
 			}
-		}}
-		if d.tftp, err = tftp.Listen(files); err != nil {
-			return nil, advise(err, "udp", files.Addr.Port())
 		}
 	}
-	if cfg.HTTP.IsValid() {
-		if d.web, err = net.Listen("tcp4", cfg.HTTP.String()); err != nil {
-			return nil, advise(fmt.Errorf("HTTP: %w", err), "tcp", cfg.HTTP.Port())
+}
+
+// stamp tells one version of a file from another.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
+
+// reload puts the configuration as it is written now in force, whole, or keeps
+// the old one and says why.
+func (r *reloader) reload() {
+	next, err := r.read()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			r.log.Error("configuration not reloaded, the old one stays in force", "error", strings.TrimSpace(line))
 		}
-		d.http = newHTTPServer(cfg, func(a httpboot.Access) {
-			j.HTTP(a)
-			if a.Complete {
-				d.dhcp.BootFileRead(a.Client, a.File)
-			}
-		})
+		return
 	}
-	return d, nil
+	if fixed := unchangeable(r.inForce, next); len(fixed) > 0 {
+		r.log.Warn("these settings take effect at a restart only", "settings", strings.Join(fixed, ", "))
+	}
+	r.daemon.replace(next)
+	r.inForce = next
+	r.log.Info("configuration reloaded")
+	report(r.log, next)
 }
 
-// newHTTPServer returns a server of the boot file tree that no client can hold
-// up for ever.
-func newHTTPServer(cfg *config.Config, done func(httpboot.Access)) *http.Server {
-	return &http.Server{
-		Handler:           httpboot.Handler(cfg.Tree, done),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+// read understands the configuration as it is written now.
+func (r *reloader) read() (*config.Config, error) {
+	s, err := settings(r.context)
+	if err != nil {
+		return nil, err
 	}
+	return load(s)
 }
 
-// close closes what listen opened.
-func (d *daemon) close() {
-	if d.dhcp != nil {
-		d.dhcp.Close()
-	}
-	if d.tftp != nil {
-		d.tftp.Close()
-	}
-	if d.web != nil {
-		d.web.Close()
-	}
-}
-
-// serve serves until ctx ends or a server fails.
-func (d *daemon) serve(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.dhcp.Serve(ctx) })
-	if d.tftp != nil {
-		g.Go(func() error { return d.tftp.Serve(ctx) })
-	}
-	if d.http != nil {
-		stop := context.AfterFunc(ctx, func() { d.http.Close() })
-		defer stop()
-		g.Go(func() error {
-			if err := d.http.Serve(d.web); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("HTTP: %w", err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// advise adds what a person can do about a socket that could not be opened.
-func advise(err error, network string, port uint16) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		if owner := portowner.Find(network, port); owner != "" {
-			return fmt.Errorf("%w: %s has it; stop that, or let only one of the two serve", err, owner)
+// unchangeable lists the settings that differ and belong to open sockets.
+func unchangeable(old, next *config.Config) []string {
+	var names []string
+	for name, same := range map[string]bool{
+		"interface, vlan":        slices.EqualFunc(old.DHCP.Interfaces, next.DHCP.Interfaces, samePlace),
+		"http":                   old.HTTP == next.HTTP,
+		"tftp":                   old.TFTPOff == next.TFTPOff && old.TFTP.Addr == next.TFTP.Addr && old.TFTP.PortRange == next.TFTP.PortRange && old.TFTP.SinglePort == next.TFTP.SinglePort,
+		"dry-run":                old.DHCP.DryRun == next.DHCP.DryRun,
+		"no-dhcp":                old.NoDHCP == next.NoDHCP,
+		"override-dhcp-filename": old.DHCP.Service.OverrideFilename == next.DHCP.Service.OverrideFilename,
+	} {
+		if !same {
+			names = append(names, name)
 		}
-		return fmt.Errorf("%w: another process has it; ss -lnp shows which", err)
-	case errors.Is(err, os.ErrPermission):
-		program, _ := os.Executable()
-		return fmt.Errorf("%w: run as root, or once: setcap cap_net_raw,cap_net_bind_service=ep %s", err, program)
 	}
-	return err
+	slices.Sort(names)
+	return names
 }

@@ -37,15 +37,15 @@ var contentTypes = map[string]string{
 	".json": "application/json",
 }
 
-// Handler serves files of tree by GET and HEAD, with ranges and conditions (RFC
-// 9110). It lists no directories. done, which may be nil, is told how each
-// request ended.
-func Handler(tree fs.FS, done func(Access)) http.Handler {
+// Handler serves files by GET and HEAD, with ranges and conditions (RFC 9110).
+// view gives the boot file tree as a client sees it; directories are not listed.
+// done, which may be nil, is told how each request ended.
+func Handler(view func(client netip.Addr) fs.FS, done func(Access)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		access := Access{Client: clientOf(r), Method: r.Method, Path: r.URL.Path}
 		counted := &countingWriter{ResponseWriter: w}
-		size := serve(counted, r, tree, &access)
+		size := serve(counted, r, view(access.Client), &access)
 		access.Status, access.Sent, access.Duration = counted.status, counted.sent, time.Since(start)
 		access.Complete = access.Status == http.StatusOK && r.Method == http.MethodGet && access.Sent == size
 		if done != nil {

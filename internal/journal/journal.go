@@ -70,6 +70,9 @@ func dhcpAttrs(res proxydhcp.Result, suppressed int) []slog.Attr {
 	c, d := res.Client, res.Decision
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = appendText(attrs, "interface", res.Arrival.Segment.Interface)
+	if v := res.Arrival.Segment.VLAN; v != 0 {
+		attrs = append(attrs, slog.Int("vlan", int(v)))
+	}
 	if c.Segment.Relay.IsValid() {
 		attrs = append(attrs, slog.String("relay", c.Segment.Relay.String()))
 	}
@@ -124,6 +127,27 @@ func (j *Journal) Fault(interfaceName string, err error) {
 		attrs = append(attrs, slog.String("error", err.Error()))
 		j.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 	}
+}
+
+// Link writes that a served interface has changed.
+func (j *Journal) Link(l proxydhcp.Link) {
+	level, message := slog.LevelWarn, "interface not served"
+	if l.State == proxydhcp.LinkServing {
+		level, message = slog.LevelInfo, "interface served"
+	}
+	attrs := appendText(nil, "interface", l.Interface)
+	if l.VLAN != 0 {
+		attrs = append(attrs, slog.Int("vlan", int(l.VLAN)))
+	}
+	addresses := make([]string, len(l.Addresses))
+	for i, a := range l.Addresses {
+		addresses[i] = a.String()
+	}
+	attrs = appendText(attrs, "address", strings.Join(addresses, " "))
+	if l.State != proxydhcp.LinkServing {
+		attrs = append(attrs, slog.String("reason", l.State.String()))
+	}
+	j.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
 // TFTPFinished writes how a transfer ended.

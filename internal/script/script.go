@@ -17,6 +17,7 @@ import (
 type Facts struct {
 	Version string        // of pxesidecar
 	Title   string        // who serves here, such as a host's name; may be empty
+	Check   bool          // begin with the version check (see VersionCheck)
 	Timeout time.Duration // until the local disk is booted; zero means DefaultTimeout, less than a second means one
 }
 
@@ -56,6 +57,9 @@ func Boot(facts Facts) []byte {
 	w := &writer{}
 	w.line("#!ipxe")
 	w.line("# The built-in boot script of pxesidecar %s. It is served while no --boot-url is given.", plain(facts.Version))
+	if facts.Check {
+		w.line(CheckLine)
+	}
 	w.line("")
 	w.menu(heading, explanation, seconds)
 	w.prompt(heading, explanation, seconds)

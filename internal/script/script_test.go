@@ -79,6 +79,14 @@ func TestBoot(t *testing.T) {
 	}
 }
 
+// TestBootCheck checks that the version check comes first where it is asked for.
+func TestBootCheck(t *testing.T) {
+	checked, plain := string(Boot(Facts{Check: true})), string(Boot(Facts{}))
+	if got := strings.Replace(checked, CheckLine+"\n", "", 1); got != plain || strings.Index(checked, CheckLine) > strings.Index(checked, "menu") {
+		t.Errorf("with the check:\n%s", checked)
+	}
+}
+
 func TestBootTimeout(t *testing.T) {
 	for timeout, want := range map[time.Duration]string{0: "--timeout 30000 ", time.Millisecond: "--timeout 1000 ", 90 * time.Second: "--timeout 90000 ", -time.Second: "--timeout 1000 "} {
 		if script := string(Boot(Facts{Timeout: timeout})); strings.Count(script, want) != 2 {

@@ -18,7 +18,7 @@ func (g generated) Open(name string) (fs.File, error) {
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return &generatedFile{Reader: bytes.NewReader(text), name: path.Base(name)}, nil
+	return Generated(name, text), nil
 }
 
 // generatedFile is an open generated file. It describes itself, too.
@@ -35,3 +35,8 @@ func (f *generatedFile) Mode() fs.FileMode          { return 0o444 }
 func (f *generatedFile) ModTime() time.Time         { return time.Time{} }
 func (f *generatedFile) IsDir() bool                { return false }
 func (f *generatedFile) Sys() any                   { return nil }
+
+// Generated returns an open file of that text.
+func Generated(name string, text []byte) fs.File {
+	return &generatedFile{Reader: bytes.NewReader(text), name: path.Base(name)}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/check"
+	"github.com/pxesidecar/pxesidecar/internal/journal"
+)
+
+// check: whether serving would work, and what everybody would get.
+
+// checkCommand is the command that checks a configuration.
+func checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "check configuration, ROMs, interfaces and ports without serving",
+		Description: "Tells what each kind of machine would get in each part of the network, what the ROMs say of themselves, and what\n" +
+			"would be in the way. Exit code 0: it would serve; 1: it would not.",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "fetch", Usage: "fetch the boot URL, too", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "print", Usage: "print the settings that count, and where each comes from", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "example", Usage: "print a commented configuration file", DisableDefaultText: true},
+		}, serveFlags()...),
+		OnUsageError: onUsageError,
+		Before:       noArguments,
+		Action:       checkAction,
+	}
+}
+
+// errProblems ends a check that found a reason why serving would fail.
+var errProblems = errors.New("it would not serve; see the errors above")
+
+// checkAction checks what the flags ask for.
+func checkAction(c *cli.Context) error {
+	if c.Bool("example") {
+		_, err := c.App.Writer.Write(config.Example)
+		return err
+	}
+	s, err := settings(c)
+	if err != nil {
+		return err
+	}
+	if c.Bool("print") {
+		return s.Print(c.App.Writer, func(key string) string { return written(c, key) })
+	}
+	if _, err := newLogger(s, io.Discard); err != nil {
+		return err
+	}
+	cfg, err := load(s)
+	if err != nil {
+		return err
+	}
+	defer cfg.Tree.Close()
+	report := check.Run(cfg)
+	report.Problems = append(report.Problems, checkSockets(cfg)...)
+	report.Problems = append(report.Problems, checkFirewall(c.Context)...)
+	if c.Bool("fetch") {
+		report.Problems = append(report.Problems, checkScripts(c.Context, cfg)...)
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		err = report.Write(c.App.Writer)
+	}
+	if err == nil && report.Serious() {
+		return errProblems
+	}
+	return err
+}
+
+// written says where the value of a key comes from, besides the file: "flag",
+// "environment", or "" for neither.
+func written(c *cli.Context, key string) string {
+	args, _ := c.App.Metadata[argsKey].([]string)
+	given := func(arg string) bool {
+		name, isFlag := strings.CutPrefix(arg, "-")
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
+		return isFlag && (name == key || name == "i" && key == "interface")
+	}
+	switch {
+	case !c.IsSet(key):
+		return ""
+	case slices.ContainsFunc(args, given):
+		return "flag"
+	}
+	return "environment " + env(key)[0]
+}
+
+// checkSockets opens what serving would open, and closes it again.
+func checkSockets(cfg *config.Config) []check.Problem {
+	d, err := listen(cfg, journal.New(slog.New(slog.DiscardHandler)))
+	if err == nil {
+		d.closeSockets()
+		return nil
+	}
+	if strings.Contains(err.Error(), "pxesidecar (process") {
+		return []check.Problem{{What: fmt.Sprintf("pxesidecar is running already: %v", err)}}
+	}
+	return []check.Problem{{Serious: true, What: err.Error()}}
+}
+
+// checkFirewall looks whether this host's firewall drops what is not let in.
+func checkFirewall(ctx context.Context) []check.Problem {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for _, command := range [][]string{{"nft", "list", "ruleset"}, {"iptables-save"}} {
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).Output()
+		if err != nil {
+			continue
+		}
+		text := string(out)
+		if strings.Contains(text, "policy drop") || strings.Contains(text, ":INPUT DROP") || strings.Contains(text, "reject with") {
+			return []check.Problem{{What: "this host has a firewall that drops or rejects: let in UDP 4011 and 69, the ports of --tftp-ports, and TCP of --http (port 67 is read before the firewall)"}}
+		}
+		return nil
+	}
+	return nil
+}
+
+// checkScripts fetches the boot scripts that are elsewhere.
+func checkScripts(ctx context.Context, cfg *config.Config) []check.Problem {
+	var problems []check.Problem
+	for _, s := range cfg.Segments {
+		if !strings.HasPrefix(s.Script, "http") || strings.Contains(s.Script, "{") {
+			continue
+		}
+		if err := fetchScript(ctx, s.Script); err != nil {
+			problems = append(problems, check.Problem{What: fmt.Sprintf("boot URL %s: %v", s.Script, err)})
+		}
+	}
+	return problems
+}
+
+// fetchScript fetches the beginning of a boot script.
+func fetchScript(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server says %s", response.Status)
+	}
+	head := make([]byte, len("#!ipxe"))
+	if _, err := io.ReadFull(response.Body, head); err != nil || string(head) != "#!ipxe" {
+		return errors.New("what is there does not begin with #!ipxe, so it is no iPXE script")
+	}
+	return nil
+}

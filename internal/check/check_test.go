@@ -1,0 +1,68 @@
+package check
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/config"
+)
+
+// TestWrite checks the report as people read it.
+func TestWrite(t *testing.T) {
+	s := config.Settings{
+		Answers:      config.Answers{NextServer: "192.0.2.99", BootURL: "http://boot.example/", ROMs: []string{"x64=new.efi", "bios=http://boot.example/undionly.kpxe"}, IPXEVersion: ">=2.0.0"},
+		SegmentFlags: []string{"vlan=66,deny", "relay=10.9.0.0/16,boot-url=https://other.example/"},
+		DenyMACs:     []string{"00:11"},
+	}
+	cfg, err := config.Load(s, config.Host{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cfg.Tree.Close()
+	report := Run(cfg)
+	report.Problems = append(report.Problems, Problem{Serious: true, What: "port 69 is in use"})
+	if !report.Serious() {
+		t.Error("a serious problem is not")
+	}
+	var got bytes.Buffer
+	if err := report.Write(&got); err != nil {
+		t.Fatal(err)
+	}
+	const want = `vlan66: nobody is answered
+
+relay10.9.0.0-16: the script is https://other.example/
+  arch     PXE                HTTP boot     iPXE 1.0.0                         iPXE 1.21.1                        iPXE 2.0.0, https
+  bios     needs a TFTP name  -             http://boot.example/undionly.kpxe  http://boot.example/undionly.kpxe  script
+  ia32     no ROM             no ROM        script                             script                             script
+  x64      new.efi            needs --http  new.efi                            new.efi                            script
+  arm32    no ROM             no ROM        script                             script                             script
+  arm64    no ROM             no ROM        script                             script                             script
+  riscv32  no ROM             no ROM        script                             script                             script
+  riscv64  no ROM             no ROM        script                             script                             script
+  loong64  no ROM             no ROM        script                             script                             script
+
+everybody: the script is http://boot.example/
+  arch     PXE                HTTP boot     iPXE 1.0.0                         iPXE 1.21.1                        iPXE 2.0.0, https
+  bios     needs a TFTP name  -             http://boot.example/undionly.kpxe  http://boot.example/undionly.kpxe  script
+  ia32     no ROM             no ROM        script                             script                             script
+  x64      new.efi            needs --http  new.efi                            new.efi                            script
+  arm32    no ROM             no ROM        script                             script                             script
+  arm64    no ROM             no ROM        script                             script                             script
+  riscv32  no ROM             no ROM        script                             script                             script
+  riscv64  no ROM             no ROM        script                             script                             script
+  loong64  no ROM             no ROM        script                             script                             script
+
+boot ROMs
+  arch  file                               is                        reports  calls itself  signed  features
+  bios  http://boot.example/undionly.kpxe  elsewhere, not looked at  ?        ?             no      ?
+  x64   new.efi                            elsewhere, not looked at  ?        ?             no      ?
+
+warning: the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first
+error: port 69 is in use
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

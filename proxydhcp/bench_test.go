@@ -1,0 +1,87 @@
+package proxydhcp
+
+import (
+	"net/netip"
+	"testing"
+)
+
+// ordinary is the DISCOVER of an operating system, as an office sends it all
+// day.
+func ordinary() []byte {
+	return request(testMAC, opt(optMessageType, "\x01"), opt(61, "\x01abcdef"), opt(12, "laptop"), opt(optVendorClass, "MSFT 5.0"), opt(55, "\x01\x03\x06\x0f\x1f\x21\x2b\x2c\x2e\x2f\x77\x79\xf9\xfc"))
+}
+
+// TestIgnoredCostsNothing checks that what is not answered allocates nothing.
+func TestIgnoredCostsNothing(t *testing.T) {
+	r := NewResponder(testPolicy(t), Service{}, false)
+	a, in := onServerPort(), ordinary()
+	frame := datagram{netip.MustParseAddrPort("0.0.0.0:68"), netip.MustParseAddrPort("255.255.255.255:67"), in}.append(nil)
+	allocations := testing.AllocsPerRun(1000, func() {
+		d, ok := parseDatagram(frame)
+		if !ok {
+			t.Fatal("not parsed")
+		}
+		if res := r.Respond(nil, d.payload, a, testTime); res.Reason != NotBooting {
+			t.Fatal(res.Reason)
+		}
+	})
+	if allocations != 0 {
+		t.Errorf("%v allocations for an ordinary client", allocations)
+	}
+}
+
+func BenchmarkIgnore(b *testing.B) {
+	r := NewResponder(&Policy{}, Service{}, false)
+	a, in := onServerPort(), ordinary()
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Respond(nil, in, a, testTime)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	in := discover(ArchX64, ipxeOptions(Version{1, 0, 0}, 19, 20)...)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p := &Policy{Rules: []Rule{
+		{Name: "script", Match: Match{IPXE: &IPXEMatch{Version: AtLeast(Version{2, 0, 0})}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
+		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
+	}}
+	c := Client{Hardware: hardware(testMAC), Arch: ArchX64}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Decide(c, false)
+	}
+}
+
+func BenchmarkRespond(b *testing.B) {
+	for name, in := range map[string][]byte{
+		"firmware": discover(ArchX64, opt(optMachineID, "\x000123456789abcdef")),
+		"iPXE":     discover(ArchX64, ipxeOptions(Version{2, 0, 0}, 19, 20)...),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := NewResponder(&Policy{Rules: []Rule{
+				{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
+				{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
+			}}, Service{}, false)
+			a := onServerPort()
+			var out, frame []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				res := r.Respond(out[:0], in, a, testTime)
+				if res.Reply == nil {
+					b.Fatal(res.Reason)
+				}
+				out = res.Reply
+				frame = datagram{from: netip.AddrPortFrom(res.Arrival.Server, 67), to: res.To.To, payload: out}.append(frame[:0])
+			}
+		})
+	}
+}

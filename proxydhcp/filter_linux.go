@@ -1,0 +1,134 @@
+package proxydhcp
+
+import (
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// What the kernel lets through to a packet socket: programs of the BSD packet
+// filter, which see a packet from its IP header on.
+
+// takeAll is what a program returns for a packet that is to be kept whole.
+var takeAll = bpf.RetConstant{Val: 0xffff}
+
+// serverFilter keeps, of what arrives for a place, what is sent to port 67:
+// BOOTP requests in unfragmented UDP; and if asked, other servers' answers to
+// port 68.
+//
+// Three kinds of packets must be dropped by what the kernel knows of them,
+// because their bytes look right: our own (a socket on tagged frames sees
+// those); those for another host, among which are, for a socket on untagged
+// ones, those of VLANs that have no interface here, their tag already removed;
+// and those of a VLAN interface above this one.
+func serverFilter(p *place, answers bool) []bpf.Instruction {
+	f := filter{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		dropUnless(bpf.JumpNotEqual, unix.PACKET_OTHERHOST),
+		dropUnless(bpf.JumpNotEqual, unix.PACKET_OUTGOING),
+		bpf.LoadExtension{Num: bpf.ExtInterfaceIndex},
+		dropUnless(bpf.JumpEqual, uint32(p.key.index)),
+		bpf.LoadAbsolute{Off: 9, Size: 1},
+		dropUnless(bpf.JumpEqual, protocolUDP),
+		bpf.LoadAbsolute{Off: 6, Size: 2},
+		dropUnless(bpf.JumpBitsNotSet, fragmentBits),
+		bpf.LoadMemShift{Off: 0}, // X = length of the IP header
+		bpf.LoadIndirect{Off: udpHeader + offCookie, Size: 4},
+		dropUnless(bpf.JumpEqual, 0x63825363),
+		bpf.LoadIndirect{Off: udpHeader, Size: 1},
+		bpf.StoreScratch{Src: bpf.RegA, N: 0},
+		bpf.LoadIndirect{Off: 0, Size: 4}, // both ports
+	}
+	const serverToClient = PortServer<<16 | PortClient
+	if answers {
+		f = append(f,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: serverToClient, SkipTrue: 3},
+			bpf.LoadScratch{Dst: bpf.RegA, N: 0},
+			dropUnless(bpf.JumpEqual, bootReply),
+			bpf.Jump{Skip: 4},
+		)
+	}
+	f = append(f,
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xffff},
+		dropUnless(bpf.JumpEqual, PortServer),
+		bpf.LoadScratch{Dst: bpf.RegA, N: 0},
+		dropUnless(bpf.JumpEqual, bootRequest),
+	)
+	if p.key.trunk {
+		// A tag that another one follows leaves something else than IP here.
+		f = append(f,
+			bpf.LoadExtension{Num: bpf.ExtProto},
+			dropUnless(bpf.JumpEqual, unix.ETH_P_IP),
+			bpf.LoadExtension{Num: bpf.ExtVLANTagPresent},
+			dropUnless(bpf.JumpNotEqual, 0),
+			bpf.LoadExtension{Num: bpf.ExtVLANProto},
+			dropUnless(bpf.JumpEqual, unix.ETH_P_8021Q),
+			bpf.LoadExtension{Num: bpf.ExtVLANTag},
+			bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xfff},
+			bpf.Jump{Skip: 1}, // over the drop
+		)
+		return append(f.finish(), vlanFilter(&p.tagged)...)
+	}
+	f = append(f, takeAll)
+	return f.finish()
+}
+
+// filter is a program in the making. Its conditions skip nothing yet.
+type filter []bpf.Instruction
+
+// dropUnless goes on where A meets the condition, and drops the packet else.
+func dropUnless(cond bpf.JumpTest, value uint32) bpf.Instruction {
+	return bpf.JumpIf{Cond: cond, Val: value, SkipFalse: 255}
+}
+
+// finish adds the drop and lets dropUnless jump to it.
+func (f filter) finish() []bpf.Instruction {
+	for i, instruction := range f {
+		if jump, ok := instruction.(bpf.JumpIf); ok && jump.SkipFalse == 255 {
+			jump.SkipFalse = uint8(len(f) - 1 - i)
+			f[i] = jump
+		}
+	}
+	return append(f, bpf.RetConstant{Val: 0})
+}
+
+// vlanFilter keeps the packet whose VLAN id, in A, is in the set. It compares
+// with the 32 ids of one word of the set at a time, so that the longest program
+// is a tenth of what the kernel takes.
+func vlanFilter(set *vlanSet) []bpf.Instruction {
+	const id, bit = 0, 1 // scratch memory
+	program := []bpf.Instruction{
+		bpf.StoreScratch{Src: bpf.RegA, N: id},
+		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 31},
+		bpf.TAX{},
+		bpf.LoadConstant{Dst: bpf.RegA, Val: 1},
+		bpf.ALUOpX{Op: bpf.ALUOpShiftLeft},
+		bpf.StoreScratch{Src: bpf.RegA, N: bit},
+		bpf.LoadScratch{Dst: bpf.RegA, N: id},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 5},
+	}
+	words := 0
+	for _, bits := range set {
+		if bits != 0 {
+			words++
+		}
+	}
+	for word, bits := range set {
+		if bits == 0 {
+			continue
+		}
+		words--
+		program = append(program,
+			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(word), SkipTrue: 2},
+			bpf.LoadConstant{Dst: bpf.RegA, Val: bits},
+			bpf.Jump{Skip: uint32(3*words + 1)}, // over the others and the drop
+		)
+	}
+	return append(program,
+		bpf.RetConstant{Val: 0},
+		bpf.LoadScratch{Dst: bpf.RegX, N: bit},
+		bpf.ALUOpX{Op: bpf.ALUOpAnd},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
+		takeAll,
+		bpf.RetConstant{Val: 0},
+	)
+}

@@ -1,0 +1,131 @@
+package proxydhcp
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/bpf"
+)
+
+// TestVLANFilter runs the program for sets of VLANs on every id there is.
+func TestVLANFilter(t *testing.T) {
+	seeded := rand.New(rand.NewPCG(1, 2))
+	var all, scattered vlanSet
+	for id := uint16(1); id <= 4094; id++ {
+		all.add(id)
+		if seeded.IntN(3) == 0 {
+			scattered.add(id)
+		}
+	}
+	for _, set := range []vlanSet{{}, setOf(1), setOf(4094), setOf(20, 52, 31, 32), all, scattered} {
+		program := append([]bpf.Instruction{bpf.LoadAbsolute{Off: 0, Size: 2}}, vlanFilter(&set)...)
+		vm, err := bpf.NewVM(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wanted := map[uint16]bool{}
+		for _, id := range set.ids() {
+			wanted[id] = true
+		}
+		for id := range uint16(4096) {
+			n, err := vm.Run(binary.BigEndian.AppendUint16(nil, id))
+			if err != nil || (n > 0) != wanted[id] {
+				t.Fatalf("VLAN %d of %d: kept %d bytes, %v", id, len(wanted), n, err)
+			}
+		}
+	}
+}
+
+// maxProgram is the longest program that the kernel takes, BPF_MAXINSNS.
+const maxProgram = 4096
+
+// TestServerFilterLength checks that the longest program is one that the kernel
+// takes.
+func TestServerFilterLength(t *testing.T) {
+	p := place{key: placeKey{trunk: true}}
+	for id := uint16(1); id <= 4094; id++ {
+		p.tagged.add(id)
+	}
+	program, err := bpf.Assemble(serverFilter(&p, true))
+	if err != nil || len(program) > maxProgram/2 {
+		t.Errorf("%d instructions, %v", len(program), err)
+	}
+}
+
+// TestServerFilter runs the program on packets, with what only the kernel knows
+// taken for right.
+func TestServerFilter(t *testing.T) {
+	ask, tell := request(testMAC), request(testMAC)
+	tell[0] = bootReply
+	packet := func(from, to uint16, payload []byte) []byte {
+		any := netip.IPv4Unspecified()
+		return datagram{from: netip.AddrPortFrom(any, from), to: netip.AddrPortFrom(any, to), payload: payload}.append(nil)
+	}
+	with := func(b []byte, at int, v byte) []byte {
+		b[at] = v
+		return b
+	}
+	options := append(with(packet(68, 67, ask), 0, 0x46)[:ipHeader], append([]byte{1, 1, 1, 0}, packet(68, 67, ask)[ipHeader:]...)...)
+	for _, tt := range []struct {
+		name         string
+		in           []byte
+		plain, heard bool
+	}{
+		{"request", packet(68, 67, ask), true, true},
+		{"request of a relay", packet(67, 67, ask), true, true},
+		{"request behind IP options", options, true, true},
+		{"don't fragment", with(packet(68, 67, ask), 6, 0x40), true, true},
+		{"first fragment", with(packet(68, 67, ask), 6, 0x20), false, false},
+		{"later fragment", with(packet(68, 67, ask), 7, 1), false, false},
+		{"TCP", with(packet(68, 67, ask), 9, 6), false, false},
+		{"request to port 68", packet(67, 68, ask), false, false},
+		{"answer to port 67", packet(67, 67, tell), false, false},
+		{"answer", packet(67, 68, tell), false, true},
+		{"answer from another port", packet(4011, 68, tell), false, false},
+		{"answer to another port", packet(67, 69, tell), false, false},
+		{"no DHCP", with(packet(68, 67, ask), ipHeader+udpHeader+offCookie, 0), false, false},
+		{"short", packet(68, 67, ask[:offCookie]), false, false},
+		{"empty", nil, false, false},
+	} {
+		for _, answers := range []bool{false, true} {
+			want := tt.plain
+			if answers {
+				want = tt.heard
+			}
+			if got := keeps(t, serverFilter(&place{}, answers), tt.in); got != want {
+				t.Errorf("%s, hearing answers %v: kept %v", tt.name, answers, got)
+			}
+		}
+	}
+}
+
+// keeps runs a program whose packet is one of ours by all that the kernel knows.
+func keeps(t *testing.T, program []bpf.Instruction, in []byte) bool {
+	t.Helper()
+	for i, instruction := range program {
+		if _, ok := instruction.(bpf.LoadExtension); ok {
+			program[i] = bpf.LoadConstant{Dst: bpf.RegA, Val: 0}
+			if jump, ok := program[i+1].(bpf.JumpIf); ok {
+				jump.Cond = bpf.JumpEqual
+				jump.Val = 0
+				program[i+1] = jump
+				if second, ok := program[i+2].(bpf.JumpIf); ok {
+					second.Cond = bpf.JumpEqual
+					second.Val = 0
+					program[i+2] = second
+				}
+			}
+		}
+	}
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := vm.Run(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n > 0
+}
