@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -28,6 +30,7 @@ type Config struct {
 	NoDHCP     bool             // serve files alone
 	TFTPOff    bool             // do not serve TFTP
 	HTTP       netip.AddrPort   // where to serve HTTP; invalid for not at all
+	TLS        *tls.Config      // HTTP speaks TLS; nil for plain
 	Tree       *tree.Tree       // the boot file tree, open
 	Segments   []Segment        // what is given where; the last is everybody's
 	Warnings   []string         // what works, but probably not as meant
@@ -71,7 +74,7 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 	}
 	c.DHCP = proxydhcp.Config{
 		Policy:  policy,
-		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), OverrideFilename: s.Override},
+		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), HTTPS: c.TLS != nil, OverrideFilename: s.Override},
 		DryRun:  s.DryRun,
 
 		ProxyOnly: s.ProxyOnly,
@@ -202,6 +205,7 @@ func (c *Config) loadListeners(s Settings, p reporter) {
 		c.HTTP, err = parseListen(s.HTTP, 80)
 		p.add("http", s.HTTP, err)
 	}
+	c.loadTLS(s, p)
 	if c.TFTPOff = s.TFTP == off; !c.TFTPOff && s.TFTP != "" {
 		c.TFTP.Addr, err = parseListen(s.TFTP, 69)
 		p.add("tftp", s.TFTP, err)
@@ -231,6 +235,20 @@ func (c *Config) loadListeners(s Settings, p reporter) {
 	c.TFTP.Allow = func(a netip.Addr) bool {
 		return slices.ContainsFunc(allowed, func(n netip.Prefix) bool { return n.Contains(a) })
 	}
+}
+
+// loadTLS reads the certificate of HTTP.
+func (c *Config) loadTLS(s Settings, p reporter) {
+	switch {
+	case s.TLSCert == "" && s.TLSKey == "":
+		return
+	case s.TLSCert == "" || s.TLSKey == "" || !c.HTTP.IsValid():
+		p.add("tls-cert", s.TLSCert, errors.New("--tls-cert, --tls-key and --http go together"))
+		return
+	}
+	certificate, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+	p.add("tls-cert", s.TLSCert, err)
+	c.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 }
 
 // privateNetworks are the addresses that TFTP always serves: those that nobody

@@ -2,14 +2,21 @@ package config
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -377,3 +384,55 @@ func TestListeners(t *testing.T) {
 }
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// TestTLS checks that a certificate is read, and what is said of one that
+// cannot be used.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key)
+	c, err := Load(Settings{HTTP: ":8443", TLSCert: cert, TLSKey: key}, testHost(t, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Tree.Close()
+	if c.TLS == nil || !c.DHCP.Service.HTTPS {
+		t.Errorf("TLS %v, URLs https %v", c.TLS, c.DHCP.Service.HTTPS)
+	}
+	for _, tt := range []struct {
+		settings Settings
+		want     string
+	}{
+		{Settings{TLSCert: cert, TLSKey: key}, `--tls-cert "` + cert + `": --tls-cert, --tls-key and --http go together`},
+		{Settings{HTTP: ":80", TLSCert: cert}, `--tls-cert "` + cert + `": --tls-cert, --tls-key and --http go together`},
+		{Settings{HTTP: ":80", TLSCert: cert, TLSKey: cert}, `--tls-cert "` + cert + `": tls: found a certificate rather than a key in the PEM for the private key`},
+		{Settings{HTTP: ":80", TLSCert: "absent.pem", TLSKey: key}, `--tls-cert "absent.pem": open absent.pem: no such file or directory`},
+	} {
+		if _, err := Load(tt.settings, testHost(t, false)); err == nil || err.Error() != tt.want {
+			t.Errorf("%v\nwant %s", err, tt.want)
+		}
+	}
+}
+
+// writeCertificate writes a self-signed certificate and its key.
+func writeCertificate(t *testing.T, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{192, 0, 2, 10}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

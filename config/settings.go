@@ -48,6 +48,8 @@ type Settings struct {
 	TFTPMaxTransfers int      `toml:"tftp-max-transfers"` // 0 for the server's default
 	TFTPAllow        []string `toml:"tftp-allow"`         // networks beside the private and attached ones
 	HTTP             string   `toml:"http"`               // where to listen, "" for not at all
+	TLSCert          string   `toml:"tls-cert"`           // PEM file; HTTP then speaks TLS
+	TLSKey           string   `toml:"tls-key"`            // PEM file
 
 	LogLevel  string `toml:"log-level"`
 	LogFormat string `toml:"log-format"`

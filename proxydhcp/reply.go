@@ -30,6 +30,7 @@ type Arrival struct {
 // Service is what every reply of a responder has in common.
 type Service struct {
 	HTTPPort         uint16 // the TCP port that serves the boot file tree, 0 for none
+	HTTPS            bool   // that port speaks TLS
 	OverrideFilename bool   // tell iPXE to prefer us over the DHCP server's own file name
 }
 
@@ -119,11 +120,11 @@ func bootFile(c Client, d Decision, next, server netip.Addr, s Service) (string,
 		if isURL || s.HTTPPort == 0 || next != server {
 			return "", server, NeedsHTTP
 		}
-		return treeURL("http", server, s.HTTPPort, d.File), server, Answerable
+		return s.treeURL(server, d.File), server, Answerable
 	case c.IPXE.Present && isURL:
 		return d.File, next, Answerable
 	case c.IPXE.Present:
-		return treeURL("tftp", next, 0, d.File), next, Answerable
+		return nameURL("tftp", next.String(), d.File), next, Answerable
 	case !isURL:
 		return d.File, next, Answerable
 	}
@@ -138,13 +139,21 @@ func bootFile(c Client, d Decision, next, server netip.Addr, s Service) (string,
 	return strings.TrimPrefix(u.Path, "/"), host, Answerable
 }
 
-// treeURL is the URL of a name in the boot file tree. Port 0 and the scheme's
-// own are left out.
-func treeURL(scheme string, host netip.Addr, port uint16, name string) string {
-	u := url.URL{Scheme: scheme, Host: host.String(), Path: "/" + strings.TrimPrefix(name, "/")}
-	if port != 0 && !(scheme == "http" && port == 80) {
-		u.Host = netip.AddrPortFrom(host, port).String()
+// treeURL is the URL of a name in the boot file tree on our own HTTP port.
+func (s Service) treeURL(host netip.Addr, name string) string {
+	scheme, usual := "http", uint16(80)
+	if s.HTTPS {
+		scheme, usual = "https", 443
 	}
+	if s.HTTPPort == usual {
+		return nameURL(scheme, host.String(), name)
+	}
+	return nameURL(scheme, netip.AddrPortFrom(host, s.HTTPPort).String(), name)
+}
+
+// nameURL is the URL of a name on a host.
+func nameURL(scheme, host, name string) string {
+	u := url.URL{Scheme: scheme, Host: host, Path: "/" + strings.TrimPrefix(name, "/")}
 	return u.String()
 }
 

@@ -151,6 +151,15 @@ func TestBootFile(t *testing.T) {
 	}
 }
 
+// TestHTTPSURL checks the URL where our own HTTP port speaks TLS.
+func TestHTTPSURL(t *testing.T) {
+	for port, want := range map[uint16]string{443: "https://192.0.2.10/ipxe.efi", 8443: "https://192.0.2.10:8443/ipxe.efi", 80: "https://192.0.2.10:80/ipxe.efi"} {
+		if got := (Service{HTTPPort: port, HTTPS: true}).treeURL(testServer, "ipxe.efi"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 // TestLongNames checks where a name goes by its length, and that none is cut.
 func TestLongNames(t *testing.T) {
 	for _, tt := range []struct {

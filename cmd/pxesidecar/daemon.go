@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +64,9 @@ func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
 	if cfg.HTTP.IsValid() {
 		if d.web, err = net.Listen("tcp4", cfg.HTTP.String()); err != nil {
 			return nil, advise(fmt.Errorf("HTTP: %w", err), "tcp", cfg.HTTP.Port())
+		}
+		if cfg.TLS != nil {
+			d.web = tls.NewListener(d.web, cfg.TLS)
 		}
 		d.http = d.newHTTPServer(j)
 	}

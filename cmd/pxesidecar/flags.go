@@ -68,6 +68,8 @@ func policyFlags() []cli.Flag {
 		text("next-server", catWhat, "", "the boot files are on the TFTP server at `IP` (this host by default)"),
 		truth("override-dhcp-filename", catWhat, "have iPXE prefer our file to one that the DHCP server names (sends 175.1 = 1)"),
 		text("http", catWhat, "", "serve HTTP on `ADDRESS`, such as :80; UEFI HTTP boot needs it"),
+		text("tls-cert", catWhat, "", "HTTP speaks TLS with the certificate chain in the PEM `FILE`, which clients must trust"),
+		text("tls-key", catWhat, "", "the certificate's key in the PEM `FILE`"),
 
 		text("ipxe-version", catIPXE, "", "demand an iPXE `VERSION`: =, !=, <, <=, > or >= with a version, several joined by commas, or auto for that of the ROM"),
 		list("ipxe-feature", catIPXE, "demand an iPXE with `FEATURE`, such as https or vlan (repeatable)"),
@@ -156,6 +158,8 @@ func flagSettings(c *cli.Context) config.Settings {
 		TFTPMaxTransfers: c.Int("tftp-max-transfers"),
 		TFTPAllow:        c.StringSlice("tftp-allow"),
 		HTTP:             c.String("http"),
+		TLSCert:          c.String("tls-cert"),
+		TLSKey:           c.String("tls-key"),
 		LogLevel:         c.String("log-level"),
 		LogFormat:        c.String("log-format"),
 	}
