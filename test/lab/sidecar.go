@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,8 +24,9 @@ type Sidecar struct {
 	Args []string
 	// Host runs it; nil means a host "sidecar" of its own.
 	Host *Host
-	// Credential runs it as somebody else than root.
-	Credential *syscall.Credential
+	// Credential runs it as somebody else than root, and Capabilities are the rights of root that it keeps.
+	Credential   *syscall.Credential
+	Capabilities []uintptr
 	// Ports are the UDP ports it opens, beside its packet socket; nil means those of TFTP and 4011.
 	Ports []uint16
 	// Path is the program, and Serve its subcommand's arguments in full, where it is not pxesidecar.
@@ -89,7 +91,8 @@ func (l *Lab) LaunchSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 			args = append(args, "--boot-url", s.Script)
 		}
 	}
-	d.Program, err = s.Host.Start(Command{Name: "pxesidecar", Path: path, Args: append(args, s.Args...), Credential: s.Credential,
+	d.Program, err = s.Host.Start(Command{Name: "pxesidecar", Path: path, Args: append(args, s.Args...),
+		Credential: s.Credential, Capabilities: s.Capabilities,
 		// Built with the race detector it would sleep a second at its end.
 		Env: []string{"GORACE=atexit_sleep_ms=0"}})
 	return d, err
@@ -136,8 +139,8 @@ func (l *Lab) StartSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 				return false, err
 			}
 		}
-		// A stand-in has its port 67 as UDP.
-		return sockets.Packet > 0 || sockets.UDP[portServer], err
+		// A stand-in has its port 67 as UDP; a sidecar that answers no DHCP has none.
+		return sockets.Packet > 0 || sockets.UDP[portServer] || slices.Contains(s.Args, "--no-dhcp"), err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("pxesidecar: %w\n%s", err, d.Output)
