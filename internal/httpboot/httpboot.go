@@ -3,6 +3,7 @@
 package httpboot
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -23,6 +24,7 @@ type Access struct {
 	Sent     int64 // bytes of content
 	Complete bool  // the whole file was sent
 	Duration time.Duration
+	Err      error // what is wrong with a template of ours
 }
 
 // contentTypes are the types by which edk2 knows an image (UEFI 2.10, section
@@ -65,8 +67,7 @@ func serve(w http.ResponseWriter, r *http.Request, tree fs.FS, access *Access) i
 	file, info, err := open(tree, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
-		http.Error(w, "no such boot file", http.StatusNotFound)
-		return 0
+		return serveTemplate(w, r, tree, name, access)
 	case err != nil:
 		http.Error(w, "this boot file cannot be read", http.StatusForbidden)
 		return 0
@@ -77,6 +78,27 @@ func serve(w http.ResponseWriter, r *http.Request, tree fs.FS, access *Access) i
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeContent(w, r, "", info.ModTime(), file)
 	return info.Size()
+}
+
+// serveTemplate answers with the template of a name that is no file, and
+// returns the size of the result.
+func serveTemplate(w http.ResponseWriter, r *http.Request, tree fs.FS, name string, access *Access) int64 {
+	text, err := render(tree, name, r, access.Client)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrInvalid):
+		http.Error(w, "no such boot file", http.StatusNotFound)
+		return 0
+	case err != nil:
+		access.Err = err
+		http.Error(w, "this boot file cannot be made", http.StatusInternalServerError)
+		return 0
+	}
+	access.File = name
+	w.Header().Set("Content-Type", contentType(name))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	return int64(len(text))
 }
 
 // seekable is an open file that ranges can be read from.

@@ -22,6 +22,9 @@ func TestHandler(t *testing.T) {
 		"disk.iso":  {Data: []byte("iso")},
 		"undionly":  {Data: []byte("pxe")},
 		"empty.efi": {},
+
+		"m/boot.ipxe.tmpl": {Data: []byte("#!ipxe\necho {{.Get \"mac\"}} at {{.IP}} by {{.Host}}{{.Get \"none\"}}\n")},
+		"broken.ipxe.tmpl": {Data: []byte("{{.Nothing}}")},
 	}
 	client := netip.MustParseAddr("192.0.2.1")
 	for _, tt := range []struct {
@@ -37,6 +40,9 @@ func TestHandler(t *testing.T) {
 		{"empty", "GET", "/empty.efi", "", "", "application/efi", Access{File: "empty.efi", Status: 200, Complete: true}},
 		{"head", "HEAD", "/ipxe.efi", "", "", "application/efi", Access{File: "ipxe.efi", Status: 200}},
 		{"range", "GET", "/ipxe.efi", "bytes=2-4", "234", "application/efi", Access{File: "ipxe.efi", Status: 206, Sent: 3}},
+		{"template", "GET", "/m/boot.ipxe?mac=52:54:00:00:00:01%0aexit%20${x}", "", "#!ipxe\necho 52:54:00:00:00:01exitx at 192.0.2.1 by example.com\n", "text/plain; charset=utf-8",
+			Access{Path: "/m/boot.ipxe", File: "m/boot.ipxe", Status: 200, Sent: 63, Complete: true}},
+		{"broken template", "GET", "/broken.ipxe", "", "this boot file cannot be made\n", "text/plain; charset=utf-8", Access{Status: 500, Sent: 30}},
 		{"absent", "GET", "/no.efi", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
 		{"directory", "GET", "/a", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
 		{"no way up", "GET", "/../../etc/passwd", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
@@ -53,8 +59,14 @@ func TestHandler(t *testing.T) {
 			Handler(func(netip.Addr) fs.FS { return tree }, func(a Access) { got = a }).ServeHTTP(w, r)
 
 			want := tt.want
-			want.Client, want.Method, want.Path = client, tt.method, tt.target
-			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Access{}, "Duration"), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			want.Client, want.Method = client, tt.method
+			if want.Path == "" {
+				want.Path = tt.target
+			}
+			if want.Status == 500 != (got.Err != nil) {
+				t.Errorf("error %v", got.Err)
+			}
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Access{}, "Duration", "Err"), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				t.Errorf("access (-want +got):\n%s", diff)
 			}
 			if w.Body.String() != tt.body || w.Header().Get("Content-Type") != tt.contentType {

@@ -224,6 +224,8 @@ func (j *Journal) HTTP(a httpboot.Access) {
 		if isSpeculative(a.Path) {
 			level = slog.LevelDebug
 		}
+	case a.Err != nil:
+		level, message = slog.LevelError, "boot file cannot be made"
 	case a.Status >= 400:
 		message = "transfer refused"
 	case a.Method == "HEAD":
@@ -248,6 +250,9 @@ func (j *Journal) HTTP(a httpboot.Access) {
 	attrs := []slog.Attr{
 		slog.String("client", a.Client.String()), slog.String("file", file), slog.Int64("bytes", a.Sent),
 		slog.Duration("duration", a.Duration.Round(time.Millisecond)), slog.Int("status", a.Status),
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("error", a.Err.Error()))
 	}
 	j.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
 }
