@@ -170,6 +170,7 @@ func TestLoadErrors(t *testing.T) {
 			`--boot-url "menu.ipxe": no such boot file; name the directory that has "menu.ipxe" with --root`},
 		{"script by a scheme that iPXE has not", host, Settings{Answers: Answers{BootURL: "gopher://boot.example/x"}},
 			`--boot-url "gopher://boot.example/x": gopher:// is no scheme that iPXE loads from: use http, https, tftp, nfs or ftp`},
+		{"two user classes", host, Settings{Answers: Answers{UserClass: "a,b"}}, `--user-class "a,b": one class, without commas`},
 		{"script without a host", host, Settings{Answers: Answers{BootURL: "http:///x"}}, `--boot-url "http:///x": has no host`},
 		{"script with a space", host, Settings{Answers: Answers{BootURL: "http://boot.example/a b"}},
 			`--boot-url "http://boot.example/a b": has a space or a control character, which firmware does not take`},

@@ -157,7 +157,9 @@ func (s Answers) parseDemands(p reporter) demands {
 	for _, f := range parseAll(p, "ipxe-feature", s.IPXEFeatures, proxydhcp.ParseFeature) {
 		d.match.Features = d.match.Features.With(f)
 	}
-	d.match.UserClass = s.UserClass
+	if d.match.UserClass = s.UserClass; strings.Contains(s.UserClass, ",") {
+		p.add("user-class", s.UserClass, errors.New("one class, without commas"))
+	}
 	return d
 }
 

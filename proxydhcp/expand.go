@@ -84,7 +84,7 @@ func eachBrace(name string, visit func(plain, key string)) {
 		if end < 0 {
 			break
 		}
-		if at == 0 || name[at-1] != '$' {
+		if end > 1 && (at == 0 || name[at-1] != '$') {
 			visit(name[from:at], name[at+1:at+end])
 			from = at + end + 1
 		}

@@ -228,6 +228,7 @@ func TestExpand(t *testing.T) {
 		"{user-class}":                     "a%2F..%2Fb%3Fc%20%23d",
 		"http://h/${net0/mac}/{vlan}/${x}": "http://h/${net0/mac}/20/${x}",
 		"{nothing}{":                       "{nothing}{",
+		"{}{vlan}":                         "{}20",
 		"a}b{":                             "a}b{",
 	} {
 		if got := Expand(name, c); got != want {

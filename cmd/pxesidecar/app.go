@@ -21,7 +21,7 @@ func newApp(args []string, stdout, stderr io.Writer) *cli.App {
 		Version:  version(),
 		Metadata: map[string]any{argsKey: args},
 		Commands: []*cli.Command{
-			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), completionCommand(), manCommand(),
+			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), exportCommand(), completionCommand(), manCommand(),
 		},
 		EnableBashCompletion:      true,
 		Writer:                    stdout,

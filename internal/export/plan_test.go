@@ -1,0 +1,307 @@
+package export
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// What the steps of a plan do together, without the wording of any server.
+
+// decide runs a client through the steps, as an ideal server of the target
+// does. seen is the client as the target sees it.
+func (p *plan) decide(seen proxydhcp.Client) (step, bool) {
+	to := pxeFirmware
+	switch {
+	case seen.IPXE.Present:
+		to = iPXEs
+	case seen.Transport == proxydhcp.HTTP:
+		to = httpFirmware
+	}
+	for _, s := range p.steps {
+		one := proxydhcp.Policy{Rules: []proxydhcp.Rule{{Match: s.match, Outcome: file("x")}}}
+		if !s.leftOut && s.to&to != 0 && s.archs.has(seen.Arch) && one.Decide(seen, false).Kind == proxydhcp.BootFile {
+			return s, s.silence == ""
+		}
+	}
+	return step{}, false
+}
+
+// leftOutCase tells of a policy what becomes of each rule for iPXE: it is named
+// where it is in the export, and with a - before it where it was left out.
+type leftOutCase struct {
+	name, format string
+	rules        []proxydhcp.Rule
+	want         string
+}
+
+func leftOutCases() []leftOutCase {
+	ipxe := func(m proxydhcp.IPXEMatch) proxydhcp.Match { return proxydhcp.Match{IPXE: &m} }
+	vlan := proxydhcp.Match{VLANs: []uint16{20}, IPXE: &proxydhcp.IPXEMatch{}}
+	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "undionly.kpxe"})
+	return []leftOutCase{
+		{"a widened script leaves nobody", "windows", []proxydhcp.Rule{
+			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Version: versions(">=2")}), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "good, -upgrade"},
+		{"nobody is left by the policy itself", "windows", []proxydhcp.Rule{
+			{Name: "all", Match: anyIPXE(), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "all"},
+		{"a build that is not seen", "dnsmasq", []proxydhcp.Rule{
+			{Name: "menu", Match: ipxe(proxydhcp.IPXEMatch{Version: versions("=1.21.1")}), Outcome: file("menu")},
+			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Features: https}), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "-menu, good, -upgrade"},
+		{"a place that is not seen, and a script for all places", "isc", []proxydhcp.Rule{
+			{Name: "vlan", Match: vlan, Outcome: script("20")},
+			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Features: https}), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "-vlan, good, upgrade"},
+		{"a place that is not seen, and a script for what a ROM is not", "isc", []proxydhcp.Rule{
+			{Name: "vlan", Match: vlan, Outcome: script("20")},
+			{Name: "poor", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https}), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "-vlan, poor, -upgrade"},
+		{"a lack that is overlooked", "dnsmasq", []proxydhcp.Rule{
+			{Name: "poor", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https}), Outcome: script("s")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "poor, -upgrade"},
+		{"silence that cannot be told", "windows", []proxydhcp.Rule{
+			{Name: "not on BIOS", Match: proxydhcp.Match{Platforms: []proxydhcp.Platform{proxydhcp.BIOS}}},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "-not on BIOS, -upgrade"},
+		{"silence that is told", "kea", []proxydhcp.Rule{
+			{Name: "not on EBC", Match: proxydhcp.Match{Archs: []proxydhcp.Arch{proxydhcp.ArchEBC}}},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: "ipxe.efi"})},
+		}, "not on EBC, upgrade"},
+		{"a fact that cannot be filled in", "kea", []proxydhcp.Rule{
+			{Name: "relay", Match: anyIPXE(), Outcome: script("{relay}")},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
+		}, "-relay, -upgrade"},
+	}
+}
+
+// TestLeftOut checks what becomes of rules.
+func TestLeftOut(t *testing.T) {
+	for _, tt := range leftOutCases() {
+		t.Run(tt.name, func(t *testing.T) {
+			i := slices.Index(Formats(), tt.format)
+			plan, err := makePlan(&proxydhcp.Policy{Rules: tt.rules}, testFacts, targets()[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, s := range plan.steps {
+				name := s.rule
+				if s.leftOut {
+					name = "-" + name
+				}
+				if s.to&iPXEs != 0 && !slices.Contains(got, name) {
+					got = append(got, name)
+				}
+			}
+			if strings.Join(got, ", ") != tt.want {
+				t.Errorf("%s, want %s", strings.Join(got, ", "), tt.want)
+			}
+		})
+	}
+}
+
+// randomRules makes policies of every shape, with names that tell the rule.
+func randomRules(r *rand.Rand) []proxydhcp.Rule {
+	pick := func(n int) bool { return r.IntN(n) == 0 }
+	var rules []proxydhcp.Rule
+	for i := range 2 + r.IntN(7) {
+		rule := proxydhcp.Rule{Name: fmt.Sprintf("rule%d", i)}
+		m := &rule.Match
+		if pick(2) {
+			m.IPXE = &proxydhcp.IPXEMatch{}
+			if pick(3) {
+				m.IPXE.Version = versions([]string{">=2.0.0", "<2.0.0", "=1.21.1"}[r.IntN(3)])
+			}
+			if pick(3) {
+				m.IPXE.Features = https
+			}
+			if pick(5) {
+				m.IPXE.Lacks = https.With(39)
+			}
+			if pick(6) {
+				m.IPXE.UserClass = "site"
+			}
+		} else if pick(3) {
+			m.Firmware = proxydhcp.Firmware(r.IntN(5))
+		}
+		if pick(5) {
+			m.Platforms = []proxydhcp.Platform{proxydhcp.BIOS}
+		}
+		if pick(6) {
+			m.MACs = macs("52:54:00")
+		}
+		if pick(6) {
+			m.NotMACs = macs("52")
+		}
+		if pick(5) {
+			m.VLANs = []uint16{20}
+		}
+		if pick(8) {
+			m.Relays = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		}
+		if pick(9) {
+			m.UUIDs = []proxydhcp.UUID{{1}}
+		}
+		name := rule.Name + []string{"", "", "/{arch}", "/{vlan}", "/{relay}"}[r.IntN(5)]
+		rule.Outcome = proxydhcp.Outcome{Kind: proxydhcp.OutcomeKind(r.IntN(5)), File: name,
+			ROMs: proxydhcp.ROMs{proxydhcp.BIOS: rule.Name + "/rom", proxydhcp.X64: rule.Name + "/rom"}}
+		rules = append(rules, rule)
+	}
+	return rules
+}
+
+// randomClient makes a machine of every kind.
+func randomClient(r *rand.Rand) proxydhcp.Client {
+	c := proxydhcp.Client{
+		Hardware:    proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, []byte{0x54, 0x55}[r.IntN(2)]}},
+		Arch:        []proxydhcp.Arch{0, 7, 9, 11, 16, 0x4242}[r.IntN(6)],
+		VendorClass: "PXEClient",
+		UUID:        proxydhcp.UUID{byte(r.IntN(2))},
+		Segment:     proxydhcp.Segment{VLAN: []uint16{0, 20}[r.IntN(2)]},
+	}
+	if r.IntN(2) == 0 {
+		c.Segment.Relay = netip.MustParseAddr("192.0.2.1")
+	}
+	switch r.IntN(5) {
+	case 0:
+		c.Transport, c.VendorClass = proxydhcp.HTTP, "HTTPClient"
+	case 1:
+	default:
+		c.UserClass = []string{"iPXE", "iPXE,site"}[r.IntN(2)]
+		c.IPXE = proxydhcp.IPXE{Present: true, HasVersion: true, Version: [...]proxydhcp.Version{{1, 0, 0}, {1, 21, 1}, {2, 0, 0}}[r.IntN(3)],
+			HasFeatures: true, Features: proxydhcp.Features(r.Uint64()) & https.With(39)}
+	}
+	return c
+}
+
+// TestExactServers checks that a server that sees everything a policy looks at
+// decides as the policy.
+func TestExactServers(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, target := range targets()[:2] {
+		all := target
+		all.limits.fills = func(string, audience) bool { return true }
+		for a := range all.limits.sight {
+			all.limits.sight[a] = exact
+		}
+		for range 500 {
+			rules := randomRules(r)
+			plan, err := makePlan(&proxydhcp.Policy{Rules: rules}, testFacts, all)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 40 {
+				c := randomClient(r)
+				want := (&proxydhcp.Policy{Rules: rules}).Decide(c, false)
+				reply, reason := proxydhcp.Compose(&proxydhcp.Message{}, c, want, proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: testFacts.Server},
+					proxydhcp.Service{HTTPPort: testFacts.HTTPPort})
+				s, answered := plan.decide(c)
+				var got string
+				if answered {
+					for _, part := range s.answer.file {
+						got += part.plain
+						if part.key != "" {
+							got += proxydhcp.Expand("{"+part.key+"}", c)
+						}
+					}
+				}
+				file := reply.File
+				if want.Reason != proxydhcp.Answerable || reason != proxydhcp.Answerable {
+					file = ""
+				}
+				if got != file {
+					t.Fatalf("%+v gets %q by step %+v, want %q of rule %q\n%+v", c, got, s, file, want.Rule, rules)
+				}
+			}
+		}
+	}
+}
+
+// TestNoLoop checks the promise to iPXE for every server: a build whose boot the
+// policy ends is not handed a ROM by the export, be it because a rule could not
+// be said or because the server sees more in option 175 than there is. That
+// holds for a build that meets what every script demands, as a ROM must; where
+// rules were left out because they look at a build that the server cannot, it
+// holds for any build.
+func TestNoLoop(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	checked := map[string]int{}
+	for _, target := range targets() {
+		for range 500 {
+			rules := randomRules(r)
+			policy := &proxydhcp.Policy{Rules: rules}
+			plan, err := makePlan(policy, testFacts, target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 40 {
+				c := randomClient(r)
+				want := policy.Decide(c, false)
+				if !c.IPXE.Present || want.Rule == "" || want.Kind == proxydhcp.BootROM || want.Reason == proxydhcp.NoROM || !meetsScripts(rules, c) {
+					continue
+				}
+				seen := c
+				if target.limits.sight[ofFeatures] == overtakes && r.IntN(2) == 0 {
+					seen.IPXE.Features = seen.IPXE.Features.With(20) // met by chance
+				}
+				s, answered := plan.decide(seen)
+				if !answered {
+					continue
+				}
+				checked[target.name]++
+				if text := s.answer.file.static(); strings.HasSuffix(text, "/rom") {
+					t.Fatalf("%s: %+v gets %q by step %+v, and the policy says %+v\n%+v\n%+v", target.name, seen, text, s, want, rules, plan.steps)
+				}
+			}
+		}
+	}
+	for _, target := range targets() {
+		if checked[target.name] < 300 {
+			t.Errorf("%s: only %d answers were looked at", target.name, checked[target.name])
+		}
+	}
+}
+
+// meetsScripts reports whether an iPXE meets what every script's rule demands
+// of a build.
+func meetsScripts(rules []proxydhcp.Rule, c proxydhcp.Client) bool {
+	for _, r := range rules {
+		if r.Outcome.Kind != proxydhcp.BootROM && r.Match.IPXE != nil && r.Match.IPXE.Unmet(c) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// FuzzText checks that a name is taken apart as proxydhcp.Expand does.
+func FuzzText(f *testing.F) {
+	for _, s := range []string{"", "a", "{mac}", "${mac}", "{}", "{no}{mac}", "{a{mac}", "x{uuid}y{arch}z", "{mac", "$${mac}{", "{{mac}}"} {
+		f.Add(s)
+	}
+	c := proxydhcp.Client{Arch: 7, Hardware: proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{2}}, UUID: proxydhcp.UUID{7}}
+	f.Fuzz(func(t *testing.T, name string) {
+		var got string
+		for _, p := range parseText(name) {
+			got += p.plain
+			if p.key != "" {
+				got += proxydhcp.Expand("{"+p.key+"}", c)
+			}
+		}
+		if want := proxydhcp.Expand(name, c); got != want {
+			t.Errorf("%q becomes %q, want %q", name, got, want)
+		}
+	})
+}
