@@ -163,7 +163,7 @@ func TestDecode(t *testing.T) {
 		"empty":           {nil, "shorter than a DHCP header"},
 		"short":           {whole[:offOptions-1], "shorter than a DHCP header"},
 		"cookie":          {badCookie, "no DHCP magic cookie"},
-		"cut option":      {cut, "options: "},
+		"cut option":      {cut, "an option runs past the end of the message"},
 		"17-byte address": {longAddress, "hardware address of type 1 and length 17"},
 		"no type":         {noType, "hardware address of type 0 and length 6"},
 	} {

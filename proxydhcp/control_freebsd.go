@@ -1,7 +1,6 @@
 package proxydhcp
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"unsafe"
@@ -68,7 +67,3 @@ func linkBroadcast(ours []netip.Prefix) netip.Addr {
 	}
 	return broadcastAddr
 }
-
-// isTaken reports whether a port could not be had because another process has
-// it.
-func isTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }

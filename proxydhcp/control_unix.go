@@ -3,12 +3,10 @@
 package proxydhcp
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
 )
 
 // Where a datagram arrived and from where one is sent: IP_PKTINFO, or what the
@@ -41,7 +39,3 @@ func controlMessage(from netip.Addr, index int) []byte {
 
 // linkBroadcast is the address that reaches everybody on the link of ours.
 func linkBroadcast([]netip.Prefix) netip.Addr { return broadcastAddr }
-
-// isTaken reports whether a port could not be had because another process has
-// it.
-func isTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }

@@ -20,16 +20,11 @@ type controlHeader struct {
 	level, kind int32
 }
 
-// packetInfo is the C type IN_PKTINFO.
-type packetInfo struct {
-	addr  [4]byte
-	index uint32
-}
-
-// sizes of the two, and of the whole message.
+// Sizes of the header, of the C type IN_PKTINFO (an address, then the index of
+// an interface), and of the whole message.
 const (
 	headerSize  = int(unsafe.Sizeof(controlHeader{}))
-	infoSize    = int(unsafe.Sizeof(packetInfo{}))
+	infoSize    = 8
 	messageSize = headerSize + (infoSize+int(unsafe.Sizeof(uintptr(0)))-1)&^(int(unsafe.Sizeof(uintptr(0)))-1)
 )
 

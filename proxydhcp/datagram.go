@@ -74,13 +74,19 @@ func (d datagram) append(b []byte) []byte {
 	return b
 }
 
-// checksum is the ones' complement sum of RFC 1071, not yet complemented.
-func checksum(sum uint32, b []byte) uint16 {
-	for ; len(b) >= 2; b = b[2:] {
-		sum += uint32(b[0])<<8 | uint32(b[1])
+// checksum is the ones' complement sum of RFC 1071, not yet complemented. Four
+// bytes are added at a time; the carries are folded in at the end.
+func checksum(start uint32, b []byte) uint16 {
+	sum := uint64(start)
+	for ; len(b) >= 4; b = b[4:] {
+		sum += uint64(binary.BigEndian.Uint32(b))
+	}
+	if len(b) >= 2 {
+		sum += uint64(binary.BigEndian.Uint16(b))
+		b = b[2:]
 	}
 	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
+		sum += uint64(b[0]) << 8
 	}
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff

@@ -107,3 +107,24 @@ func FuzzDatagram(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecode compares with another implementation: what both take as a message
+// has the same options.
+func FuzzDecode(f *testing.F) {
+	seeds(f, func(in []byte) { f.Add(in) })
+	f.Add(request(testMAC, opt(optMessageType, "\x01"), opt(optVendorClass, "PXE"), opt(12, ""), opt(optVendorClass, "Client")))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		ours, err := Decode(in)
+		theirs, theirErr := dhcpv4.FromBytes(in)
+		if err != nil || theirErr != nil || ours.Has(optOverload) {
+			return
+		}
+		for code := range 256 {
+			code := uint8(code)
+			value, has := theirs.Options[code]
+			if has != ours.Has(code) || !bytes.Equal(value, ours.Option(code)) {
+				t.Errorf("option %d: % x (%v), theirs % x (%v)", code, ours.Option(code), ours.Has(code), value, has)
+			}
+		}
+	})
+}

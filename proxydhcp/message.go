@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-
-	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// The codec for what comes in. The option parser of insomniacslk/dhcp stays
-// inside this file; the header is read here, because that library refuses a
-// message without an END option, ignores option 52 and copies every field.
+// The codec for what comes in.
 
 // The fixed part of a DHCP message (RFC 2131, figure 1), offsets in bytes.
 const (
@@ -81,8 +77,15 @@ type Message struct {
 	SIAddr, GIAddr netip.Addr
 	SName, File    string
 
-	options dhcpv4.Options
+	fields            [3][]byte // where options are: the options field, and file and sname where they are overloaded
+	present, repeated optionSet
 }
+
+// optionSet is a set of option codes.
+type optionSet [4]uint64
+
+func (s *optionSet) add(code uint8)      { s[code/64] |= 1 << (code % 64) }
+func (s *optionSet) has(code uint8) bool { return s[code/64]&(1<<(code%64)) != 0 }
 
 // Errors of Decode, for messages that are no DHCP message at all.
 var (
@@ -115,12 +118,22 @@ func Decode(b []byte) (Message, error) {
 		YIAddr:   addrAt(b, offYIAddr),
 		SIAddr:   addrAt(b, offSIAddr),
 		GIAddr:   addrAt(b, offGIAddr),
-		options:  make(dhcpv4.Options, 16),
 	}
-	if err := m.options.FromBytes(b[offOptions:]); err != nil {
-		return Message{}, fmt.Errorf("options: %w", err)
+	if !m.readOptions(0, b[offOptions:]) {
+		return Message{}, errors.New("an option runs past the end of the message")
 	}
 	return m, m.readNames(b[offSName:offFile], b[offFile:offCookie])
+}
+
+// readOptions takes a field of options, and reports whether it is well formed.
+func (m *Message) readOptions(field int, b []byte) bool {
+	m.fields[field] = b
+	return subOptions(b, func(code uint8, _ []byte) {
+		if m.present.has(code) {
+			m.repeated.add(code)
+		}
+		m.present.add(code)
+	})
 }
 
 // readNames fills in the sname and file fields, or the options in them where
@@ -132,25 +145,47 @@ func (m *Message) readNames(sname, file []byte) error {
 	}
 	if overload&overloadFile == 0 {
 		m.File = cString(file)
-	} else if err := m.options.FromBytes(file); err != nil {
-		return fmt.Errorf("options in the file field: %w", err)
+	} else if !m.readOptions(1, file) {
+		return errors.New("an option runs past the end of the file field")
 	}
 	if overload&overloadSName == 0 {
 		m.SName = cString(sname)
-	} else if err := m.options.FromBytes(sname); err != nil {
-		return fmt.Errorf("options in the sname field: %w", err)
+	} else if !m.readOptions(2, sname) {
+		return errors.New("an option runs past the end of the sname field")
 	}
 	return nil
 }
 
-// Option returns the bytes of an option, nil where it is absent.
-func (m *Message) Option(code uint8) []byte { return m.options[code] }
+// Option returns the bytes of an option, nil where it is absent. What is
+// repeated is joined, in the order of RFC 3396, section 5: options, file, sname.
+func (m *Message) Option(code uint8) []byte {
+	if !m.present.has(code) {
+		return nil
+	}
+	repeated := m.repeated.has(code)
+	var value []byte
+	for _, field := range m.fields {
+		for len(field) > 0 && field[0] != optEnd {
+			if field[0] == 0 {
+				field = field[1:]
+				continue
+			}
+			end := 2 + int(field[1])
+			switch {
+			case field[0] != code:
+			case !repeated:
+				return field[2:end:end]
+			default:
+				value = append(value, field[2:end]...)
+			}
+			field = field[end:]
+		}
+	}
+	return value
+}
 
 // Has reports whether an option is present, be it empty.
-func (m *Message) Has(code uint8) bool {
-	_, ok := m.options[code]
-	return ok
-}
+func (m *Message) Has(code uint8) bool { return m.present.has(code) }
 
 // Type returns the message type, 0 for a BOOTP message, which has none.
 func (m *Message) Type() uint8 {

@@ -155,7 +155,7 @@ func (t *tap) answer(ctx context.Context, s *Server) {
 	var reply []byte
 	for {
 		count, err := t.conn.receive()
-		if errors.Is(err, unix.ENETDOWN) && ctx.Err() == nil {
+		if isGone(err) && ctx.Err() == nil {
 			continue // told once; reading goes on when the interface is up again
 		}
 		if err != nil {
@@ -168,10 +168,16 @@ func (t *tap) answer(ctx context.Context, s *Server) {
 		for i := range count {
 			reply = t.answerPacket(s, n, p, i, reply[:0], now)
 		}
-		if err := t.conn.flush(); err != nil {
+		if err := t.conn.flush(); err != nil && !isGone(err) {
 			s.fault(p.segment.Interface, fmt.Errorf("sending: %w", err))
 		}
 	}
+}
+
+// isGone reports whether an error says that the interface is down or gone. That
+// is no failure of ours, and is told as what became of the link.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV)
 }
 
 // answerPacket answers the i-th packet that was received, with buf as memory
