@@ -1,0 +1,242 @@
+package network_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// Interfaces that come and go under a running server.
+
+// resumeLimit is how soon service must be back.
+const resumeLimit = 2 * time.Second
+
+// served asks again and again until the server answers from an address, and fails when that takes too long.
+func (w *wire) served(server string) {
+	w.t.Helper()
+	began := time.Now()
+	for time.Since(began) < resumeLimit {
+		m := request(w.t, dhcpv4.MessageTypeDiscover)
+		w.send(ethernetAll, broadcast(m))
+		if got := w.answers(m.TransactionID, 100*time.Millisecond); len(got) > 0 {
+			if diff := cmp.Diff(offer(server, "any"), got, comparers); diff == "" {
+				return
+			} else if time.Since(began) > resumeLimit/2 {
+				w.t.Fatalf("(-want +got):\n%s", diff)
+			}
+		}
+	}
+	w.t.Fatalf("not served within %s", resumeLimit)
+}
+
+// silent checks that a request is not answered.
+func (w *wire) silent() {
+	w.t.Helper()
+	m := request(w.t, dhcpv4.MessageTypeDiscover)
+	w.send(ethernetAll, broadcast(m))
+	if got := w.answers(m.TransactionID, 300*time.Millisecond); len(got) > 0 {
+		w.t.Fatalf("answered: %+v", got)
+	}
+}
+
+// becomes waits until the server tells this state of an interface, whatever it told before, and forgets all that.
+func (v *server) becomes(want string) {
+	v.t.Helper()
+	v.await(want, func(e event) bool { return e.Kind == "link" && e.text() == want })
+	v.noFaults()
+	v.all = nil
+}
+
+// text is what was told of a link.
+func (e event) text() string {
+	return fmt.Sprint(e.Link.Interface, " ", e.Link.State, " ", e.Link.Addresses)
+}
+
+// noFaults fails the test for each fault that was told.
+func (v *server) noFaults() {
+	v.t.Helper()
+	for _, e := range v.all {
+		if e.Kind == "fault" {
+			v.t.Errorf("fault of %q: %s", e.Interface, e.Error)
+		}
+	}
+}
+
+// told checks that the server told exactly these states of its interfaces since the last time, and no fault.
+func (v *server) told(want ...string) {
+	v.t.Helper()
+	for range want {
+		// People are told when the dust has settled.
+		if e, ok := v.within(2*resumeLimit, func(e event) bool { return e.Kind == "link" }); ok {
+			v.all = append(v.all, e)
+		}
+	}
+	drain(v)
+	var got []string
+	for _, e := range v.all {
+		if e.Kind == "link" {
+			got = append(got, e.text())
+		}
+	}
+	v.noFaults()
+	v.all = nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		v.t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// TestLive changes an interface in every way, and checks each time that it is served again, and that it was told once.
+func TestLive(t *testing.T) {
+	host, client := newNetns(t), newNetns(t)
+	connect(host, "e0", client, "e0")
+	host.ip("addr add 192.0.2.1/24 dev e0")
+	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
+	want := []proxydhcp.Link{{Interface: "e0", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}
+	for i := range v.ready.Links {
+		v.ready.Links[i].Index = 0
+	}
+	if diff := cmp.Diff(want, v.ready.Links, comparers); diff != "" {
+		t.Errorf("at the start (-want +got):\n%s", diff)
+	}
+	w := client.onWire("e0")
+	w.served("192.0.2.1")
+	v.told()
+
+	host.ip("link set e0 down")
+	v.told("e0 down [192.0.2.1/24]")
+	host.ip("link set e0 up")
+	w.served("192.0.2.1")
+	v.told("e0 serving [192.0.2.1/24]")
+
+	client.ip("link set e0 down")
+	v.told("e0 down [192.0.2.1/24]")
+	client.ip("link set e0 up")
+	w.served("192.0.2.1")
+	v.told("e0 serving [192.0.2.1/24]")
+
+	host.ip("addr add 192.0.2.2/24 dev e0")
+	v.told("e0 serving [192.0.2.1/24 192.0.2.2/24]")
+	w.served("192.0.2.1")
+	host.ip("addr del 192.0.2.1/24 dev e0") // takes the secondary address with it, as the kernel has it by default
+	v.told("e0 no IPv4 address []")
+	w.silent()
+	host.ip("addr add 192.0.2.3/24 dev e0")
+	w.served("192.0.2.3")
+	v.told("e0 serving [192.0.2.3/24]")
+	host.ip("addr add 198.51.100.1/24 dev e0")
+	host.ip("addr change 192.0.2.3/24 dev e0 valid_lft 1000 preferred_lft 0") // deprecated
+	w.served("198.51.100.1")
+	host.ip("addr del 198.51.100.1/24 dev e0")
+	w.served("192.0.2.3")
+	v.within(resumeLimit, func(event) bool { return false })
+	v.all = nil
+
+	host.ip("link set e0 down")
+	host.ip("link set e0 name e9")
+	host.ip("link set e9 up")
+	v.told("e0 missing []")
+	w.silent()
+	host.ip("link set e9 down")
+	host.ip("link set e9 name e0")
+	host.ip("link set e0 up")
+	w.served("192.0.2.3")
+	v.told("e0 serving [192.0.2.3/24]")
+
+	host.ip("link del e0")
+	v.told("e0 missing []")
+	connect(host, "e0", client, "e0")
+	host.ip("addr add 192.0.2.4/24 dev e0")
+	w = client.onWire("e0")
+	w.served("192.0.2.4")
+	v.told("e0 serving [192.0.2.4/24]")
+
+	// A bridge that takes the interface's place, later.
+	host.ip("link del e0")
+	connect(host, "p0", client, "e0")
+	host.ip("link add e0 type bridge forward_delay 0")
+	host.ip("addr add 192.0.2.5/24 dev e0")
+	host.ip("link set p0 master e0")
+	host.ip("link set e0 up")
+	w = client.onWire("e0")
+	w.served("192.0.2.5")
+	v.told("e0 serving [192.0.2.5/24]")
+}
+
+// TestFlaps flaps an interface a thousand times, deletes it a hundred times, and counts what is left open.
+func TestFlaps(t *testing.T) {
+	host, client := newNetns(t), newNetns(t)
+	connect(host, "e0", client, "e0")
+	host.ip("addr add 192.0.2.1/24 dev e0")
+	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Relayed: true, Files: []fileOf{{File: "any"}}})
+	client.onWire("e0").served("192.0.2.1")
+	before := v.stats()
+	sockets := packetSockets(t, host)
+	flaps := strings.Repeat("link set e0 down\nlink set e0 up\n", 1000)
+	host.batch(flaps)
+	host.batch(strings.Repeat("addr del 192.0.2.1/24 dev e0\naddr add 192.0.2.1/24 dev e0\n", 1000))
+	client.onWire("e0").served("192.0.2.1")
+	for range 100 {
+		host.batch("link del e0\n")
+		connect(host, "e0", client, "e0")
+		host.batch("addr add 192.0.2.1/24 dev e0\n")
+		time.Sleep(20 * time.Millisecond) // some are noticed one by one, some are not
+	}
+	client.onWire("e0").served("192.0.2.1")
+	drain(v)
+	after := v.stats()
+	if after.Files != before.Files || after.Routines != before.Routines {
+		t.Errorf("%d files and %d goroutines before, %d and %d after", before.Files, before.Routines, after.Files, after.Routines)
+	}
+	if now := packetSockets(t, host); now != sockets {
+		t.Errorf("%d packet sockets before, %d after", sockets, now)
+	}
+	v.noFaults()
+}
+
+// batch runs many commands of ip.
+func (n *netns) batch(lines string) {
+	n.t.Helper()
+	file := filepath.Join(n.t.TempDir(), "batch")
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	run(n.t, "ip", "-n", n.name, "-batch", file)
+}
+
+// packetSockets counts the packet sockets of a namespace.
+func packetSockets(t *testing.T, n *netns) int {
+	t.Helper()
+	return strings.Count(n.exec("cat", "/proc/net/packet"), "\n") - 1
+}
+
+// TestStart checks what a server says that cannot start.
+func TestStart(t *testing.T) {
+	host := newNetns(t)
+	connect(host, "e0", newNetns(t), "e0")
+	host.ip("link add b0 type bridge")
+	host.ip("link set e0 master b0")
+	for _, c := range []struct {
+		on   []proxydhcp.Interface
+		want string
+	}{
+		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "e1"}}, "interface e1: no such network interface"},
+		{[]proxydhcp.Interface{{Name: "e0"}}, "interface e0: it is a port of the bridge b0, which takes all that arrives; serve b0"},
+		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "b0"}}, "interface b0: named twice"},
+		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{5, 6, 5}}}, "interface b0: named twice, VLAN 5"},
+		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{4095}}}, "interface b0: VLAN 4095: ids are 1 to 4094"},
+		{[]proxydhcp.Interface{{Name: "b0", TaggedOnly: true}}, "interface b0: tagged frames only, and no VLAN"},
+	} {
+		if got := host.startError(setup{Interfaces: c.on}); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.on, got, c.want)
+		}
+	}
+}

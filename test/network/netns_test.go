@@ -1,0 +1,327 @@
+package network_test
+
+// Network namespaces, and hosts in them that speak raw Ethernet.
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
+)
+
+// netns is a network namespace with a name of this process's own.
+type netns struct {
+	t    *testing.T
+	name string
+}
+
+var namespaces atomic.Int32
+
+// newNetns makes a namespace that ends with the test.
+func newNetns(t *testing.T) *netns {
+	t.Helper()
+	n := &netns{t, fmt.Sprintf("pxnet-%d-%d", os.Getpid(), namespaces.Add(1))}
+	run(t, "ip", "netns", "add", n.name)
+	t.Cleanup(func() { run(t, "ip", "netns", "del", n.name) })
+	n.ip("link set lo up")
+	n.exec("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
+		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+	return n
+}
+
+func run(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// ip runs ip with space-separated arguments in the namespace.
+func (n *netns) ip(line string) {
+	n.t.Helper()
+	run(n.t, "ip", append([]string{"-n", n.name}, strings.Fields(line)...)...)
+}
+
+// exec runs a program in the namespace.
+func (n *netns) exec(args ...string) string {
+	n.t.Helper()
+	return run(n.t, "ip", append([]string{"netns", "exec", n.name}, args...)...)
+}
+
+// do runs f on a thread inside the namespace; the sockets it opens stay there.
+func (n *netns) do(f func() error) {
+	n.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends
+		done <- func() error {
+			ns, err := os.Open("/run/netns/" + n.name)
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			return f()
+		}()
+	}()
+	if err := <-done; err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// connect joins two namespaces with a cable: an interface in each.
+func connect(a *netns, aName string, b *netns, bName string) {
+	a.t.Helper()
+	a.ip(fmt.Sprintf("link add %s type veth peer name %s netns %s", aName, bName, b.name))
+	a.ip("link set " + aName + " up")
+	b.ip("link set " + bName + " up")
+}
+
+// wire is a raw socket on one interface.
+type wire struct {
+	t   *testing.T
+	fd  int
+	mac net.HardwareAddr
+}
+
+// onWire opens a raw socket that sees every frame that arrives on an interface.
+func (n *netns) onWire(name string) *wire {
+	n.t.Helper()
+	w := &wire{t: n.t}
+	n.do(func() error {
+		ifi, err := net.InterfaceByName(name)
+		if err != nil {
+			return err
+		}
+		w.mac = ifi.HardwareAddr
+		if w.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return err
+		}
+		for _, option := range []int{unix.PACKET_AUXDATA, unix.PACKET_IGNORE_OUTGOING} {
+			if err := unix.SetsockoptInt(w.fd, unix.SOL_PACKET, option, 1); err != nil {
+				return err
+			}
+		}
+		wait := unix.NsecToTimeval((20 * time.Millisecond).Nanoseconds())
+		if err := unix.SetsockoptTimeval(w.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+			return err
+		}
+		if err := unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20); err != nil {
+			return err
+		}
+		return unix.Bind(w.fd, &unix.SockaddrLinklayer{Protocol: unix.ETH_P_ALL << 8, Ifindex: ifi.Index})
+	})
+	n.t.Cleanup(func() { unix.Close(w.fd) })
+	return w
+}
+
+// frame is an Ethernet frame, with the tag that the kernel took off put back.
+type frame []byte
+
+// tag is one VLAN tag: its type and its control information.
+type tag struct{ kind, tci uint16 }
+
+// send sends an IPv4 packet behind some tags.
+func (w *wire) send(to net.HardwareAddr, packet []byte, tags ...tag) {
+	w.t.Helper()
+	f := append(append([]byte{}, to...), w.mac...)
+	for _, t := range tags {
+		f = binary.BigEndian.AppendUint16(f, t.kind)
+		f = binary.BigEndian.AppendUint16(f, t.tci)
+	}
+	f = append(binary.BigEndian.AppendUint16(f, unix.ETH_P_IP), packet...)
+	_, err := unix.Write(w.fd, f)
+	if err == unix.ENETDOWN { // told once of a time that may be over
+		_, err = unix.Write(w.fd, f)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// next returns the next frame, nil where none comes soon.
+func (w *wire) next() frame {
+	w.t.Helper()
+	b, oob := make([]byte, 2048), make([]byte, 256)
+	n, oobn, _, _, err := unix.Recvmsg(w.fd, b, oob, 0)
+	if err == unix.EAGAIN || err == unix.EINTR || err == unix.ENETDOWN {
+		return nil
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	f := frame(b[:n])
+	for _, m := range messages {
+		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
+		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
+			tagged := append(frame{}, f[:12]...)
+			tagged = binary.BigEndian.AppendUint16(tagged, aux.Vlan_tpid)
+			tagged = binary.BigEndian.AppendUint16(tagged, aux.Vlan_tci)
+			f = append(tagged, f[12:]...)
+		}
+	}
+	return f
+}
+
+// udp is a UDP datagram of a frame.
+type udp struct {
+	Src, Dst string // Ethernet
+	Tags     []tag
+	From, To netip.AddrPort
+	payload  []byte
+}
+
+// udp takes the frame apart; false where it holds something else.
+func (f frame) udp() (udp, bool) {
+	d := udp{Src: net.HardwareAddr(f[6:12]).String(), Dst: net.HardwareAddr(f[:6]).String()}
+	b := f[12:]
+	for len(b) >= 6 && (binary.BigEndian.Uint16(b) == unix.ETH_P_8021Q || binary.BigEndian.Uint16(b) == unix.ETH_P_8021AD) {
+		d.Tags = append(d.Tags, tag{binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])})
+		b = b[4:]
+	}
+	if binary.BigEndian.Uint16(b) != unix.ETH_P_IP || b[2+9] != unix.IPPROTO_UDP {
+		return d, false
+	}
+	b = b[2:]
+	from, to := netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
+	b = b[int(b[0]&15)*4:]
+	d.From = netip.AddrPortFrom(from, binary.BigEndian.Uint16(b))
+	d.To = netip.AddrPortFrom(to, binary.BigEndian.Uint16(b[2:]))
+	d.payload = b[8:binary.BigEndian.Uint16(b[4:])]
+	return d, true
+}
+
+// answer is a DHCP answer as it came.
+type answer struct {
+	Tags     []tag
+	From, To netip.AddrPort
+	Server   netip.Addr // option 54
+	File     string
+	Type     dhcpv4.MessageType
+}
+
+// answers waits for the answer to a transaction, and returns all that comes until it is quiet for a while.
+func (w *wire) answers(xid dhcpv4.TransactionID, d time.Duration) []answer {
+	w.t.Helper()
+	const quiet = 150 * time.Millisecond
+	var list []answer
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		f := w.next()
+		if f == nil {
+			continue
+		}
+		datagram, ok := f.udp()
+		if !ok {
+			continue
+		}
+		m, err := dhcpv4.FromBytes(datagram.payload)
+		if err != nil || m.OpCode != dhcpv4.OpcodeBootReply || m.TransactionID != xid {
+			continue
+		}
+		server, _ := netip.AddrFromSlice(m.ServerIdentifier().To4())
+		list = append(list, answer{datagram.Tags, datagram.From, datagram.To, server, m.BootFileName, m.MessageType()})
+		end = time.Now().Add(quiet)
+	}
+	return list
+}
+
+// ethernetAll is everybody on the link.
+var ethernetAll = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// machine is the hardware address of the machines that boot.
+var machine = net.HardwareAddr{0x52, 0x54, 0, 0, 0, 1}
+
+// request is a message of x64 PXE firmware with a transaction of its own.
+func request(t *testing.T, kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	t.Helper()
+	m, err := dhcpv4.New(dhcpv4.PrependModifiers(modifiers,
+		dhcpv4.WithHwAddr(machine), dhcpv4.WithMessageType(kind), dhcpv4.WithBroadcast(true),
+		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003001")),
+		dhcpv4.WithGeneric(dhcpv4.OptionClientSystemArchitectureType, []byte{0, 7}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// packet is an IPv4 packet with a UDP datagram without a checksum.
+func packet(from, to string, payload []byte) []byte {
+	src, dst := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	b := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
+	binary.BigEndian.PutUint16(b[2:], uint16(28+len(payload)))
+	b = append(append(b, src.Addr().AsSlice()...), dst.Addr().AsSlice()...)
+	sum := uint32(0)
+	for i := 0; i < 20; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum>>16+sum&0xffff))
+	b = binary.BigEndian.AppendUint16(b, src.Port())
+	b = binary.BigEndian.AppendUint16(b, dst.Port())
+	b = binary.BigEndian.AppendUint16(b, uint16(8+len(payload)))
+	return append(append(b, 0, 0), payload...)
+}
+
+// broadcast is a client's request to all servers.
+func broadcast(m *dhcpv4.DHCPv4) []byte {
+	return packet("0.0.0.0:68", "255.255.255.255:67", m.ToBytes())
+}
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// vlan is the id of the only tag, 0 for none.
+func (d udp) vlan() uint16 {
+	if len(d.Tags) == 0 {
+		return 0
+	}
+	return d.Tags[0].tci & 0xfff
+}
+
+// drain returns the events until it is quiet for a moment.
+func drain(v *server) []event {
+	v.t.Helper()
+	before := len(v.all)
+	v.within(200*time.Millisecond, func(event) bool { return false })
+	return v.all[before:]
+}
+
+// mac is the hardware address of an interface.
+func (n *netns) mac(name string) net.HardwareAddr {
+	n.t.Helper()
+	var mac net.HardwareAddr
+	n.do(func() error {
+		ifi, err := net.InterfaceByName(name)
+		if err == nil {
+			mac = ifi.HardwareAddr
+		}
+		return err
+	})
+	return mac
+}
+
+// tryIP is ip that may fail.
+func (n *netns) tryIP(line string) error {
+	out, err := exec.Command("ip", append([]string{"-n", n.name}, strings.Fields(line)...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("ip %s: %w: %s", line, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package network_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// Several interfaces in one process: which address is told, and which way the answer leaves.
+
+// offer is what TestSegments and its kind expect of a broadcast answer.
+func offer(server, file string) []answer {
+	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeOffer, From: addrPort(server + ":67"), To: addrPort("255.255.255.255:68")}}
+}
+
+// acknowledgment is what they expect of port 4011.
+func acknowledgment(server, file, to string) []answer {
+	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeAck, From: addrPort(server + ":4011"), To: addrPort(to)}}
+}
+
+// TestSegments serves two of a host's three interfaces. Two have the very same network behind them, with the very same
+// client, so that only the interface tells them apart.
+func TestSegments(t *testing.T) {
+	host := newNetns(t)
+	wires := map[string]*wire{}
+	for name, address := range map[string]string{"e0": "192.0.2.1/24", "e1": "192.0.2.2/24", "e2": "192.0.2.3/24"} {
+		client := newNetns(t)
+		connect(host, name, client, "e0")
+		host.ip("addr add " + address + " dev " + name)
+		client.ip("link set e0 address 52:54:00:00:00:01")
+		wires[name] = client.onWire("e0")
+	}
+	// Nobody answers for the clients, who are raw sockets here.
+	for name := range wires {
+		host.ip("neigh add 192.0.2.50 lladdr 52:54:00:00:00:01 dev " + name)
+	}
+	hostMAC := map[string][]byte{}
+	for name := range wires {
+		hostMAC[name] = host.mac(name)
+	}
+	v := start(t, host, setup{
+		Interfaces: []proxydhcp.Interface{{Name: "e0"}, {Name: "e1"}},
+		Files:      []fileOf{{proxydhcp.Match{Interfaces: []string{"e1"}}, "one"}, {proxydhcp.Match{}, "other"}},
+	})
+	expect := func(what string, m *dhcpv4.DHCPv4, on string, want []answer) {
+		t.Helper()
+		for name, w := range wires {
+			patience, wanted := 300*time.Millisecond, []answer(nil)
+			if name == on {
+				patience, wanted = limit, want
+			}
+			if diff := cmp.Diff(wanted, w.answers(m.TransactionID, patience), comparers); diff != "" {
+				t.Errorf("%s, heard on %s (-want +got):\n%s", what, name, diff)
+			}
+		}
+	}
+	ask := func(on, from, to string, m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
+		t.Helper()
+		wires[on].send(hostMAC[on], packet(from, to, m.ToBytes()))
+		return m
+	}
+	for _, c := range []struct{ on, server, file string }{{"e0", "192.0.2.1", "other"}, {"e1", "192.0.2.2", "one"}} {
+		m := request(t, dhcpv4.MessageTypeDiscover)
+		wires[c.on].send(ethernetAll, broadcast(m))
+		expect("DISCOVER on "+c.on, m, c.on, offer(c.server, c.file))
+		client := dhcpv4.WithClientIP([]byte{192, 0, 2, 50})
+		m = ask(c.on, "192.0.2.50:4011", c.server+":4011", request(t, dhcpv4.MessageTypeRequest, client))
+		expect("4011 on "+c.on, m, c.on, acknowledgment(c.server, c.file, "192.0.2.50:4011"))
+		m = ask(c.on, "192.0.2.50:68", "192.0.2.3:4011", request(t, dhcpv4.MessageTypeRequest, client))
+		expect("4011 on "+c.on+", at another interface's address", m, c.on, acknowledgment("192.0.2.3", c.file, "192.0.2.50:68"))
+		m = ask(c.on, "0.0.0.0:68", "255.255.255.255:4011", request(t, dhcpv4.MessageTypeRequest))
+		expect("4011 by broadcast on "+c.on, m, c.on, []answer{{Server: addr(c.server), File: c.file, Type: dhcpv4.MessageTypeAck,
+			From: addrPort(c.server + ":4011"), To: addrPort("255.255.255.255:68")}})
+	}
+	m := request(t, dhcpv4.MessageTypeDiscover)
+	wires["e2"].send(ethernetAll, broadcast(m))
+	expect("DISCOVER where nothing is served", m, "", nil)
+	drain(v)
+	m = ask("e2", "192.0.2.50:4011", "192.0.2.1:4011", request(t, dhcpv4.MessageTypeRequest))
+	expect("4011 where nothing is served", m, "", nil)
+	e := v.await("request", func(e event) bool { return e.Kind == "request" })
+	want := event{Kind: "request", Port: 4011, From: "192.0.2.50:4011", To: "192.0.2.1", Server: "invalid IP", Reason: "arrived where nothing is served"}
+	if diff := cmp.Diff(want, e, comparers); diff != "" {
+		t.Errorf("4011 where nothing is served (-want +got):\n%s", diff)
+	}
+}
+
+// TestRouted has requests arrive through a router: those to us are answered, to where they came from; those that we
+// merely route are not.
+func TestRouted(t *testing.T) {
+	host, router, client := newNetns(t), newNetns(t), newNetns(t)
+	connect(host, "e0", router, "e0")
+	connect(router, "e1", client, "e0")
+	host.ip("addr add 192.0.2.1/24 dev e0")
+	host.ip("addr add 203.0.113.1/32 dev lo")
+	router.ip("addr add 192.0.2.254/24 dev e0")
+	router.ip("addr add 198.51.100.254/24 dev e1")
+	client.ip("addr add 198.51.100.50/24 dev e0")
+	client.ip("route add default via 198.51.100.254")
+	host.ip("route add 198.51.100.0/24 via 192.0.2.254")
+	router.ip("route add 203.0.113.1 via 192.0.2.1")
+	router.ip("route add 198.18.0.0/24 via 192.0.2.1")
+	router.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	host.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
+	w := client.onWire("e0")
+	gateway := router.mac("e1")
+	for _, c := range []struct {
+		name, from, to string
+		m              *dhcpv4.DHCPv4
+		want           []answer
+	}{
+		{"4011", "198.51.100.50:4011", "192.0.2.1:4011", request(t, dhcpv4.MessageTypeRequest), acknowledgment("192.0.2.1", "any", "198.51.100.50:4011")},
+		{"4011 at an address without an interface", "198.51.100.50:4011", "203.0.113.1:4011", request(t, dhcpv4.MessageTypeRequest), acknowledgment("203.0.113.1", "any", "198.51.100.50:4011")},
+		{"relayed", "198.51.100.50:67", "192.0.2.1:67", relayed(t, "198.51.100.50"), relayedOffer("192.0.2.1", "any", "198.51.100.50")},
+		{"relayed to an address without an interface", "198.51.100.50:67", "203.0.113.1:67", relayed(t, "198.51.100.50"), relayedOffer("203.0.113.1", "any", "198.51.100.50")},
+		{"relayed to somebody behind us", "198.51.100.50:67", "198.18.0.7:67", relayed(t, "198.51.100.50"), nil},
+	} {
+		w.send(gateway, packet(c.from, c.to, c.m.ToBytes()))
+		patience := limit
+		if c.want == nil {
+			patience = 500 * time.Millisecond
+		}
+		if diff := cmp.Diff(c.want, w.answers(c.m.TransactionID, patience), comparers); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	drain(v)
+	if last := v.all[len(v.all)-1]; last.To != "198.18.0.7" || last.Reason != "arrived where nothing is served" {
+		t.Errorf("the routed request ended as %+v", last)
+	}
+}
+
+// relayed is a DISCOVER as a relay sends it.
+func relayed(t *testing.T, relay string) *dhcpv4.DHCPv4 {
+	return request(t, dhcpv4.MessageTypeDiscover, dhcpv4.WithGatewayIP(addr(relay).AsSlice()))
+}
+
+// relayedOffer is what the relay gets.
+func relayedOffer(server, file, relay string) []answer {
+	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeOffer, From: addrPort(server + ":67"), To: addrPort(relay + ":67")}}
+}
+
+// TestHeard has another DHCP server answer on the segment, by broadcast and not, and checks what we hear of it.
+func TestHeard(t *testing.T) {
+	for _, listen := range []bool{true, false} {
+		host, client := newNetns(t), newNetns(t)
+		connect(host, "e0", client, "e0")
+		host.ip("addr add 192.0.2.1/24 dev e0")
+		w := client.onWire("e0")
+		v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}}}, Listen: listen, Files: []fileOf{{File: "any"}}})
+		send := func(from, to string, op dhcpv4.OpcodeType, tags ...tag) {
+			m := request(t, dhcpv4.MessageTypeOffer)
+			m.OpCode = op
+			w.send(ethernetAll, packet(from, to, m.ToBytes()), tags...)
+		}
+		send("192.0.2.9:68", "255.255.255.255:68", dhcpv4.OpcodeBootReply)   // no server's port
+		send("192.0.2.9:67", "255.255.255.255:69", dhcpv4.OpcodeBootReply)   // no client's
+		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootRequest) // no answer
+		send("192.0.2.9:67", "255.255.255.255:67", dhcpv4.OpcodeBootReply)   // to servers
+		send("192.0.2.8:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 30})
+		send("192.0.2.7:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 20})
+		drain(v)
+		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply)
+		drain(v)
+		var got []event
+		for _, e := range v.all {
+			if e.Kind != "ready" {
+				e.Payload = nil
+				got = append(got, e)
+			}
+		}
+		var want []event
+		if listen {
+			want = []event{
+				{Kind: "heard", Interface: "e0", VLAN: 20, Port: 68, From: "192.0.2.7:67", To: "255.255.255.255", Server: "invalid IP"},
+				{Kind: "heard", Interface: "e0", Port: 68, From: "192.0.2.9:67", To: "255.255.255.255", Server: "invalid IP"},
+			}
+		}
+		if diff := cmp.Diff(want, got, comparers); diff != "" {
+			t.Errorf("listening %v (-want +got):\n%s", listen, diff)
+		}
+	}
+}
