@@ -119,7 +119,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.serveUDP(ctx, s.proxy, PortProxy) })
 	g.Go(func() error { return s.follow(ctx) })
-	g.Go(func() error { return s.server.serve(ctx, s) })
+	if !s.config.ProxyOnly {
+		g.Go(func() error { return s.server.serve(ctx, s) })
+	}
 	err := g.Wait()
 	return errors.Join(err, s.server.close())
 }

@@ -56,7 +56,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 		return err
 	}
 	defer d.close()
-	report(log, cfg)
+	report(log, cfg, d)
 	r := &reloader{context: c, daemon: d, log: log, inForce: cfg}
 	stopReloading := r.start(ctx)
 	defer stopReloading()
@@ -156,7 +156,7 @@ func (r *reloader) reload() {
 	r.daemon.replace(next)
 	r.inForce = next
 	r.log.Info("configuration reloaded")
-	report(r.log, next)
+	report(r.log, next, r.daemon)
 }
 
 // read understands the configuration as it is written now.
