@@ -80,13 +80,13 @@ func FuzzRespond(f *testing.F) {
 // FuzzFirstLook checks that the look at the bytes drops nothing that would be
 // answered.
 func FuzzFirstLook(f *testing.F) {
-	seeds(f, func(in []byte) { f.Add(in) })
-	f.Fuzz(func(t *testing.T, in []byte) {
+	seeds(f, func(in []byte) { f.Add(in, false); f.Add(in, true) })
+	f.Fuzz(func(t *testing.T, in []byte, uBoot bool) {
 		m, err := Decode(in)
 		if err != nil {
 			return
 		}
-		if _, reason := Classify(&m, PortServer, Segment{}, testServer); reason == Answerable && !mayBoot(in) {
+		if _, reason := Classify(&m, PortServer, Segment{}, testServer, Service{UBoot: uBoot}); reason == Answerable && !mayBoot(in, uBoot) {
 			t.Error("the first look drops a booting client")
 		}
 	})
