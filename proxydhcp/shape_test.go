@@ -32,8 +32,8 @@ func withoutInfo(m *Message) bool   { return !m.Has(optVendorInfo) }
 func withoutEchoes(m *Message) bool { return !m.Has(optMachineID) }
 func hasFile(m *Message) bool       { return m.File != "" && !m.SIAddr.IsUnspecified() }
 
-// network is how the DHCP server beside us behaves.
-type network struct {
+// mainServer is how the DHCP server beside us behaves.
+type mainServer struct {
 	name string
 	// answers is how long after a DISCOVER the server offers an address; -1 for
 	// a server that does not.
@@ -44,7 +44,7 @@ type network struct {
 
 // play boots a ROM until it has its boot file or gave up three times, and
 // returns the shapes that it was offered.
-func (f rom) play(t *testing.T, r *Responder, n network) (shapes []string) {
+func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 	t.Helper()
 	now := testTime
 	heard := func(xid [4]byte, messageType uint8) {
@@ -126,7 +126,7 @@ func TestShapes(t *testing.T) {
 		{rom{"BIOS that asks 4011 or nobody", ArchBIOS, always, withoutInfo, never}, []string{offer, ask, "boots by 4011"}},
 		{rom{"BIOS that wants nothing echoed", ArchBIOS, withoutEchoes, never, hasFile}, []string{offer, ask, minimal, "boots"}},
 	}
-	networks := []network{
+	networks := []mainServer{
 		{"a quick server", 10 * time.Millisecond, true},
 		{"a server with a ping check", 1100 * time.Millisecond, true},
 		{"a slow server", 5 * time.Second, true},
@@ -161,17 +161,17 @@ func TestShapesKept(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		rom  rom
-		net  network
+		net  mainServer
 		edit func(p *Policy)
 		want int // how many shapes it is offered
 	}{
-		{"no DHCP server", sulky, network{"", -1, true}, nil, 1},
-		{"a DHCP server that is not heard", sulky, network{"", time.Second, false}, nil, 1},
-		{"a lease that is heard, by its REQUEST alone", silent, network{"", time.Second, false}, nil, 3},
-		{"the files are elsewhere", silent, network{"", time.Second, true}, func(p *Policy) {
+		{"no DHCP server", sulky, mainServer{"", -1, true}, nil, 1},
+		{"a DHCP server that is not heard", sulky, mainServer{"", time.Second, false}, nil, 1},
+		{"a lease that is heard, by its REQUEST alone", silent, mainServer{"", time.Second, false}, nil, 3},
+		{"the files are elsewhere", silent, mainServer{"", time.Second, true}, func(p *Policy) {
 			p.Rules[0].Outcome.NextServer = netip.MustParseAddr("192.0.2.99")
 		}, 1},
-		{"a boot menu", silent, network{"", time.Second, true}, func(p *Policy) {
+		{"a boot menu", silent, mainServer{"", time.Second, true}, func(p *Policy) {
 			p.Rules[0].Outcome = Outcome{Kind: BootMenu, Menu: testMenu()}
 		}, 1},
 	} {
