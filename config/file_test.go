@@ -90,7 +90,7 @@ relay = ["lan"]
 `, `x.toml:2: deny-mac "1:2": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00
 x.toml:1: ipxe-version "new": "new" is not a number from 0 to 255
 x.toml:5: segment[0].name "s": the segment says nowhere: give it interface, vlan or relay
-x.toml:9: rule[0].firmware "efi": unknown firmware "efi": one of any, bios, uefi, uefi-http, no-ipxe
+x.toml:9: rule[0].firmware "efi": unknown firmware "efi": one of any, bios, uefi, uefi-http, no-ipxe, raspberry-pi, u-boot
 x.toml:8: rule[0].mac "x": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00
 x.toml:10: rule[0].ipxe-version "auto": a rule needs a version; auto is for the flags
 x.toml:11: rule[0].outcome "boot": one of rom, script, local-disk, ignore; or name a boot-file

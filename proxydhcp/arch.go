@@ -43,6 +43,8 @@ const (
 	ArchLoong64      Arch = 0x27
 	ArchLoong64HTTP  Arch = 0x28
 	ArchRPiBoot      Arch = 0x29
+
+	noArch Arch = 0xffff // what U-Boot sends where it has none
 )
 
 // Platform is what a boot ROM is built for: a processor and the firmware

@@ -69,3 +69,23 @@ func onProxyPort(from string) Arrival {
 		Segment: Segment{Interface: "eth0"}, Ours: testOurs,
 	}
 }
+
+// answer is another server's answer to a client: it gives an address in
+// 192.0.2.0/24, and options besides.
+func answer(mac [6]byte, xid [4]byte, messageType uint8, options ...option) []byte {
+	b := request(mac, append([]option{
+		{optMessageType, []byte{messageType}}, opt(optServerID, "\xc0\x00\x02\x01"), opt(optSubnetMask, "\xff\xff\xff\x00"),
+	}, options...)...)
+	b[0] = bootReply
+	copy(b[offXID:], xid[:])
+	copy(b[offYIAddr:], "\xc0\x00\x02\x32")
+	return b
+}
+
+// leaseRequest is firmware's REQUEST for the address of an answer.
+func leaseRequest(mac [6]byte, xid [4]byte) []byte {
+	b := request(mac, opt(optMessageType, "\x03"), opt(optServerID, "\xc0\x00\x02\x01"), opt(optRequestedIP, "\xc0\x00\x02\x32"),
+		opt(optArch, "\x00\x07"), opt(optVendorClass, "PXEClient:Arch:00007:UNDI:003001"))
+	copy(b[offXID:], xid[:])
+	return b
+}

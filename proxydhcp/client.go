@@ -24,6 +24,7 @@ const (
 const (
 	pxeClient  = "PXEClient"
 	httpClient = "HTTPClient"
+	uBootClass = "U-Boot" // which is no PXE client, and has a class of its own
 )
 
 // String returns "pxe" or "http".
@@ -47,6 +48,9 @@ func hasTransport(vendorClass []byte) bool {
 	s := string(vendorClass)
 	return strings.HasPrefix(s, pxeClient) || strings.HasPrefix(s, httpClient)
 }
+
+// isUBoot reports whether a vendor class is that of U-Boot.
+func isUBoot(vendorClass []byte) bool { return strings.HasPrefix(string(vendorClass), uBootClass) }
 
 // Segment is where a client is. The zero value of a field says nothing of it.
 type Segment struct {
@@ -119,27 +123,36 @@ func (c Client) HasUserClass(name string) bool {
 
 // String describes the client in a few words: its iPXE, or its firmware.
 func (c Client) String() string {
-	if c.IPXE.Present {
+	switch c.firmware() {
+	case AnyClient:
 		return c.IPXE.String()
+	case RaspberryPi:
+		return "Raspberry Pi"
+	case UBootFirmware:
+		return "U-Boot"
 	}
 	return strings.ToUpper(c.Transport.String()) + " firmware"
 }
 
 // Classify reads the client's facts out of a request, or says why it is not a
 // request that a proxy answers: the filter of a receiver on port, 67 or 4011.
-// server is our address there, as option 54 of a request may name it.
-func Classify(m *Message, port uint16, segment Segment, server netip.Addr) (Client, Reason) {
+// server is our address there, as option 54 of a request may name it. U-Boot
+// boots from the network only where the service says so.
+func Classify(m *Message, port uint16, segment Segment, server netip.Addr, s Service) (Client, Reason) {
 	if reason := classifyType(m, port, server); reason != Answerable {
 		return Client{}, reason
 	}
 	vendorClass := m.Option(optVendorClass)
-	if !hasTransport(vendorClass) {
+	if !hasTransport(vendorClass) && !(s.UBoot && isUBoot(vendorClass)) {
 		return Client{}, NotBooting
 	}
 	if m.Has(optWindowsBINL) {
 		return Client{}, WindowsSecondStage
 	}
 	arch, ok := readArch(m.Option(optArch), string(vendorClass))
+	if !ok && isUBoot(vendorClass) {
+		arch, ok = noArch, true
+	}
 	if !ok {
 		return Client{}, NoArchitecture
 	}
@@ -166,8 +179,10 @@ func Classify(m *Message, port uint16, segment Segment, server netip.Addr) (Clie
 
 // classifyType judges the header and the message type. Port 67 takes the
 // DISCOVER; port 4011 the REQUEST that follows a proxy's OFFER (PXE 2.1,
-// section 2.2.5), which names either no server or the one that offered.
+// section 2.2.5), which names either no server or the one that offered; and
+// both take the REQUEST or INFORM that asks for an item of a boot menu.
 func classifyType(m *Message, port uint16, server netip.Addr) Reason {
+	_, wantsItem := readBootItem(m)
 	switch {
 	case m.Op != bootRequest:
 		return NotARequest
@@ -175,9 +190,9 @@ func classifyType(m *Message, port uint16, server netip.Addr) Reason {
 		return NoMessageType
 	case port == PortServer && m.Type() == typeDiscover:
 		return Answerable
-	case m.Type() != typeRequest:
+	case m.Type() != typeRequest && !(wantsItem && m.Type() == typeInform):
 		return OtherMessageType
-	case port == PortServer:
+	case port == PortServer && !wantsItem:
 		return OtherServer
 	case m.Has(optServerID) && m.Addr(optServerID) != server:
 		return OtherServer
@@ -227,6 +242,7 @@ func readUserClass(b []byte) string {
 // The sub-options of option 175 that are read or written here.
 const (
 	subPriority = 1
+	subNoProxy  = 176 // no-pxedhcp: do not wait for a proxy
 	subBusID    = 177 // bus type, then for PCI (1) vendor and device
 	subVersion  = 235
 	busPCI      = 1

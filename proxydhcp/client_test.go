@@ -47,14 +47,14 @@ func TestClassify(t *testing.T) {
 			Client{Hardware: hw, Arch: ArchX64, VendorClass: "PXEClient", Segment: eth0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if !mayBoot(tt.request) {
+			if !mayBoot(tt.request, false) {
 				t.Error("the first look drops it")
 			}
 			m, err := Decode(tt.request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, reason := Classify(&m, PortServer, eth0, testServer)
+			got, reason := Classify(&m, PortServer, eth0, testServer, Service{})
 			if reason != Answerable {
 				t.Fatalf("ignored: %s", reason)
 			}
@@ -73,7 +73,7 @@ func TestClassifyRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := Classify(&m, PortServer, Segment{Interface: "eth0", VLAN: 7}, testServer)
+	c, _ := Classify(&m, PortServer, Segment{Interface: "eth0", VLAN: 7}, testServer, Service{})
 	want := Segment{Interface: "eth0", VLAN: 7, Relay: netip.MustParseAddr("198.51.100.1")}
 	if diff := cmp.Diff(want, c.Segment, compareAddrs); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -122,7 +122,7 @@ func TestClassifyIgnores(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, got := Classify(&m, tt.port, Segment{}, testServer); got != tt.want {
+			if _, got := Classify(&m, tt.port, Segment{}, testServer, Service{}); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
@@ -145,7 +145,7 @@ func TestDecode(t *testing.T) {
 	if err != nil || m.File != "" || m.SName != "" {
 		t.Fatalf("overloaded: %v, file %q, sname %q", err, m.File, m.SName)
 	}
-	if c, reason := Classify(&m, PortServer, Segment{}, testServer); reason != Answerable || c.Arch != ArchX64 || !mayBoot(overloaded) {
+	if c, reason := Classify(&m, PortServer, Segment{}, testServer, Service{}); reason != Answerable || c.Arch != ArchX64 || !mayBoot(overloaded, false) {
 		t.Errorf("overloaded: %s, %s", reason, c.Arch)
 	}
 

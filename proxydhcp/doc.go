@@ -32,8 +32,11 @@
 //	message.go    the bytes of a request        hwaddr.go, arch.go,
 //	client.go     who is asking                 version.go, feature.go   what the facts are made of
 //	policy.go     what they get                 reason.go                why they get nothing
-//	guard.go      no loops
+//	menu.go       boot menus                    board.go   machines that are no PCs
+//	memory.go     what is known of a machine:   guard.go   no loops
+//	                                            shape.go   another OFFER where one fails
 //	reply.go      how it is said, and to where
+//	neighbour.go  what other servers tell clients   fault.go   what is wrong with that
 //	responder.go  all of the above in a row: bytes in, bytes out
 //	server.go     sockets around it             datagram.go, address.go, packet_*.go
 //

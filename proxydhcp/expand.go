@@ -16,7 +16,7 @@ import (
 // in a URL: letters, digits, dots, hyphens and colons; what a client chose
 // freely is escaped.
 var placeholders = map[string]func(Client) string{
-	"arch":         func(c Client) string { return c.Arch.Platform().String() },
+	"arch":         func(c Client) string { return c.Platform().String() },
 	"arch-number":  func(c Client) string { return strconv.Itoa(int(c.Arch)) },
 	"interface":    func(c Client) string { return url.PathEscape(c.Segment.Interface) },
 	"ipxe-version": func(c Client) string { return c.IPXE.Version.String() },

@@ -19,6 +19,10 @@ func seeds(f *testing.F, add func([]byte)) {
 	add(request(testMAC, opt(optMessageType, "\x01"), opt(optArch, "\x00\x10"), opt(optVendorClass, "HTTPClient:Arch:00016")))
 	add(request(testMAC, opt(optMessageType, "\x03"), opt(optArch, "\x00\x07"), opt(optVendorClass, "PXEClient")))
 	add(request(testMAC, opt(optMessageType, "\x01"), opt(optOverload, "\x03")))
+	add(request(testMAC, opt(optMessageType, "\x01"), opt(optArch, "\x00\x16"), opt(optVendorClass, "U-Boot.armv8")))
+	add(request([6]byte{0xdc, 0xa6, 0x32}, opt(optMessageType, "\x01"), opt(optArch, "\x00\x00"), opt(optVendorClass, "PXEClient")))
+	add(request(testMAC, opt(optMessageType, "\x03"), opt(optArch, "\x00\x06"), opt(optVendorClass, "PXEClient"), opt(optVendorInfo, "\x47\x04\x80\x00\x00\x00\xff")))
+	add(discover(ArchIA32))
 }
 
 // FuzzRespond holds every answer against what a proxy may say: it repeats the
@@ -27,7 +31,11 @@ func seeds(f *testing.F, add func([]byte)) {
 // only.
 func FuzzRespond(f *testing.F) {
 	seeds(f, func(in []byte) { f.Add(in, false); f.Add(in, true) })
+	menu := &Menu{Prompt: "Press F8", Timeout: 5, Items: []MenuItem{{Type: 0x8000, Text: "Install", File: "{mac}"}, {Text: "Local disk"}}}
 	policy := &Policy{Rules: []Rule{
+		{Name: "menu", Match: Match{Platforms: []Platform{IA32}}, Outcome: Outcome{Kind: BootMenu, Menu: menu, File: "menu.ipxe"}},
+		{Name: "disk", Match: Match{Platforms: []Platform{ARM32}}, Outcome: Outcome{Kind: LocalDisk, File: "disk.ipxe"}},
+		{Name: "pi", Match: Match{Firmware: RaspberryPi}, Outcome: Outcome{Kind: BootFile, File: "bootcode.bin"}},
 		{Name: "script", Match: Match{IPXE: &IPXEMatch{Version: AtLeast(Version{2, 0, 0})}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
 		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "undionly.kpxe", X64: "ipxe.efi", ARM64: "ipxe-arm64.efi"}}},
 	}}
@@ -36,7 +44,7 @@ func FuzzRespond(f *testing.F) {
 		if proxy {
 			a = onProxyPort("192.0.2.50:4011")
 		}
-		r := NewResponder(policy, Service{HTTPPort: 80}, false)
+		r := NewResponder(policy, Service{HTTPPort: 80, UBoot: true}, false)
 		res := r.Respond(nil, bytes.Clone(in), a, testTime)
 		if res.Reply == nil {
 			if res.Reason == Answerable && res.Err == nil {
@@ -70,8 +78,11 @@ func FuzzRespond(f *testing.F) {
 		if class := m.Options[optVendorClass]; string(class) != pxeClient && string(class) != httpClient {
 			t.Errorf("vendor class %q", class)
 		}
+		if info := m.Options[optVendorInfo]; info != nil && (!subOptions(info, func(uint8, []byte) {}) || info[len(info)-1] != optEnd) {
+			t.Errorf("option 43 is % x", info)
+		}
 		q, err := Decode(in)
-		if err != nil || !hasTransport(q.Option(optVendorClass)) {
+		if class := q.Option(optVendorClass); err != nil || !hasTransport(class) && !isUBoot(class) {
 			t.Errorf("answered somebody who is not booting: %v", err)
 		}
 	})
@@ -80,13 +91,13 @@ func FuzzRespond(f *testing.F) {
 // FuzzFirstLook checks that the look at the bytes drops nothing that would be
 // answered.
 func FuzzFirstLook(f *testing.F) {
-	seeds(f, func(in []byte) { f.Add(in) })
-	f.Fuzz(func(t *testing.T, in []byte) {
+	seeds(f, func(in []byte) { f.Add(in, false); f.Add(in, true) })
+	f.Fuzz(func(t *testing.T, in []byte, uBoot bool) {
 		m, err := Decode(in)
 		if err != nil {
 			return
 		}
-		if _, reason := Classify(&m, PortServer, Segment{}, testServer); reason == Answerable && !mayBoot(in) {
+		if _, reason := Classify(&m, PortServer, Segment{}, testServer, Service{UBoot: uBoot}); reason == Answerable && !mayBoot(in, uBoot) {
 			t.Error("the first look drops a booting client")
 		}
 	})

@@ -2,6 +2,7 @@ package proxydhcp
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -49,10 +50,10 @@ func TestGolden(t *testing.T) {
 }
 
 // goldenCase is one golden file: where the request arrived, its bytes, the
-// policy, and the answer.
+// policy, what went before, and the answer.
 type goldenCase struct {
-	arrival, policy, want string
-	request               []byte
+	arrival, policy, before, want string
+	request                       []byte
 }
 
 func parseCase(t *testing.T, a *txtar.Archive) goldenCase {
@@ -64,6 +65,8 @@ func parseCase(t *testing.T, a *txtar.Archive) goldenCase {
 			c.arrival = string(f.Data)
 		case "policy":
 			c.policy = string(f.Data)
+		case "before":
+			c.before = string(f.Data)
 		case "request":
 			c.request = parseHex(t, string(f.Data))
 		case "answer":
@@ -135,6 +138,8 @@ func parsePolicy(t *testing.T, text string) (*Policy, Service) {
 	demands := &IPXEMatch{}
 	roms := ROMs{}
 	script := Outcome{Kind: BootScript, File: "boot.ipxe"}
+	menu := &Menu{}
+	var first []Rule
 	var next netip.Addr
 	words(text, func(key, rest string) {
 		var err error
@@ -160,6 +165,29 @@ func parsePolicy(t *testing.T, text string) (*Policy, Service) {
 			_, err = fmt.Sscan(rest, &s.HTTPPort)
 		case "override":
 			s.OverrideFilename = true
+		case "u-boot":
+			s.UBoot = true
+		case "raspberry-pi":
+			first = append(first, Rule{Name: key, Match: Match{Firmware: RaspberryPi}, Outcome: Outcome{Kind: BootFile, File: rest}})
+		case "local-disk":
+			first = append(first, Rule{Name: key, Outcome: Outcome{Kind: LocalDisk, File: rest}})
+		case "menu":
+			seconds, prompt, _ := strings.Cut(rest, " ")
+			_, err = fmt.Sscan(seconds, &menu.Timeout)
+			menu.Prompt = prompt
+			first = append(first, Rule{Name: key, Match: Match{Firmware: NoIPXE}, Outcome: Outcome{Kind: BootMenu, Menu: menu}})
+		case "item":
+			var item MenuItem
+			_, err = fmt.Sscan(rest, &item.Type)
+			_, rest, _ = strings.Cut(rest, " ")
+			item.File, item.Text, _ = strings.Cut(rest, " ")
+			if item.Type == LocalDiskItem {
+				item.File, item.Text = "", rest
+			}
+			if host, file, ok := strings.Cut(item.File, ":"); ok {
+				item.NextServer, item.File = netip.MustParseAddr(host), file
+			}
+			menu.Items = append(menu.Items, item)
 		default:
 			t.Fatalf("unknown policy line %q", key)
 		}
@@ -169,19 +197,68 @@ func parsePolicy(t *testing.T, text string) (*Policy, Service) {
 	})
 	script.NextServer = next
 	rom := Outcome{Kind: BootROM, ROMs: roms, NextServer: next}
-	return &Policy{Rules: []Rule{
+	if len(menu.Items) > 0 {
+		if err := menu.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Policy{Rules: append(first, []Rule{
 		{Name: "script", Match: Match{IPXE: demands}, Outcome: script},
 		{Name: "upgrade", Match: Match{IPXE: &IPXEMatch{}}, Outcome: rom},
 		{Name: "script-as-is", Match: Match{IPXE: &IPXEMatch{}}, Outcome: script},
 		{Name: "rom", Outcome: rom},
-	}}, s
+	}...)}, s
+}
+
+// play lets the responder hear what went before, for example "0s discover",
+// "500ms offer" (the DHCP server's), "4s request", "4s ack". A "new" in front
+// of a time begins a transaction of its own. It returns the time of the last,
+// and the transaction's first byte.
+func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, transaction byte) {
+	t.Helper()
+	now = testTime
+	words(c.before, func(key, rest string) {
+		if key == "new" {
+			transaction++
+			key, rest, _ = strings.Cut(rest, " ")
+		}
+		after, err := time.ParseDuration(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = testTime.Add(after)
+		xid := [4]byte(c.request[offXID:offSecs])
+		xid[0] += transaction
+		hw := [6]byte(c.request[offCHAddr:])
+		switch rest {
+		case "discover":
+			again := bytes.Clone(c.request)
+			again[offXID] = xid[0]
+			r.Respond(nil, again, a, now)
+		case "offer":
+			r.Heard(a, answer(hw, xid, typeOffer), now)
+		case "ack":
+			r.Heard(a, answer(hw, xid, typeAck), now)
+		case "request":
+			r.Respond(nil, leaseRequest(hw, xid), a, now)
+		case "then": // the request itself
+		default:
+			t.Fatalf("unknown step %q", rest)
+		}
+	})
+	return now, transaction
 }
 
 // run answers the request and describes how it ended.
 func (c goldenCase) run(t *testing.T) string {
 	t.Helper()
 	policy, service := parsePolicy(t, c.policy)
-	res := NewResponder(policy, service, false).Respond(nil, c.request, parseArrival(t, c.arrival), time.Unix(0, 0))
+	r := NewResponder(policy, service, false)
+	a := parseArrival(t, c.arrival)
+	now, transaction := c.play(t, r, a)
+	in := bytes.Clone(c.request)
+	in[offXID] += transaction
+	res := r.Respond(nil, in, a, now)
 	var b strings.Builder
 	if res.Client.VendorClass != "" {
 		fmt.Fprintf(&b, "client: %s, %s, %s\n", res.Client.Hardware, res.Client.Arch, res.Client)
@@ -199,6 +276,9 @@ func (c goldenCase) run(t *testing.T) string {
 		fmt.Fprintf(&b, "ignored: %s\n", res.Reason)
 	default:
 		fmt.Fprintf(&b, "rule: %s\nto: %s from port %d\n", res.Decision.Rule, res.To.To, res.To.FromPort)
+		if res.Stepped {
+			fmt.Fprintf(&b, "another shape: %s\n", res.Shape)
+		}
 		describe(t, &b, res.Reply)
 	}
 	return b.String()
@@ -236,9 +316,13 @@ func (c goldenCase) write(t *testing.T, file string, comment []byte, got string)
 	archive := &txtar.Archive{Comment: comment, Files: []txtar.File{
 		{Name: "arrival", Data: []byte(c.arrival)},
 		{Name: "policy", Data: []byte(c.policy)},
-		{Name: "request", Data: []byte(annotate(c.request))},
-		{Name: "answer", Data: []byte(got)},
 	}}
+	if c.before != "" {
+		archive.Files = append(archive.Files, txtar.File{Name: "before", Data: []byte(c.before)})
+	}
+	archive.Files = append(archive.Files,
+		txtar.File{Name: "request", Data: []byte(annotate(c.request))},
+		txtar.File{Name: "answer", Data: []byte(got)})
 	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -36,11 +36,13 @@ const (
 	BIOSFirmware
 	UEFIFirmware     // UEFI PXE
 	HTTPBootFirmware // UEFI HTTP boot
-	NoIPXE           // any of the three
+	NoIPXE           // any that is no iPXE
+	RaspberryPi      // the boot ROM or EEPROM of a Raspberry Pi
+	UBootFirmware    // U-Boot, where it is served
 )
 
 // firmwareNames are those of the configuration file.
-var firmwareNames = [...]string{"any", "bios", "uefi", "uefi-http", "no-ipxe"}
+var firmwareNames = [...]string{"any", "bios", "uefi", "uefi-http", "no-ipxe", "raspberry-pi", "u-boot"}
 
 // String returns the name of the configuration file.
 func (f Firmware) String() string {
@@ -63,6 +65,10 @@ func (c *Client) firmware() Firmware {
 	switch {
 	case c.IPXE.Present:
 		return AnyClient
+	case isUBoot([]byte(c.VendorClass)):
+		return UBootFirmware
+	case c.isRaspberryPi():
+		return RaspberryPi
 	case c.Transport == HTTP:
 		return HTTPBootFirmware
 	case c.Arch.Platform() == BIOS:
@@ -110,7 +116,7 @@ const (
 // demands on the kind of iPXE.
 func (m *Match) mismatch(c *Client, lenient bool) demand {
 	switch {
-	case len(m.Platforms) > 0 && !slices.Contains(m.Platforms, c.Arch.Platform()):
+	case len(m.Platforms) > 0 && !slices.Contains(m.Platforms, c.Platform()):
 		return wantsPlatform
 	case len(m.Archs) > 0 && !slices.Contains(m.Archs, c.Arch):
 		return wantsArch
@@ -229,7 +235,7 @@ func (m *Match) explain(d demand, c Client) string {
 	case wantsUntried:
 		return "the client loaded a ROM and came back as it was"
 	case wantsPlatform:
-		return fmt.Sprintf("architecture is %s, wanted %s", c.Arch.Platform(), oneOf(m.Platforms))
+		return fmt.Sprintf("architecture is %s, wanted %s", c.Platform(), oneOf(m.Platforms))
 	case wantsArch:
 		return fmt.Sprintf("architecture is %s, wanted %s", c.Arch, oneOf(m.Archs))
 	case wantsFirmware:

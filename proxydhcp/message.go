@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // The codec for what comes in.
@@ -35,12 +36,14 @@ const (
 	typeOffer    = 2
 	typeRequest  = 3
 	typeAck      = 5
+	typeNak      = 6
 	typeInform   = 8
 )
 
 // The options that are read or written here, by their numbers (RFC 2132 unless
 // said otherwise).
 const (
+	optSubnetMask   = 1
 	optVendorInfo   = 43
 	optRequestedIP  = 50
 	optOverload     = 52
@@ -237,8 +240,8 @@ func subOptions(b []byte, visit func(tag uint8, value []byte)) bool {
 // mayBoot is the cheap look at a datagram before anything is decoded: false
 // for what is certainly no network-boot client's request. On a busy segment
 // nearly everything is dropped here. It never drops what Classify would take;
-// it leaves doubtful cases to it.
-func mayBoot(b []byte) bool {
+// it leaves doubtful cases to it. uBoot takes U-Boot for a booting client.
+func mayBoot(b []byte, uBoot bool) bool {
 	if len(b) < offOptions || b[0] != bootRequest || [4]byte(b[offCookie:offOptions]) != magicCookie {
 		return false
 	}
@@ -257,7 +260,10 @@ func mayBoot(b []byte) bool {
 		switch opts[0] {
 		case optVendorClass:
 			// A value cut short may go on in a second option 60 (RFC 3396).
-			return hasTransport(value) || bytes.HasPrefix([]byte(pxeClient), value) || bytes.HasPrefix([]byte(httpClient), value)
+			begins := func(class string) bool {
+				return bytes.HasPrefix(value, []byte(class)) || strings.HasPrefix(class, string(value))
+			}
+			return begins(pxeClient) || begins(httpClient) || uBoot && begins(uBootClass)
 		case optOverload:
 			return true
 		}

@@ -30,11 +30,12 @@ const (
 	BootROM                       // the ROM for the client's platform
 	BootScript                    // the boot script; ends an iPXE's upgrade
 	BootFile                      // a file of the rule's own
-	LocalDisk                     // an iPXE is given a script that boots the local disk; firmware gets silence, and goes on to its next boot device
+	LocalDisk                     // an iPXE is given a script that boots the local disk; PXE firmware a menu that ends its network boot; others get silence, and go on to their next boot device
+	BootMenu                      // PXE firmware is given a boot menu, an iPXE the script File; what knows no menus gets the first item
 )
 
 // outcomeNames are those of the configuration file.
-var outcomeNames = [...]string{"ignore", "rom", "script", "boot-file", "local-disk"}
+var outcomeNames = [...]string{"ignore", "rom", "script", "boot-file", "local-disk", "menu"}
 
 // String returns the kind's name.
 func (k OutcomeKind) String() string {
@@ -50,6 +51,7 @@ type Outcome struct {
 	ROMs       ROMs       // for BootROM
 	File       string     // for the other kinds: a name in the boot file tree, or a URL; placeholders are filled in (see Expand)
 	NextServer netip.Addr // the TFTP server that has the files; zero for ourselves
+	Menu       *Menu      // for BootMenu
 }
 
 // ROMs names the boot ROM for each platform that has one: a name in the boot
@@ -60,11 +62,13 @@ type ROMs map[Platform]string
 type Decision struct {
 	Rule       string // the rule that decided; "" where none did
 	Kind       OutcomeKind
-	File       string // a name or a URL, without placeholders; never empty unless Kind is Ignore
+	File       string // a name or a URL, without placeholders; empty only where Kind is Ignore, or there is a menu to choose from
 	NextServer netip.Addr
 	Reason     Reason // why Kind is Ignore
 	Settled    bool   // the script was given because no ROM helped before
 	Unmet      string // what an iPXE lacks of the script rule that would take it
+	Menu       *Menu  // the boot menu for PXE firmware
+	Item       string // the text of the menu's item that the client chose
 }
 
 // Decide returns what c gets. settled says that c is an iPXE which loaded a ROM
@@ -78,9 +82,9 @@ func (p *Policy) Decide(c Client, settled bool) Decision {
 		if rule.mismatch(&c, settled) != matches {
 			continue
 		}
-		d, ok := rule.give(c, settled)
-		if !ok {
-			ignored = Decision{Rule: rule.Name, Kind: Ignore, Reason: NoROM}
+		d, lacks := rule.give(c, settled)
+		if lacks != Answerable {
+			ignored = Decision{Rule: rule.Name, Kind: Ignore, Reason: lacks}
 			continue
 		}
 		if c.IPXE.Present && (settled || d.Kind == BootROM) {
@@ -91,32 +95,66 @@ func (p *Policy) Decide(c Client, settled bool) Decision {
 	return ignored
 }
 
-// give makes the decision of a rule that takes c; not ok where the rule gives
-// a ROM and there is none for c's platform.
-func (r *Rule) give(c Client, settled bool) (d Decision, ok bool) {
+// give makes the decision of a rule that takes c. It lacks something where the
+// rule gives a ROM and there is none for c's platform, or a menu that has no
+// script for an iPXE.
+func (r *Rule) give(c Client, settled bool) (d Decision, lacks Reason) {
 	d = Decision{Rule: r.Name, Kind: r.Outcome.Kind, NextServer: r.Outcome.NextServer}
 	switch file := r.Outcome.File; d.Kind {
 	case Ignore:
 		d.Reason = Denied
-		return d, true
 	case LocalDisk:
-		if !c.IPXE.Present {
-			d.Kind, d.Reason = Ignore, ToLocalDisk
-			return d, true
-		}
-		d.File = file
+		d.toLocalDisk(c, file)
 	case BootROM:
-		if file = r.Outcome.ROMs[c.Arch.Platform()]; file == "" {
-			return d, false
+		if file = r.Outcome.ROMs[c.Platform()]; file == "" {
+			return d, NoROM
 		}
 		d.File = Expand(file, c)
-	case BootScript:
-		d.Settled = settled
-		d.File = Expand(file, c)
+	case BootMenu:
+		if c.IPXE.Present && file == "" {
+			return d, NoMenuScript
+		}
+		r.giveMenu(&d, c, settled)
 	default:
+		d.Settled = settled && d.Kind == BootScript
 		d.File = Expand(file, c)
 	}
-	return d, true
+	return d, Answerable
+}
+
+// toLocalDisk makes d the decision that sends c on to its local disk; script is
+// for an iPXE.
+func (d *Decision) toLocalDisk(c Client, script string) {
+	switch {
+	case c.IPXE.Present:
+		d.File = script
+	case c.knowsMenus():
+		d.Menu = localDiskMenu
+	default:
+		d.Kind, d.Reason = Ignore, ToLocalDisk
+	}
+}
+
+// giveMenu makes d the decision for a boot menu.
+func (r *Rule) giveMenu(d *Decision, c Client, settled bool) {
+	switch first := r.Outcome.Menu.Items[0]; {
+	case c.IPXE.Present:
+		d.Kind, d.Settled = BootScript, settled
+		d.File = Expand(r.Outcome.File, c)
+	case c.knowsMenus():
+		d.Menu = r.Outcome.Menu
+	case first.Type == LocalDiskItem:
+		d.Kind = LocalDisk
+		d.toLocalDisk(c, "")
+	default:
+		d.Kind, d.File, d.NextServer = BootFile, Expand(first.File, c), first.NextServer
+	}
+}
+
+// knowsMenus reports whether the client is firmware that shows a boot menu.
+func (c *Client) knowsMenus() bool {
+	firmware := c.firmware()
+	return firmware == BIOSFirmware || firmware == UEFIFirmware
 }
 
 // mismatch returns the first demand of the rule that c does not meet.
@@ -124,7 +162,8 @@ func (r *Rule) mismatch(c *Client, settled bool) demand {
 	if settled && r.Outcome.Kind == BootROM {
 		return wantsUntried
 	}
-	return r.Match.mismatch(c, settled && r.Outcome.Kind == BootScript)
+	script := r.Outcome.Kind == BootScript || r.Outcome.Kind == BootMenu
+	return r.Match.mismatch(c, settled && script)
 }
 
 // Passed is a rule that did not take a client, and why.
@@ -143,10 +182,15 @@ func (p *Policy) Trail(c Client, settled bool) []Passed {
 			trail = append(trail, Passed{rule.Name, rule.Match.explain(d, c)})
 			continue
 		}
-		if _, ok := rule.give(c, settled); ok {
+		_, lacks := rule.give(c, settled)
+		if lacks == Answerable {
 			break
 		}
-		trail = append(trail, Passed{rule.Name, "there is no ROM for " + c.Arch.Platform().String()})
+		why := "there is no ROM for " + c.Platform().String()
+		if lacks != NoROM {
+			why = lacks.String()
+		}
+		trail = append(trail, Passed{rule.Name, why})
 	}
 	return trail
 }
@@ -180,7 +224,7 @@ func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) (unmet string) 
 	for i := range known.Rules {
 		rule := &known.Rules[i]
 		switch {
-		case rule.Outcome.Kind == Ignore || rule.Match.isPersonal() || rule.mismatch(&c, false) != matches:
+		case rule.Outcome.Kind == Ignore || rule.Outcome.Kind == BootMenu && rule.Outcome.File == "" || rule.Match.isPersonal() || rule.mismatch(&c, false) != matches:
 			continue
 		case rule.Outcome.Kind == BootROM && rule.Outcome.ROMs[platform] != "":
 			return known.unmet(c)

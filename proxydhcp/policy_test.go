@@ -193,15 +193,18 @@ func TestTrail(t *testing.T) {
 	}
 }
 
-// TestLocalDisk checks that firmware is left to go on by itself, and an iPXE,
-// which would not, gets a script.
+// TestLocalDisk checks that PXE firmware gets the menu that ends its network
+// boot, an iPXE a script, and that others are left to go on by themselves.
 func TestLocalDisk(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Name: "disk", Outcome: Outcome{Kind: LocalDisk, File: "local-disk.ipxe"}}}}
 	for _, tt := range []struct {
 		client Client
 		want   Decision
 	}{
-		{Client{Arch: ArchX64}, Decision{Rule: "disk", Kind: Ignore, Reason: ToLocalDisk}},
+		{Client{Arch: ArchX64}, Decision{Rule: "disk", Kind: LocalDisk, Menu: localDiskMenu}},
+		{Client{Arch: ArchBIOS}, Decision{Rule: "disk", Kind: LocalDisk, Menu: localDiskMenu}},
+		{Client{Arch: ArchX64HTTP, Transport: HTTP}, Decision{Rule: "disk", Kind: Ignore, Reason: ToLocalDisk}},
+		{Client{Arch: ArchRPiBoot}, Decision{Rule: "disk", Kind: Ignore, Reason: ToLocalDisk}},
 		{Client{Arch: ArchX64, IPXE: IPXE{Present: true}}, Decision{Rule: "disk", Kind: LocalDisk, File: "local-disk.ipxe"}},
 	} {
 		if diff := cmp.Diff(tt.want, p.Decide(tt.client, false), compareAddrs); diff != "" {

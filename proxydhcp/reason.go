@@ -25,6 +25,8 @@ const (
 	Denied
 	NoRule
 	NoROM
+	NoMenuScript
+	NoSuchItem
 	ToLocalDisk
 	NeedsHTTP
 	NeedsTFTP
@@ -47,6 +49,8 @@ var reasonTexts = [...]string{
 	Denied:             "denied by a rule",
 	NoRule:             "no rule matches",
 	NoROM:              "no ROM for this architecture",
+	NoMenuScript:       "boot menu without a script for iPXE",
+	NoSuchItem:         "asks for a boot menu item that it was not offered",
 	ToLocalDisk:        "to boot from its local disk",
 	NeedsHTTP:          "HTTP boot client, and the boot file has no URL",
 	NeedsTFTP:          "PXE firmware, and the boot file is not on TFTP",

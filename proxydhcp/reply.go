@@ -32,6 +32,7 @@ type Service struct {
 	HTTPPort         uint16 // the TCP port that serves the boot file tree, 0 for none
 	HTTPS            bool   // that port speaks TLS
 	OverrideFilename bool   // tell iPXE to prefer us over the DHCP server's own file name
+	UBoot            bool   // answer U-Boot, which does not say that it is a PXE client
 }
 
 // Reply is everything a proxy can say. What it must never say (an address, a
@@ -52,6 +53,7 @@ type Reply struct {
 	MachineID   []byte // option 97, echoed
 	ClientID    []byte // option 61, echoed (RFC 6842)
 	RelayInfo   []byte // option 82, echoed (RFC 3046, section 2.2)
+	Plain       bool   // without 97, 61 and sname, whatever the request has
 	maxSize     int    // bytes that the client takes
 }
 
@@ -59,16 +61,20 @@ type Reply struct {
 // the OFFER at once: discovery control 8 (PXE 2.1, section 2.2.4), and a prompt
 // without which some ROMs raise PXE-E74. UEFI must not get it: edk2 before
 // April 2017 throws away every proxy OFFER that carries 43.6 to 43.10.
-var bypassDiscovery = []byte{6, 1, 8, 10, 4, 0, 'P', 'X', 'E', optEnd}
+var bypassDiscovery = []byte{subDiscovery, 1, bootOfferedFile, subPrompt, 4, 0, 'P', 'X', 'E', optEnd}
 
-// Compose turns a decision into the reply to m, or says why it cannot be told
-// to such a client.
+// Compose turns a decision into the reply to m in the shape that suits most
+// clients of c's kind, or says why it cannot be told to such a client.
 func Compose(m *Message, c Client, d Decision, a Arrival, s Service) (Reply, Reason) {
-	next := d.NextServer
-	if !next.IsValid() {
-		next = a.Server
+	return compose(m, c, d, a, s, c.shapes(d)[0])
+}
+
+// compose is Compose with a shape of its own.
+func compose(m *Message, c Client, d Decision, a Arrival, s Service, shape Shape) (Reply, Reason) {
+	file, next, reason := "", a.Server, Answerable
+	if d.Menu == nil || d.Item != "" {
+		file, next, reason = d.bootFile(c, a.Server, s)
 	}
-	file, next, reason := bootFile(c, d, next, a.Server, s)
 	if reason != Answerable {
 		return Reply{}, reason
 	}
@@ -87,18 +93,17 @@ func Compose(m *Message, c Client, d Decision, a Arrival, s Service) (Reply, Rea
 		MachineID:   m.Option(optMachineID),
 		ClientID:    m.Option(optClientID),
 		RelayInfo:   m.Option(optRelayInfo),
+		VendorInfo:  vendorInfo(m, c, d, a, shape),
+		Plain:       shape == Minimal,
 		maxSize:     replyLimit(m.Option(optMaxSize)),
 	}
-	firmware := !c.IPXE.Present && c.Transport == PXE
 	switch {
-	case a.Port == PortProxy:
+	case a.Port == PortProxy || d.Item != "":
 		r.Type, r.CIAddr = typeAck, m.CIAddr
 		if !toBroadcast(m, a) {
 			r.Flags = m.Flags
 		}
-	case firmware && c.Arch.Platform() == BIOS:
-		r.VendorInfo = bypassDiscovery
-	case firmware:
+	case c.firmware() == UEFIFirmware && r.VendorInfo == nil:
 		// UEFI takes an OFFER without option 43 as a pointer to port 4011 of
 		// siaddr, so that must be ours even where the files are elsewhere.
 		r.NextServer = a.Server
@@ -106,11 +111,33 @@ func Compose(m *Message, c Client, d Decision, a Arrival, s Service) (Reply, Rea
 	return r, Answerable
 }
 
+// vendorInfo is the option 43 of a reply.
+func vendorInfo(m *Message, c Client, d Decision, a Arrival, shape Shape) []byte {
+	switch {
+	case d.Item != "":
+		item, _ := readBootItem(m)
+		return item.encode()
+	case d.Menu != nil:
+		return d.Menu.encode(a.Server)
+	case a.Port == PortProxy:
+		return nil
+	case c.firmware() == RaspberryPi:
+		return piMenu(&c)
+	case shape == BootOffer:
+		return bypassDiscovery
+	}
+	return nil
+}
+
 // bootFile words the decision's file as the client can load it: UEFI HTTP boot
 // wants an absolute URL; iPXE gets one too, because it takes a bare name's
 // server from whichever DHCP answer it likes better; PXE firmware wants a name
 // beside the address of a TFTP server.
-func bootFile(c Client, d Decision, next, server netip.Addr, s Service) (string, netip.Addr, Reason) {
+func (d Decision) bootFile(c Client, server netip.Addr, s Service) (string, netip.Addr, Reason) {
+	next := d.NextServer
+	if !next.IsValid() {
+		next = server
+	}
 	scheme, _, isURL := strings.Cut(d.File, "://")
 	switch {
 	case c.Transport == HTTP && !c.IPXE.Present:
@@ -188,6 +215,10 @@ const (
 // which then ends in NUL and stands last but for option 82. A name or reply
 // that does not fit is an error: nothing is cut short.
 func (r *Reply) Append(b []byte) ([]byte, error) {
+	name, machineID, clientID := r.NextServer.String(), r.MachineID, r.ClientID
+	if r.Plain {
+		name, machineID, clientID = "", nil, nil
+	}
 	start := len(b)
 	b = append(b, bootReply, r.Hardware.Type, r.Hardware.Len, 0)
 	b = append(b, r.XID[:]...)
@@ -198,7 +229,7 @@ func (r *Reply) Append(b []byte) ([]byte, error) {
 	b = appendAddr(b, r.NextServer)
 	b = appendAddr(b, r.GIAddr)
 	b = append(b, r.Hardware.Bytes[:]...)
-	b = appendField(b, r.NextServer.String(), offFile-offSName)
+	b = appendField(b, name, offFile-offSName)
 	file, long := r.File, ""
 	if len(file) > maxFileField {
 		file, long = "", file+"\x00"
@@ -210,12 +241,15 @@ func (r *Reply) Append(b []byte) ([]byte, error) {
 	b = append(b, optServerID, 4)
 	b = appendAddr(b, r.Server)
 	b = appendOption(b, optVendorClass, []byte(r.VendorClass))
-	b = appendOption(b, optMachineID, r.MachineID)
+	b = appendOption(b, optMachineID, machineID)
 	b = appendOption(b, optVendorInfo, r.VendorInfo)
 	if r.Override {
 		b = append(b, optIPXE, 3, subPriority, 1, 1)
 	}
-	b = appendOption(b, optClientID, r.ClientID)
+	b = appendOption(b, optClientID, clientID)
+	if len(r.VendorInfo) > 255 {
+		return nil, fmt.Errorf("boot menu: %d bytes long, and DHCP carries at most 255", len(r.VendorInfo))
+	}
 	if len(long) > maxFileOption+1 {
 		return nil, fmt.Errorf("boot file name %q: %d bytes long, and DHCP carries at most %d", r.File, len(r.File), maxFileOption)
 	}
@@ -274,7 +308,8 @@ var broadcastAddr = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 // Destine returns where the reply to m goes. On port 67 that is the relay, if
 // one stands between (RFC 2131, section 4.1), else everybody: the client has no
 // address yet, and a proxy gives none. On port 4011 it is where the request
-// came from: edk2 asks from port 4011, iPXE from 68.
+// came from: edk2 asks from port 4011, iPXE from 68. Who asks for a menu's item
+// by broadcast has an address, and is answered there.
 func Destine(m *Message, a Arrival) Destination {
 	relay := m.GIAddr.Is4() && !m.GIAddr.IsUnspecified()
 	switch {
@@ -283,11 +318,22 @@ func Destine(m *Message, a Arrival) Destination {
 	case toBroadcast(m, a):
 		return Destination{To: netip.AddrPortFrom(broadcastAddr, PortClient), FromPort: a.Port, Link: true}
 	}
-	return Destination{To: a.From, FromPort: PortProxy}
+	return Destination{To: clientAddr(m, a), FromPort: a.Port}
 }
 
 // toBroadcast reports whether a request without a relay can only be answered
 // by broadcast.
-func toBroadcast(m *Message, a Arrival) bool {
-	return a.Port == PortServer || a.From.Addr().IsUnspecified()
+func toBroadcast(m *Message, a Arrival) bool { return !clientAddr(m, a).IsValid() }
+
+// clientAddr returns where the client itself can be reached; the zero AddrPort
+// where it has no address yet.
+func clientAddr(m *Message, a Arrival) netip.AddrPort {
+	_, wantsItem := readBootItem(m)
+	switch {
+	case a.Port == PortProxy && !a.From.Addr().IsUnspecified():
+		return a.From
+	case a.Port == PortServer && wantsItem && m.Type() != typeDiscover && !m.CIAddr.IsUnspecified():
+		return netip.AddrPortFrom(m.CIAddr, PortClient)
+	}
+	return netip.AddrPort{}
 }

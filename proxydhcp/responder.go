@@ -10,18 +10,20 @@ import (
 // From the bytes of a request to the bytes of its answer, without a socket.
 
 // Responder answers requests from a policy. It is safe for use by several
-// goroutines; only the loop guard in it changes with what it hears.
+// goroutines; only its memory of machines and servers changes with what it
+// hears.
 type Responder struct {
-	policy  atomic.Pointer[Policy]
-	guard   *Guard
-	service Service
-	dryRun  bool
+	policy     atomic.Pointer[Policy]
+	memory     *memory
+	neighbours neighbours
+	service    Service
+	dryRun     bool
 }
 
 // NewResponder returns a responder that answers from p. In a dry run it decides
 // everything and answers nothing.
 func NewResponder(p *Policy, s Service, dryRun bool) *Responder {
-	r := &Responder{guard: NewGuard(), service: s, dryRun: dryRun}
+	r := &Responder{memory: newMemory(), service: s, dryRun: dryRun}
 	r.policy.Store(p)
 	return r
 }
@@ -29,10 +31,14 @@ func NewResponder(p *Policy, s Service, dryRun bool) *Responder {
 // SetPolicy replaces the policy for every request from now on.
 func (r *Responder) SetPolicy(p *Policy) { r.policy.Store(p) }
 
-// BootFileRead tells the loop guard that the client at ip has read a boot file
+// BootFileAsked tells the responder that the client at ip asks for a boot file
+// of ours, by TFTP or HTTP: so it understood the OFFER.
+func (r *Responder) BootFileAsked(ip netip.Addr, now time.Time) { r.memory.asked(ip, now) }
+
+// BootFileRead tells the responder that the client at ip has read a boot file
 // to its end.
 func (r *Responder) BootFileRead(ip netip.Addr, file string, now time.Time) {
-	r.guard.Read(ip, file, now)
+	r.memory.read(ip, file, now)
 }
 
 // Result is how one request ended: answered, where Reply is set; ignored, where
@@ -46,13 +52,15 @@ type Result struct {
 	Reply    []byte // DHCP, without its UDP header
 	To       Destination
 	Ended    string // the ROM whose upgrade loop this answer ends; told once per machine
+	Shape    Shape  // of an OFFER to PXE firmware
+	Stepped  bool   // because the machine did not understand the shape before it
 }
 
 // Respond judges the datagram in and appends its answer to buf. A request that
 // is not from a booting client ends after a look at its bytes.
 func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	res := Result{Arrival: a}
-	if !mayBoot(in) {
+	if !mayBoot(in, r.service.UBoot) {
 		res.Reason = NotBooting
 		return res
 	}
@@ -63,7 +71,7 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	}
 	a.Server = chooseServer(a.Ours, a.To, m.GIAddr, m.CIAddr, m.Addr(optRequestedIP))
 	res.Arrival = a
-	res.Client, res.Reason = Classify(&m, a.Port, a.Segment, a.Server)
+	res.Client, res.Reason = Classify(&m, a.Port, a.Segment, a.Server, r.service)
 	res.Client.Hardware = m.Hardware
 	r.hearLease(&m, a.Port, now)
 	if res.Reason != Answerable {
@@ -73,24 +81,46 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 		res.Reason = NoAddress
 		return res
 	}
-	res.Decision = r.policy.Load().Decide(res.Client, r.guard.Settled(res.Client, now))
+	if m.Type() == typeDiscover {
+		r.memory.discovered(res.Client, m.XID, now)
+	} else {
+		r.memory.came(res.Client, now)
+	}
+	res.Decision = r.policy.Load().Decide(res.Client, r.memory.settled(res.Client, now))
 	if res.Reason = res.Decision.Reason; res.Reason != Answerable {
 		return res
 	}
-	reply, reason := Compose(&m, res.Client, res.Decision, a, r.service)
-	if res.Reason = reason; reason != Answerable {
-		return res
+	if item, ok := readBootItem(&m); ok && m.Type() != typeDiscover {
+		if res.Decision, res.Reason = res.Decision.choose(item, res.Client); res.Reason != Answerable {
+			return res
+		}
+	}
+	r.say(&res, &m, buf, now)
+	return res
+}
+
+// say words the decision, and remembers what was said.
+func (r *Responder) say(res *Result, m *Message, buf []byte, now time.Time) {
+	c, d, a := res.Client, res.Decision, res.Arrival
+	var reply Reply
+	if reply, res.Reason = Compose(m, c, d, a, r.service); res.Reason != Answerable {
+		return
 	}
 	if r.dryRun {
 		res.Reason = DryRun
-		return res
+		return
+	}
+	if m.Type() == typeDiscover {
+		res.Shape, res.Stepped = r.memory.offered(c, d, m.XID, isForeign(d, a), now)
+		if res.Shape != c.shapes(d)[0] {
+			reply, _ = compose(m, c, d, a, r.service, res.Shape)
+		}
 	}
 	if res.Reply, res.Err = reply.Append(buf); res.Err != nil {
-		return res
+		return
 	}
-	res.Ended = r.guard.Decided(res.Client, res.Decision, isForeign(res.Decision, a))
-	res.To = Destine(&m, a)
-	return res
+	res.Ended = r.memory.decided(c, d, isForeign(d, a))
+	res.To = Destine(m, a)
 }
 
 // isForeign reports whether the decision's file comes from a server whose
@@ -110,6 +140,6 @@ func (r *Responder) hearLease(m *Message, port uint16, now time.Time) {
 		ip = m.Addr(optRequestedIP)
 	}
 	if ip.Is4() && !ip.IsUnspecified() {
-		r.guard.Leased(m.Hardware, ip, m.XID, m.Has(optIPXE), now)
+		r.memory.leased(m.Hardware, ip, m.XID, m.Has(optIPXE), now)
 	}
 }

@@ -143,7 +143,7 @@ func TestBootFile(t *testing.T) {
 		{"iPXE over HTTP boot", Client{Transport: HTTP, IPXE: IPXE{Present: true}}, "boot.ipxe", testServer, 80, "tftp://192.0.2.10/boot.ipxe", testServer, Answerable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, from, reason := bootFile(tt.client, Decision{File: tt.file}, tt.next, testServer, Service{HTTPPort: tt.http})
+			got, from, reason := Decision{File: tt.file, NextServer: tt.next}.bootFile(tt.client, testServer, Service{HTTPPort: tt.http})
 			if got != tt.want || from != tt.from || reason != tt.reason {
 				t.Errorf("%q from %s, %s; want %q from %s, %s", got, from, reason, tt.want, tt.from, tt.reason)
 			}
@@ -274,7 +274,7 @@ func TestUpgradeLoop(t *testing.T) {
 // TestRebootAfterUpgrade checks that an old iPXE in a card's flash is upgraded
 // at every boot, also minutes after the last, because each upgrade helped.
 func TestRebootAfterUpgrade(t *testing.T) {
-	g := NewGuard()
+	g := newMemory()
 	p := testPolicy(t)
 	ip := netip.MustParseAddr("192.0.2.50")
 	old := Client{Hardware: hardware(testMAC), IPXE: IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}}
@@ -282,61 +282,65 @@ func TestRebootAfterUpgrade(t *testing.T) {
 	current.IPXE.Version = Version{2, 0, 0}
 	for boot := range 3 {
 		now := testTime.Add(time.Duration(boot) * time.Minute)
-		d := p.Decide(old, g.Settled(old, now))
+		g.discovered(old, [4]byte{byte(boot)}, now)
+		d := p.Decide(old, g.settled(old, now))
 		if d.Kind != BootROM {
 			t.Fatalf("boot %d: %s, want the ROM", boot, d.Kind)
 		}
-		g.Decided(old, d, false)
-		g.Leased(old.Hardware, ip, [4]byte{byte(boot)}, true, now)
-		g.Read(ip, d.File, now)
-		if d = p.Decide(current, g.Settled(current, now)); d.Kind != BootScript || d.Settled {
+		g.decided(old, d, false)
+		g.leased(old.Hardware, ip, [4]byte{byte(boot)}, true, now)
+		g.read(ip, d.File, now)
+		g.discovered(current, [4]byte{byte(boot), 1}, now)
+		if d = p.Decide(current, g.settled(current, now)); d.Kind != BootScript || d.Settled {
 			t.Fatalf("boot %d: the new iPXE gets %s, settled %v", boot, d.Kind, d.Settled)
 		}
-		g.Decided(current, d, false)
+		g.decided(current, d, false)
 	}
 }
 
 // TestForeignServerLoop checks that a loop ends where the ROMs come from
 // another server, whose downloads nobody tells us of.
 func TestForeignServerLoop(t *testing.T) {
-	g := NewGuard()
+	g := newMemory()
 	p := testPolicy(t)
 	c := Client{Hardware: hardware(testMAC), IPXE: IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}}
 	ip := netip.MustParseAddr("192.0.2.50")
 	var kinds []string
 	for boot := range 4 {
-		d := p.Decide(c, g.Settled(c, testTime))
+		g.discovered(c, [4]byte{byte(boot)}, testTime)
+		d := p.Decide(c, g.settled(c, testTime))
 		kinds = append(kinds, d.Kind.String())
-		g.Decided(c, d, true)
+		g.decided(c, d, true)
 		for range 2 { // its REQUEST is sent twice, and once by its firmware
-			g.Leased(c.Hardware, ip, [4]byte{byte(boot), 1}, true, testTime)
+			g.leased(c.Hardware, ip, [4]byte{byte(boot), 1}, true, testTime)
 		}
-		g.Leased(c.Hardware, ip, [4]byte{byte(boot), 2}, false, testTime)
+		g.leased(c.Hardware, ip, [4]byte{byte(boot), 2}, false, testTime)
 	}
 	if got, want := strings.Join(kinds, " "), "rom rom script script"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// TestGuardIsBounded checks that the guard forgets the quiet first, and that no
+// TestMemoryIsBounded checks that the memory forgets the quiet first, and that no
 // address leads to a machine it forgot.
-func TestGuardIsBounded(t *testing.T) {
-	g := NewGuard()
+func TestMemoryIsBounded(t *testing.T) {
+	g := newMemory()
 	client := func(i int) Client {
 		return Client{Hardware: hardware([6]byte{2, 0, byte(i >> 16), byte(i >> 8), byte(i)}), IPXE: IPXE{Present: true}}
 	}
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	rom := Decision{Kind: BootROM, File: "undionly.kpxe"}
-	for i := range 3 * guardSize {
-		g.Decided(client(i), rom, false)
-		g.Leased(client(i).Hardware, address(i), [4]byte{}, true, testTime)
-		g.Read(address(i), "undionly.kpxe", testTime)
-		g.Decided(client(0), rom, false) // stays in touch
+	for i := range 3 * memorySize {
+		g.discovered(client(i), [4]byte{}, testTime)
+		g.decided(client(i), rom, false)
+		g.leased(client(i).Hardware, address(i), [4]byte{}, true, testTime)
+		g.read(address(i), "undionly.kpxe", testTime)
+		g.discovered(client(0), [4]byte{}, testTime) // stays in touch
 	}
-	if len(g.machines) != guardSize || g.quiet.Len() != guardSize || len(g.byIP) > guardSize {
-		t.Errorf("%d machines, %d in order, %d addresses; want %d", len(g.machines), g.quiet.Len(), len(g.byIP), guardSize)
+	if len(g.machines) != memorySize || g.quiet.Len() != memorySize || len(g.byIP) > memorySize {
+		t.Errorf("%d machines, %d in order, %d addresses; want %d", len(g.machines), g.quiet.Len(), len(g.byIP), memorySize)
 	}
-	if !g.Settled(client(0), testTime) || !g.Settled(client(3*guardSize-1), testTime) || g.Settled(client(1), testTime) {
+	if !g.settled(client(0), testTime) || !g.settled(client(3*memorySize-1), testTime) || g.settled(client(1), testTime) {
 		t.Error("it is not the quiet that are forgotten")
 	}
 }

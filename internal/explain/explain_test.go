@@ -46,7 +46,7 @@ func TestDiscover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, reason := proxydhcp.Classify(&m, proxydhcp.PortServer, proxydhcp.Segment{}, netip.Addr{})
+	got, reason := proxydhcp.Classify(&m, proxydhcp.PortServer, proxydhcp.Segment{}, netip.Addr{}, proxydhcp.Service{})
 	if reason != proxydhcp.Answerable {
 		t.Fatal(reason)
 	}

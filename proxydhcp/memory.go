@@ -1,0 +1,126 @@
+package proxydhcp
+
+import (
+	"container/list"
+	"net/netip"
+	"path"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What is remembered of the machines that boot: enough to end a loop (see
+// guard.go), to try another shape of OFFER (see shape.go), and to know an
+// answer of another server as one to a booting client (see neighbour.go).
+
+// memorySize bounds the memory: a few hundred bytes a machine, and the machine
+// that has been quiet the longest is forgotten first.
+const memorySize = 4096
+
+// memory remembers the machines that were heard to boot. Its methods may be
+// called from several goroutines.
+type memory struct {
+	mu       sync.Mutex
+	machines map[HardwareAddr]*list.Element
+	byIP     map[netip.Addr]*list.Element
+	quiet    list.List // of *machine, the most recently heard in front
+}
+
+// machine is what is known of one machine.
+type machine struct {
+	hardware HardwareAddr
+	client   Client    // as it was at its last DISCOVER
+	xid      [4]byte   // of that DISCOVER
+	heard    time.Time // and when it was heard last
+	ip       netip.Addr
+	upgrade  upgrade
+	offer    offering
+}
+
+// newMemory returns an empty memory.
+func newMemory() *memory {
+	return &memory{machines: map[HardwareAddr]*list.Element{}, byIP: map[netip.Addr]*list.Element{}}
+}
+
+// discovered tells the memory of a DISCOVER.
+func (g *memory) discovered(c Client, xid [4]byte, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e, ok := g.machines[c.Hardware]
+	if !ok {
+		if g.quiet.Len() >= memorySize {
+			g.forget(g.quiet.Back())
+		}
+		e = g.quiet.PushFront(&machine{hardware: c.Hardware})
+		g.machines[c.Hardware] = e
+	}
+	g.quiet.MoveToFront(e)
+	m := e.Value.(*machine)
+	m.client, m.xid, m.heard = c, xid, now
+}
+
+// known returns the machine with a hardware address, nil where it is not known.
+// The lock must be held.
+func (g *memory) known(hw HardwareAddr) *machine {
+	if e, ok := g.machines[hw]; ok {
+		return e.Value.(*machine)
+	}
+	return nil
+}
+
+// leased tells the memory that a machine was seen to take ip from the DHCP
+// server, in the exchange xid: its REQUEST is broadcast, so a proxy hears it.
+// ipxe says that the machine was an iPXE then.
+func (g *memory) leased(hw HardwareAddr, ip netip.Addr, xid [4]byte, ipxe bool, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e, ok := g.machines[hw]
+	if !ok {
+		return
+	}
+	g.forgetIP(e)
+	m := e.Value.(*machine)
+	m.ip = ip
+	g.byIP[ip] = e
+	if ipxe {
+		m.upgrade.session(xid, now)
+	} else {
+		m.offer.chosen(xid, now)
+	}
+}
+
+// asked tells the memory that the client at ip asks for a boot file.
+func (g *memory) asked(ip netip.Addr, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e, ok := g.byIP[ip]; ok {
+		if m := e.Value.(*machine); !m.client.IPXE.Present {
+			m.offer.understood(now)
+		}
+	}
+}
+
+// read tells the memory that the client at ip has read a boot file to its end.
+func (g *memory) read(ip netip.Addr, file string, now time.Time) {
+	g.asked(ip, now)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e, ok := g.byIP[ip]; ok {
+		e.Value.(*machine).upgrade.read(file, now)
+	}
+}
+
+// cleanName makes one name of the spellings of a boot file tree's name.
+func cleanName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
+
+func (g *memory) forget(e *list.Element) {
+	g.forgetIP(e)
+	delete(g.machines, e.Value.(*machine).hardware)
+	g.quiet.Remove(e)
+}
+
+func (g *memory) forgetIP(e *list.Element) {
+	if ip := e.Value.(*machine).ip; g.byIP[ip] == e {
+		delete(g.byIP, ip)
+	}
+}

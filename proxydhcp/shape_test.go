@@ -1,0 +1,270 @@
+package proxydhcp
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Simulated firmware, with the times of real one, against the responder.
+
+// rom is a PXE ROM of which only the taste in OFFERs matters.
+type rom struct {
+	name string
+	arch Arch
+	// takes judges an OFFER of a proxy: a ROM drops what it does not take, and
+	// repeats its DISCOVER as though nothing had come.
+	takes func(m *Message) bool
+	// asks tells whether it goes to port 4011 with an OFFER that it took, and
+	// boots whether it boots from the OFFER. A ROM that does neither takes the
+	// address, gives up, and is started again.
+	asks, boots func(m *Message) bool
+}
+
+// The building blocks of ROMs.
+func always(*Message) bool          { return true }
+func never(*Message) bool           { return false }
+func hasInfo(m *Message) bool       { return m.Has(optVendorInfo) }
+func withoutInfo(m *Message) bool   { return !m.Has(optVendorInfo) }
+func withoutEchoes(m *Message) bool { return !m.Has(optMachineID) }
+func hasFile(m *Message) bool       { return m.File != "" && !m.SIAddr.IsUnspecified() }
+
+// mainServer is how the DHCP server beside us behaves.
+type mainServer struct {
+	name string
+	// answers is how long after a DISCOVER the server offers an address; -1 for
+	// a server that does not.
+	answers time.Duration
+	// audible tells whether its answers are broadcast, so that we hear them.
+	audible bool
+}
+
+// play boots a ROM until it has its boot file or gave up three times, and
+// returns the shapes that it was offered.
+func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
+	t.Helper()
+	now := testTime
+	heard := func(xid [4]byte, messageType uint8) {
+		if n.audible {
+			r.Heard(onServerPort(), answer(testMAC, xid, messageType), now)
+		}
+	}
+	for attempt := range 3 {
+		xid := [4]byte{byte(attempt)}
+		var taken *Message
+		var address bool
+		for _, window := range []time.Duration{4, 8, 16, 32} {
+			begun := now
+			in := discover(f.arch, opt(optMachineID, "\x000123456789abcdef"))
+			copy(in[offXID:], xid[:])
+			res := r.Respond(nil, in, onServerPort(), now)
+			if res.Err != nil || res.Reply == nil {
+				t.Fatalf("no OFFER: %s, %v", res.Reason, res.Err)
+			}
+			if res.Stepped || len(shapes) == 0 {
+				shapes = append(shapes, res.Shape.String())
+			}
+			m, err := Decode(res.Reply)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken == nil && f.takes(&m) {
+				taken = &m
+			}
+			if n.answers >= 0 {
+				now = begun.Add(n.answers)
+				heard(xid, typeOffer)
+				address = address || n.answers < window*time.Second
+			}
+			now = begun.Add(window * time.Second)
+			if address && taken != nil {
+				break
+			}
+		}
+		if !address || taken == nil {
+			now = now.Add(time.Minute)
+			continue
+		}
+		r.Respond(nil, leaseRequest(testMAC, xid), onServerPort(), now)
+		heard(xid, typeAck)
+		ip := netip.MustParseAddr("192.0.2.50")
+		switch {
+		case f.asks(taken):
+			ask := discover(f.arch)
+			ask[offOptions+2] = typeRequest
+			copy(ask[offCIAddr:], ip.AsSlice())
+			if res := r.Respond(nil, ask, onProxyPort("192.0.2.50:4011"), now); res.Reply == nil {
+				t.Fatalf("no ACK: %s", res.Reason)
+			}
+			return append(shapes, "boots by 4011")
+		case f.boots(taken):
+			r.BootFileAsked(ip, now)
+			return append(shapes, "boots")
+		}
+		now = now.Add(20 * time.Second)
+	}
+	return append(shapes, "gives up")
+}
+
+// TestShapes plays firmware of every taste on networks of every kind.
+func TestShapes(t *testing.T) {
+	const ask, offer, minimal = "without option 43", "discovery control 8", "minimal"
+	roms := []struct {
+		rom
+		want []string
+	}{
+		{rom{"edk2", ArchX64, always, withoutInfo, hasInfo}, []string{ask, "boots by 4011"}},
+		{rom{"edk2 before 2017", ArchX64, withoutInfo, withoutInfo, never}, []string{ask, "boots by 4011"}},
+		{rom{"UEFI that drops what has no discovery control", ArchX64, hasInfo, never, hasFile}, []string{ask, offer, "boots"}},
+		{rom{"UEFI that never asks 4011 and gives up", ArchARM64, always, never, hasInfo}, []string{ask, offer, "boots"}},
+		{rom{"UEFI that wants nothing echoed", ArchX64, withoutEchoes, withoutInfo, never}, []string{ask, offer, minimal, "boots by 4011"}},
+		{rom{"Intel's ROM", ArchBIOS, always, never, hasInfo}, []string{offer, "boots"}},
+		{rom{"BIOS that chokes on option 43", ArchBIOS, withoutInfo, never, hasFile}, []string{offer, ask, "boots"}},
+		{rom{"BIOS that asks 4011 or nobody", ArchBIOS, always, withoutInfo, never}, []string{offer, ask, "boots by 4011"}},
+		{rom{"BIOS that wants nothing echoed", ArchBIOS, withoutEchoes, never, hasFile}, []string{offer, ask, minimal, "boots"}},
+	}
+	networks := []mainServer{
+		{"a quick server", 10 * time.Millisecond, true},
+		{"a server with a ping check", 1100 * time.Millisecond, true},
+		{"a slow server", 5 * time.Second, true},
+	}
+	for _, f := range roms {
+		for _, n := range networks {
+			t.Run(f.name+"/"+n.name, func(t *testing.T) {
+				r := NewResponder(shapePolicy(), Service{}, false)
+				if diff := cmp.Diff(f.want, f.play(t, r, n)); diff != "" {
+					t.Fatalf("(-want +got):\n%s", diff)
+				}
+				again := f.want[len(f.want)-2:] // the shape that worked is remembered
+				if diff := cmp.Diff(again, f.play(t, r, n)); diff != "" {
+					t.Errorf("the next boot (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func shapePolicy() *Policy {
+	roms := ROMs{BIOS: "undionly.kpxe", X64: "ipxe.efi", ARM64: "ipxe-arm64.efi"}
+	return &Policy{Rules: []Rule{{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: roms}}}}
+}
+
+// TestShapesKept checks when the shape must not change: where the OFFER is not
+// what keeps a machine from booting, or where nobody can tell.
+func TestShapesKept(t *testing.T) {
+	sulky := rom{"drops everything", ArchX64, never, never, never}
+	silent := rom{"boots unseen", ArchBIOS, always, never, never}
+	policy := shapePolicy()
+	for _, tt := range []struct {
+		name string
+		rom  rom
+		net  mainServer
+		edit func(p *Policy)
+		want int // how many shapes it is offered
+	}{
+		{"no DHCP server", sulky, mainServer{"", -1, true}, nil, 1},
+		{"a DHCP server that is not heard", sulky, mainServer{"", time.Second, false}, nil, 1},
+		{"a lease that is heard, by its REQUEST alone", silent, mainServer{"", time.Second, false}, nil, 3},
+		{"the files are elsewhere", silent, mainServer{"", time.Second, true}, func(p *Policy) {
+			p.Rules[0].Outcome.NextServer = netip.MustParseAddr("192.0.2.99")
+		}, 1},
+		{"a boot menu", silent, mainServer{"", time.Second, true}, func(p *Policy) {
+			p.Rules[0].Outcome = Outcome{Kind: BootMenu, Menu: testMenu()}
+		}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &Policy{Rules: append([]Rule{}, policy.Rules...)}
+			if tt.edit != nil {
+				tt.edit(p)
+			}
+			got := tt.rom.play(t, NewResponder(p, Service{}, false), tt.net)
+			if len(got) != tt.want+1 {
+				t.Errorf("%d shapes, want %d: %s", len(got)-1, tt.want, strings.Join(got, ", "))
+			}
+		})
+	}
+}
+
+// TestShapesOfRivals checks that a machine that another server tells how to
+// boot is left alone, however often it asks again.
+func TestShapesOfRivals(t *testing.T) {
+	pxe := opt(optVendorClass, "PXEClient")
+	proxy := answer(testMAC, [4]byte{1}, typeOffer, pxe)
+	copy(proxy[offYIAddr:], []byte{0, 0, 0, 0})
+	nak := answer(testMAC, [4]byte{1}, typeNak)
+	for _, tt := range []struct {
+		name    string
+		answers [][]byte
+		leases  bool
+		want    bool
+	}{
+		{"the server offers an address", [][]byte{answer(testMAC, [4]byte{1}, typeOffer)}, false, true},
+		{"another proxy", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), proxy}, false, false},
+		{"a server that announces PXEClient", [][]byte{answer(testMAC, [4]byte{1}, typeOffer, pxe)}, false, false},
+		{"another transaction", [][]byte{answer(testMAC, [4]byte{2}, typeOffer)}, false, false},
+		{"another machine", [][]byte{answer([6]byte{2}, [4]byte{1}, typeOffer)}, false, false},
+		{"the lease is granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), answer(testMAC, [4]byte{1}, typeAck)}, true, true},
+		{"the lease is not granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer)}, true, false},
+		{"the lease is refused", [][]byte{nak}, true, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := NewResponder(shapePolicy(), Service{}, false)
+			in := discover(ArchX64)
+			copy(in[offXID:], []byte{1, 0, 0, 0})
+			r.Respond(nil, in, onServerPort(), testTime)
+			if tt.leases {
+				r.Respond(nil, leaseRequest(testMAC, [4]byte{1}), onServerPort(), testTime)
+			}
+			for _, b := range tt.answers {
+				r.Heard(onServerPort(), b, testTime)
+			}
+			if tt.leases {
+				in[offXID] = 9
+			}
+			if early := r.memory.machines[hardware(testMAC)].Value.(*machine).offer; early.failed([4]byte(in[offXID:offSecs]), testTime.Add(patience-1)) {
+				t.Error("counts too early")
+			}
+			if got := r.Respond(nil, in, onServerPort(), testTime.Add(patience)).Stepped; got != tt.want {
+				t.Errorf("another shape: %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestShapesForget checks that an iPXE never gets another shape, that a failure
+// of long ago does not count, and that another firmware begins anew.
+func TestShapesForget(t *testing.T) {
+	r := NewResponder(&Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "b", X64: "x"}}}}}, Service{}, false)
+	ask := func(xid byte, after time.Duration, arch Arch, more ...option) Result {
+		in := discover(arch, more...)
+		in[offXID] = xid
+		res := r.Respond(nil, in, onServerPort(), testTime.Add(after))
+		r.Heard(onServerPort(), answer(testMAC, [4]byte(in[offXID:offSecs]), typeOffer), testTime.Add(after))
+		return res
+	}
+	for i, tt := range []struct {
+		after   time.Duration
+		arch    Arch
+		more    []option
+		shape   Shape
+		stepped bool
+	}{
+		{0, ArchX64, nil, AskProxy, false},
+		{5 * time.Second, ArchX64, ipxeOptions(Version{1, 0, 0}), FixedShape, false},
+		{10 * time.Second, ArchX64, nil, BootOffer, true},
+		{11 * time.Second, ArchX64, nil, BootOffer, false},
+		{20 * time.Second, ArchBIOS, nil, BootOffer, false},
+		{25 * time.Second, ArchBIOS, nil, AskProxy, true},
+		{26*time.Second + failureMemory, ArchBIOS, nil, AskProxy, false},
+		{31*time.Second + failureMemory, ArchBIOS, nil, Minimal, true},
+		{36*time.Second + failureMemory, ArchBIOS, nil, BootOffer, true},
+	} {
+		res := ask(byte(i), tt.after, tt.arch, tt.more...)
+		if res.Shape != tt.shape || res.Stepped != tt.stepped {
+			t.Errorf("%d: %s, stepped %v; want %s, %v", i, res.Shape, res.Stepped, tt.shape, tt.stepped)
+		}
+	}
+}
