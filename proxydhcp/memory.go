@@ -68,6 +68,21 @@ func (g *memory) known(hw HardwareAddr) *machine {
 	return nil
 }
 
+// placeMemory is how long a machine is taken to be where its DISCOVER came from.
+const placeMemory = 10 * time.Minute
+
+// place returns where a machine's last DISCOVER came from. Its request to port
+// 4011 does not tell: it is routed, past the relay and out of the VLAN.
+func (g *memory) place(hw HardwareAddr, now time.Time) (s Segment, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.known(hw)
+	if m == nil || now.Sub(m.heard) >= placeMemory {
+		return Segment{}, false
+	}
+	return m.client.Segment, true
+}
+
 // leased tells the memory that a machine was seen to take ip from the DHCP
 // server, in the exchange xid: its REQUEST is broadcast, so a proxy hears it.
 // ipxe says that the machine was an iPXE then.

@@ -84,6 +84,9 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	if m.Type() == typeDiscover {
 		r.memory.discovered(res.Client, m.XID, now)
 	} else {
+		if place, ok := r.memory.place(m.Hardware, now); ok && a.Port == PortProxy {
+			res.Client.Segment = place
+		}
 		r.memory.came(res.Client, now)
 	}
 	res.Decision = r.policy.Load().Decide(res.Client, r.memory.settled(res.Client, now))

@@ -79,6 +79,42 @@ func TestRespondProxy(t *testing.T) {
 	}
 }
 
+// TestRespondProxyPlace checks that what holds on port 67 holds on 4011 where the
+// second request comes routed: the machine is where its DISCOVER came from, for
+// a while.
+func TestRespondProxyPlace(t *testing.T) {
+	p := &Policy{Rules: []Rule{
+		{Name: "vlan", Match: Match{VLANs: []uint16{20}}, Outcome: Outcome{Kind: BootFile, File: "vlan.efi"}},
+		{Name: "relay", Match: Match{Relays: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, Outcome: Outcome{Kind: BootFile, File: "relay.efi"}},
+		{Name: "rest", Outcome: Outcome{Kind: BootFile, File: "rest.efi"}},
+	}}
+	second := discover(ArchX64)
+	second[offOptions+2] = typeRequest
+	copy(second[offCIAddr:], []byte{192, 0, 2, 50})
+	relayed := discover(ArchX64)
+	copy(relayed[offGIAddr:], []byte{198, 51, 100, 1})
+	tagged := onServerPort()
+	tagged.Segment.VLAN = 20
+	for _, tt := range []struct {
+		name  string
+		first []byte
+		at    Arrival
+		later time.Duration
+		want  string
+	}{
+		{"VLAN", discover(ArchX64), tagged, time.Second, "vlan"},
+		{"relay", relayed, onServerPort(), time.Second, "relay"},
+		{"our own link", discover(ArchX64), onServerPort(), time.Second, "rest"},
+		{"long ago", discover(ArchX64), tagged, placeMemory, "rest"},
+	} {
+		r := NewResponder(p, Service{}, false)
+		r.Respond(nil, tt.first, tt.at, testTime)
+		if res := r.Respond(nil, second, onProxyPort("192.0.2.50:4011"), testTime.Add(tt.later)); res.Decision.Rule != tt.want {
+			t.Errorf("%s: rule %s, want %s", tt.name, res.Decision.Rule, tt.want)
+		}
+	}
+}
+
 // TestRespondIgnores checks the reasons that only the responder knows.
 func TestRespondIgnores(t *testing.T) {
 	policy := testPolicy(t)

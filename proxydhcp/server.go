@@ -31,7 +31,7 @@ type Config struct {
 // and may be called by several at once.
 type Events struct {
 	Request func(Result)                        // how a request ended
-	Heard   func(Arrival, []byte)               // another server's broadcast answer, valid during the call; nobody listens for them where this is nil
+	Found   func(Finding)                       // another server's answers have a fault; nobody listens for them where this is nil
 	Link    func(Link)                          // a served interface changed; Server.Links says how they began
 	Fault   func(interfaceName string, e error) // our own reading or writing failed; the server goes on
 }
@@ -237,6 +237,17 @@ func (s *Server) answer(n *network, p *place, port uint16, d datagram, buf []byt
 
 // faultPause keeps a socket that fails at every call from taking the processor.
 const faultPause = 100 * time.Millisecond
+
+// overhear looks at another server's answer to a client.
+func (s *Server) overhear(a Arrival, payload []byte, now time.Time) {
+	for _, f := range s.responder.Heard(a, payload, now) {
+		s.config.Events.Found(f)
+	}
+}
+
+// BootFileAsked tells the responder that the client at ip asks for a boot file
+// of ours: so it understood the OFFER.
+func (s *Server) BootFileAsked(ip netip.Addr) { s.responder.BootFileAsked(ip, time.Now()) }
 
 // goOn reports a reading error, and whether reading goes on after it.
 func (s *Server) goOn(ctx context.Context, interfaceName string, err error) bool {

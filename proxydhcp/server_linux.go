@@ -133,7 +133,7 @@ func (t *tap) move(p *place) error {
 // run opens the tap's socket, answers from begin until ctx ends, and closes it.
 func (t *tap) run(ctx context.Context, s *Server, begin <-chan struct{}, opened chan<- error) {
 	defer close(t.ended)
-	conn, err := listenPacket(t.place.Load(), s.config.Events.Heard != nil)
+	conn, err := listenPacket(t.place.Load(), s.config.Events.Found != nil)
 	if err != nil {
 		opened <- err
 		return
@@ -195,7 +195,7 @@ func (t *tap) answerPacket(s *Server, n *network, p *place, i int, buf []byte, n
 	}
 	if d.to.Port() == PortClient {
 		a, _ := n.arrival(p, PortClient, d.from, d.to.Addr())
-		s.config.Events.Heard(a, d.payload)
+		s.overhear(a, d.payload, now)
 		return buf
 	}
 	res := s.answer(n, p, PortServer, d, buf, now)

@@ -48,7 +48,7 @@ func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
 	}()
 	if !cfg.NoDHCP {
 		dhcp := cfg.DHCP
-		dhcp.Events = proxydhcp.Events{Request: j.DHCP, Link: j.Link, Fault: j.Fault}
+		dhcp.Events = proxydhcp.Events{Request: j.DHCP, Found: j.Found, Link: j.Link, Fault: j.Fault}
 		if d.dhcp, err = proxydhcp.Listen(dhcp); err != nil {
 			return nil, advise(err, "udp", proxydhcp.PortProxy)
 		}
@@ -77,7 +77,7 @@ func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
 func (d *daemon) tftpConfig(c tftp.Config, j *journal.Journal) tftp.Config {
 	c.FS = d.files
 	c.Tree = func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr(), time.Now()) }
-	c.Events = tftp.Events{Refused: j.TFTPRefused, Finished: func(t tftp.Transfer) {
+	c.Events = tftp.Events{Started: func(t tftp.Transfer) { d.asked(t.Client.Addr()) }, Refused: j.TFTPRefused, Finished: func(t tftp.Transfer) {
 		j.TFTPFinished(t)
 		if t.Result == tftp.Completed {
 			d.read(t.Client.Addr(), t.File)
@@ -93,6 +93,7 @@ func (d *daemon) newHTTPServer(j *journal.Journal) *http.Server {
 	return &http.Server{
 		Handler: httpboot.Handler(view, func(a httpboot.Access) {
 			j.HTTP(a)
+			d.asked(a.Client)
 			if a.Complete {
 				d.read(a.Client, a.File)
 			}
@@ -101,6 +102,13 @@ func (d *daemon) newHTTPServer(j *journal.Journal) *http.Server {
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+}
+
+// asked tells that a client asks for a file.
+func (d *daemon) asked(client netip.Addr) {
+	if d.dhcp != nil {
+		d.dhcp.BootFileAsked(client)
 	}
 }
 

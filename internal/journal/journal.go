@@ -88,6 +88,9 @@ func dhcpAttrs(res proxydhcp.Result, suppressed int) []slog.Attr {
 	attrs = appendText(attrs, "rule", d.Rule)
 	attrs = appendText(attrs, "unmet", d.Unmet)
 	attrs = appendText(attrs, "file", d.File)
+	if res.Stepped {
+		attrs = append(attrs, slog.String("shape", res.Shape.String()))
+	}
 	if d.NextServer.IsValid() {
 		attrs = append(attrs, slog.String("next-server", d.NextServer.String()))
 	}
@@ -127,6 +130,19 @@ func (j *Journal) Fault(interfaceName string, err error) {
 		attrs = append(attrs, slog.String("error", err.Error()))
 		j.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 	}
+}
+
+// Found writes a fault in another DHCP server's answers, with what mends it.
+func (j *Journal) Found(f proxydhcp.Finding) {
+	level := slog.LevelWarn
+	if f.Fault.Harmless() {
+		level = slog.LevelInfo
+	}
+	attrs := appendText(nil, "interface", f.Segment.Interface)
+	attrs = append(attrs,
+		slog.String("server", f.Server.String()), slog.String("fault", f.Fault.String()), slog.String("mac", f.Client.String()),
+		slog.String("problem", f.Problem()), slog.String("suffers", f.Suffers()), slog.String("remedy", f.Remedy()))
+	j.log.LogAttrs(context.Background(), level, "the DHCP server gets in the way of network boot", attrs...)
 }
 
 // Link writes that a served interface has changed.
