@@ -188,9 +188,12 @@ func (t *transfer) rewind(now time.Duration) burst {
 // slide extends a flight that is under way by what an ACK has made room for.
 func (t *transfer) slide(now time.Duration) burst {
 	end := min(t.acked+int64(t.window), t.last)
+	t.deadline = now + t.wait()
+	if end == t.sent {
+		return burst{} // the end of the file is under way already
+	}
 	b := burst{first: t.sent + 1, count: int(end - t.sent)}
 	t.sent = end
-	t.deadline = now + t.wait()
 	return b
 }
 

@@ -74,6 +74,13 @@ func TestTransfer(t *testing.T) {
 			{1 * ms, "ack 1", blocks(2, 1), 0},
 			{2 * ms, "ack 2", nothing, Completed},
 		}},
+		{"half of a last window that was sent twice", window4, 3*512 + 10, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{300 * ms, "expire", blocks(1, 4), 0},
+			{301 * ms, "ack 2", nothing, 0},
+			{302 * ms, "ack 4", nothing, Completed},
+		}},
 		{"empty file", plain, 0, []step{{0, "begin", blocks(1, 1), 0}, {ms, "ack 1", nothing, Completed}}},
 		{"one byte", lockstep, 1, []step{{0, "begin", oack, 0}, {ms, "ack 0", blocks(1, 1), 0}, {2 * ms, "ack 1", nothing, Completed}}},
 		{"multiple of the block ends with an empty one", lockstep, 1024, []step{
