@@ -57,7 +57,7 @@ func TestServerFilterLength(t *testing.T) {
 // TestServerFilter runs the program on packets, with what only the kernel knows
 // taken for right.
 func TestServerFilter(t *testing.T) {
-	ask, tell := request(testMAC), request(testMAC)
+	ask, tell := discover(ArchX64), discover(ArchX64)
 	tell[0] = bootReply
 	packet := func(from, to uint16, payload []byte) []byte {
 		any := netip.IPv4Unspecified()
@@ -87,6 +87,7 @@ func TestServerFilter(t *testing.T) {
 		{"answer to another port", packet(67, 69, tell), false, false},
 		{"no DHCP", with(packet(68, 67, ask), ipHeader+udpHeader+offCookie, 0), false, false},
 		{"short", packet(68, 67, ask[:offCookie]), false, false},
+		{"of no booting client", packet(68, 67, request(testMAC)), false, false},
 		{"empty", nil, false, false},
 	} {
 		for _, answers := range []bool{false, true} {
@@ -97,6 +98,60 @@ func TestServerFilter(t *testing.T) {
 			if got := keeps(t, serverFilter(&place{}, answers), tt.in); got != want {
 				t.Errorf("%s, hearing answers %v: kept %v", tt.name, answers, got)
 			}
+		}
+	}
+}
+
+// TestBootFilter checks on random options that the kernel drops nothing which
+// mayBoot would take, and takes little else.
+func TestBootFilter(t *testing.T) {
+	program := append([]bpf.Instruction{bpf.LoadConstant{Dst: bpf.RegX, Val: ipHeader}}, append(bootFilter(), takeAll)...)
+	seeded := rand.New(rand.NewPCG(3, 4))
+	values := [][]byte{nil, []byte("PXEClient:Arch:00007"), []byte("HTTPClient"), []byte("PXE"), []byte("PXEClien"), []byte("U-Boot.armv8"), []byte("MSFT 5.0"), []byte("android-dhcp-14"), {1}}
+	codes := []byte{1, 3, 6, 12, 43, 50, 53, 54, 55, 61, 77, 93}
+	taken, both := 0, 0
+	for range 20_000 {
+		in := request(testMAC)[:offOptions]
+		for range seeded.IntN(2 * filterOptions) {
+			code := codes[seeded.IntN(len(codes))]
+			switch seeded.IntN(40) {
+			case 0:
+				code = optVendorClass
+			case 1:
+				code = optOverload
+			case 2:
+				code = optEnd
+			case 3:
+				in = append(in, 0)
+				continue
+			}
+			value := values[seeded.IntN(len(values))]
+			in = append(append(in, code, byte(len(value))), value...)
+		}
+		in = in[:len(in)-seeded.IntN(3)]
+		any := netip.AddrPortFrom(netip.IPv4Unspecified(), PortServer)
+		kept := keeps(t, program, datagram{from: any, to: any, payload: in}.append(nil))
+		if mayBoot(in, true) && !kept {
+			t.Fatalf("dropped: % x", in)
+		}
+		if kept {
+			taken++
+			if mayBoot(in, true) {
+				both++
+			}
+		}
+	}
+	if both*3 < taken {
+		t.Errorf("%d packets taken, %d of them worth it", taken, both)
+	}
+	for _, options := range []string{
+		"\x35\x01\x01\x3d\x07\x01\x52\x54\x00\x00\x00\x01\x0c\x02PC\x3c\x08MSFT 5.0\x37\x01\x01\xff",
+		"\x35\x01\x03\x32\x04\xc0\x00\x02\x07\x37\x01\x01\xff",
+	} {
+		any := netip.AddrPortFrom(netip.IPv4Unspecified(), PortServer)
+		in := append(request(testMAC)[:offOptions], options...)
+		if keeps(t, program, datagram{from: any, to: any, payload: in}.append(nil)) {
+			t.Errorf("taken: % x", options)
 		}
 	}
 }

@@ -31,7 +31,8 @@ type Config struct {
 // and may be called by several at once.
 type Events struct {
 	Request func(Result)                        // how a request ended
-	Found   func(Finding)                       // another server's answers have a fault; nobody listens for them where this is nil
+	Heard   func(Arrival, []byte)               // another server's broadcast answer, valid during the call
+	Found   func(Finding)                       // another server's answers have a fault; nobody listens for them where both are nil
 	Link    func(Link)                          // a served interface changed; Server.Links says how they began
 	Fault   func(interfaceName string, e error) // our own reading or writing failed; the server goes on
 }
@@ -240,6 +241,12 @@ const faultPause = 100 * time.Millisecond
 
 // overhear looks at another server's answer to a client.
 func (s *Server) overhear(a Arrival, payload []byte, now time.Time) {
+	if s.config.Events.Heard != nil {
+		s.config.Events.Heard(a, payload)
+	}
+	if s.config.Events.Found == nil {
+		return
+	}
 	for _, f := range s.responder.Heard(a, payload, now) {
 		s.config.Events.Found(f)
 	}

@@ -133,7 +133,7 @@ func (t *tap) move(p *place) error {
 // run opens the tap's socket, answers from begin until ctx ends, and closes it.
 func (t *tap) run(ctx context.Context, s *Server, begin <-chan struct{}, opened chan<- error) {
 	defer close(t.ended)
-	conn, err := listenPacket(t.place.Load(), s.config.Events.Found != nil)
+	conn, err := listenPacket(t.place.Load(), s.config.Events.Heard != nil || s.config.Events.Found != nil)
 	if err != nil {
 		opened <- err
 		return
