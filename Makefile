@@ -38,10 +38,11 @@ fuzz: ## every fuzzer for a while (FUZZ=1m for longer)
 	done
 
 lab: ## real DHCP servers, real firmware, in network namespaces
-	go test -timeout 20m ./test/...
+	go test -p 1 -timeout 20m ./test/...
 
-bench: ## benchmarks, and the peers side by side
+bench: ## benchmarks, and the peers side by side (ARGS=-quick for two minutes of it)
 	go test -run '^$$' -bench . -benchmem ./proxydhcp ./tftp
+	$(SUDO) env "PATH=$$PATH" go run ./test/bench $(ARGS)
 
 clean:
 	rm -rf bin out

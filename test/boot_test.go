@@ -6,7 +6,6 @@ package test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
@@ -83,7 +82,7 @@ func TestLoopGuard(t *testing.T) {
 	}
 }
 
-// TestFirmware boots firmware that has no iPXE yet, of every architecture there is.
+// TestFirmware boots firmware that has no iPXE yet. 32-bit x86 is among the patched ROMs, see TestPatchedROM.
 func TestFirmware(t *testing.T) {
 	newest := ipxe(t, lab.Sid)
 	uefi := func(arch string, rom string) outcome {
@@ -105,16 +104,6 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		alone(lab.Guest{Name: "aavmf", Firmware: lab.AArch64}, uefi("arm64", "ipxe-arm64.efi"),
 			sidecar(roms(t, lab.Sid, everyROM...), policy...)).run(t)
-	})
-	t.Run("ia32", func(t *testing.T) {
-		t.Parallel()
-		want := outcome{Version: "grub", Platform: "efi", Arch: "i386", ROMs: []string{grub32}, Asked4011: 1, Answered4011: 1}
-		alone(lab.Guest{Name: "ovmf32", Firmware: lab.OVMF32}, want, func(l *lab.Lab) (lab.Sidecar, error) {
-			tree := roms(t, lab.Sid, everyROM...)
-			var err error
-			tree[grub32], err = l.GRUB32(deadline(t, 5*time.Minute))
-			return lab.Sidecar{Root: tree, Args: append([]string{"--rom", "ia32=" + grub32}, policy...)}, err
-		}).run(t)
 	})
 	t.Run("x64 by HTTP", func(t *testing.T) {
 		t.Parallel()
@@ -150,7 +139,7 @@ func TestDHCPServers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := alone(test.guest, test.want, sidecar(roms(t, lab.Sid, everyROM...), "--ipxe-version", ">="+newest.Version))
-			s.dhcp = test.dhcp
+			s.dhcp = func(*lab.Lab) lab.DHCP { return test.dhcp }
 			s.run(t)
 		})
 	}

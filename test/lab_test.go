@@ -21,18 +21,23 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// stock and interrupted are set by TestMain before the first test and never again.
+// stock, interrupted and pace are set by TestMain before the first test and never again.
 var (
 	stock       *lab.Stock
 	interrupted context.Context
+	// pace is how many times longer than on a good machine everything may take here.
+	pace float64
 )
 
 // guestSlots bounds how many guests run at once, whatever the number of parallel tests: an emulated machine fills a core.
 var guestSlots = make(chan struct{}, 2)
 
+// What bounds the waits on a good machine that is busy; deadline stretches it for slower ones.
 const (
 	// bootLimit bounds one machine's way to its boot script, emulation and a busy machine included.
 	bootLimit = 3 * time.Minute
+	// fetchLimit bounds what may have to be downloaded first.
+	fetchLimit = 5 * time.Minute
 	// stepLimit bounds everything that needs no firmware.
 	stepLimit = 30 * time.Second
 )
@@ -54,16 +59,24 @@ func prepareAndRun(m *testing.M) int {
 		return 1
 	}
 	defer stock.Close()
+	if pace, err = stock.Pace(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 
-// deadline is a context that ends after a while, at an interrupt, and with the test.
+// deadline is a context that ends after a while, at an interrupt, and with the test. The limit is a good machine's.
 func deadline(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
+	limit = stretched(limit)
 	ctx, cancel := context.WithTimeoutCause(interrupted, limit, fmt.Errorf("not within %s", limit))
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// stretched is a good machine's time on this one.
+func stretched(d time.Duration) time.Duration { return time.Duration(float64(d) * pace) }
 
 // newLab makes a lab for a test. When the test fails, its timeline is logged, and with PXESIDECAR_LAB_KEEP set to a
 // folder its files and captures are kept there.
@@ -104,7 +117,8 @@ func keep(t *testing.T, l *lab.Lab) {
 
 // scenario declares one network, its machines and what is to come of them.
 type scenario struct {
-	dhcp lab.DHCP
+	// dhcp is made for the lab, too; nil means a dhcpd with a plain pool.
+	dhcp func(*lab.Lab) lab.DHCP
 	// sameHost puts the DHCP server on the sidecar's host.
 	sameHost bool
 	// sidecar is made for the lab, because some of its values are the lab's.
@@ -160,7 +174,7 @@ func (s scenario) run(t *testing.T) trial {
 // setUp builds the network and starts the servers.
 func (s scenario) setUp(t *testing.T) trial {
 	t.Helper()
-	ctx := deadline(t, 5*time.Minute)
+	ctx := deadline(t, fetchLimit)
 	l := newLab(t)
 	r := trial{lab: l, machines: map[string]*lab.Machine{}}
 	config, err := s.sidecar(l)
@@ -172,7 +186,10 @@ func (s scenario) setUp(t *testing.T) trial {
 			t.Fatal(err)
 		}
 	}
-	dhcp := s.dhcp
+	var dhcp lab.DHCP
+	if s.dhcp != nil {
+		dhcp = s.dhcp(l)
+	}
 	if s.sameHost {
 		dhcp.Host = config.Host
 	}
@@ -185,15 +202,20 @@ func (s scenario) setUp(t *testing.T) trial {
 	return r
 }
 
-// boot switches a machine on, waits for its script, and gathers the evidence about it.
-func (r *trial) boot(t *testing.T, g lab.Guest) (outcome, bool) {
+// takeSlot waits until one more guest may run; release lets the next one in. After an interrupt nobody waits.
+func takeSlot() (release func()) {
 	select {
 	case guestSlots <- struct{}{}:
-		defer func() { <-guestSlots }()
+		return func() { <-guestSlots }
 	case <-interrupted.Done():
-		t.Errorf("%s: %v", g.Name, context.Cause(interrupted))
-		return outcome{}, false
+		return func() {}
 	}
+}
+
+// boot switches a machine on, waits for its script, and gathers the evidence about it.
+func (r *trial) boot(t *testing.T, g lab.Guest) (outcome, bool) {
+	release := takeSlot()
+	defer release()
 	ctx := deadline(t, bootLimit)
 	m, err := r.lab.Boot(ctx, g)
 	if err != nil {
@@ -256,7 +278,7 @@ func (r *trial) sound(t *testing.T) {
 // ipxe is the iPXE of a suite.
 func ipxe(t *testing.T, suite lab.Suite) lab.IPXE {
 	t.Helper()
-	i, err := stock.IPXE(deadline(t, 5*time.Minute), suite)
+	i, err := stock.IPXE(deadline(t, fetchLimit), suite)
 	if err != nil {
 		t.Fatal(err)
 	}

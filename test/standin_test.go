@@ -4,7 +4,6 @@ package test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
@@ -34,7 +33,7 @@ func TestLabWithStandIn(t *testing.T) {
 				sidecar: func(l *lab.Lab) (lab.Sidecar, error) {
 					tree := roms(t, lab.Sid, "undionly.kpxe", "snponly.efi", "ipxe-arm64.efi")
 					var err error
-					if tree[grub32], err = l.GRUB32(deadline(t, 5*time.Minute)); err != nil {
+					if tree[grub32], err = l.GRUB32(deadline(t, fetchLimit)); err != nil {
 						return lab.Sidecar{}, err
 					}
 					return l.StandIn(tree, map[string]string{"x86PC": "undionly.kpxe", "X86-64_EFI": "snponly.efi",

@@ -3,18 +3,26 @@ package test
 // Starts that must fail: one clear line, exit code 1, nothing half started.
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
 // nobody is a user without any rights.
 const nobody = 65534
+
+// serving are the rights of root that a sidecar needs to serve: ports below 1024, packet sockets, and no more.
+var serving = []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW}
 
 // TestStartFailures starts sidecars that can not serve.
 func TestStartFailures(t *testing.T) {
@@ -32,6 +40,15 @@ func TestStartFailures(t *testing.T) {
 		{"root is a file", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
 			s.Root, s.Args = nil, []string{"--root", "/etc/hostname"}
 		}, []string{"/etc/hostname"}, false},
+		{"root is not readable", func(t *testing.T, h *lab.Host, s *lab.Sidecar) {
+			locked := filepath.Join(must(os.MkdirTemp("", "locked-")), "tree")
+			t.Cleanup(func() { os.RemoveAll(filepath.Dir(locked)) })
+			if err := errors.Join(os.Chmod(filepath.Dir(locked), 0o755), os.Mkdir(locked, 0)); err != nil {
+				t.Fatal(err)
+			}
+			s.Root, s.Args = nil, []string{"--root", locked}
+			s.Credential, s.Capabilities = &syscall.Credential{Uid: nobody, Gid: nobody}, serving
+		}, []string{"locked-", "permission denied"}, false},
 		{"root is missing", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
 			s.Root, s.Args = nil, []string{"--root", "/nonexistent/tree"}
 		}, []string{"/nonexistent/tree"}, false},
@@ -43,7 +60,7 @@ func TestStartFailures(t *testing.T) {
 		{"HTTP port in use", func(t *testing.T, h *lab.Host, s *lab.Sidecar) {
 			occupy(t, h, "tcp4", 8080)
 			s.Args = []string{"--http", ":8080"}
-		}, []string{"8080"}, false},
+		}, []string{"8080", self}, false},
 		{"no IPv4 address", func(t *testing.T, h *lab.Host, _ *lab.Sidecar) {
 			if err := h.IP("addr", "flush", "dev", "eth0"); err != nil {
 				t.Fatal(err)
@@ -100,8 +117,8 @@ func failsToStart(t *testing.T, l *lab.Lab, s lab.Sidecar, want int, words []str
 	if sent := l.Capture.Traffic.Sent(d.Address); sent != 0 {
 		t.Errorf("it sent %d packets", sent)
 	}
-	if after := must(s.Host.Sockets()); after.Packet != before.Packet || len(after.UDP) != len(before.UDP) {
-		t.Errorf("sockets are left: %v, before it %v", after, before)
+	if diff := cmp.Diff(before, must(s.Host.Sockets())); diff != "" {
+		t.Errorf("sockets before it and after (-before +after):\n%s", diff)
 	}
 	t.Logf("it said: %s", text)
 }

@@ -80,7 +80,7 @@ func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
 }
 
 // startTimeout bounds the start of a server.
-const startTimeout = 20 * time.Second
+const startTimeout = time.Minute
 
 // pool is the range of leases on the LAN.
 func (l *Lab) pool() (first, last netip.Addr) {

@@ -111,7 +111,14 @@ func (i IPXE) OptionROM(f Firmware, nic string) (string, error) {
 // stands for a ROM there: no suite carries an iPXE for 32-bit UEFI. Its configuration is inside, because GRUB looks for
 // one on the server that the main DHCP server named, which is none.
 func (l *Lab) GRUB32(ctx context.Context) (string, error) {
-	modules, _, err := l.Stock.Package(ctx, Bookworm, "grub-efi-ia32-bin")
+	config := "source \"(http," + l.Collector.Address.String() +
+		")/evidence/main?version=grub&platform=$grub_platform&mac=$net_default_mac&arch=$grub_cpu\"\nsleep 600\n"
+	return l.grub(ctx, "i386-efi", "grub-efi-ia32-bin", config, "efinet", "http", "normal", "sleep", "configfile", "echo")
+}
+
+// grub builds a GRUB for a target (GRUB's name of it) out of a package's modules, with its configuration inside.
+func (l *Lab) grub(ctx context.Context, target, pkg, config string, modules ...string) (string, error) {
+	dir, _, err := l.Stock.Package(ctx, Bookworm, pkg)
 	if err != nil {
 		return "", err
 	}
@@ -119,14 +126,12 @@ func (l *Lab) GRUB32(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	config, err := l.Write("grub-ia32.cfg", "source \"(http,"+l.Collector.Address.String()+
-		")/evidence/main?version=grub&platform=$grub_platform&mac=$net_default_mac&arch=$grub_cpu\"\nsleep 600\n")
+	file, err := l.Write("grub-"+target+".cfg", config)
 	if err != nil {
 		return "", err
 	}
-	image := l.Path("grub-ia32.efi")
-	_, err = output(ctx, l.Dir, filepath.Join(tools, "usr/bin/grub-mkimage"), "-O", "i386-efi",
-		"-d", filepath.Join(modules, "usr/lib/grub/i386-efi"), "-p", "/", "-c", config, "-o", image,
-		"efinet", "http", "normal", "sleep", "configfile", "echo")
+	image := l.Path("grub-" + target)
+	args := []string{"-O", target, "-d", filepath.Join(dir, "usr/lib/grub", target), "-p", "/", "-c", file, "-o", image}
+	_, err = output(ctx, l.Dir, filepath.Join(tools, "usr/bin/grub-mkimage"), append(args, modules...)...)
 	return image, err
 }

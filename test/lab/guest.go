@@ -28,6 +28,8 @@ type Guest struct {
 	HTTP bool
 	// Memory is in MiB; 0 means enough.
 	Memory int
+	// Disk is a local disk (see Lab.NewDisk), tried after the network; empty means none.
+	Disk string
 	// Segment is where it is plugged in; nil means the LAN.
 	Segment *Segment
 }
@@ -46,7 +48,7 @@ type Machine struct {
 }
 
 // kvmTrial is how long a guest on KVM is watched for KVM's own failure.
-const kvmTrial = 3 * time.Second
+const kvmTrial = 8 * time.Second
 
 // Boot switches a guest on. It uses KVM for UEFI where KVM works; BIOS runs emulated, because its real mode is what
 // nested virtualisation fails at, and its work is short.
@@ -157,6 +159,9 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-uuid", m.UUID, "-serial", "file:" + m.console,
 		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
+	if m.Disk != "" {
+		args = append(args, "-drive", "if=none,id=disk0,format=raw,file="+m.Disk, "-device", "ide-hd,drive=disk0,bootindex=2")
+	}
 	memory := m.Memory
 	switch m.Firmware {
 	case BIOS:
@@ -234,6 +239,16 @@ func (m *Machine) Console() string {
 		}
 	}
 	return b.String()
+}
+
+// AwaitConsole waits until the machine has written a text on its screen, within one line.
+func (m *Machine) AwaitConsole(ctx context.Context, text string) error {
+	return poll(ctx, fmt.Sprintf("%s to write %q", m.Name, text), func() (bool, error) {
+		if m.exited() {
+			return false, errGuestEnded
+		}
+		return strings.Contains(m.Console(), text), nil
+	})
 }
 
 // errGuestEnded is the cause when a machine ends by itself while somebody waits for it.

@@ -17,7 +17,7 @@ import (
 )
 
 // ipTimeout bounds one call of the `ip` command.
-const ipTimeout = 10 * time.Second
+const ipTimeout = time.Minute
 
 // Host is a machine of the lab's network.
 type Host struct {

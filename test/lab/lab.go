@@ -82,14 +82,11 @@ func New(o Options) (*Lab, error) {
 func (l *Lab) build(prefix netip.Prefix) error {
 	var err error
 	if l.Dir == "" {
-		if l.Dir, err = os.MkdirTemp("", "pxesidecar-lab-"+l.ID+"-"); err != nil {
+		var remove func() error
+		if l.Dir, remove, err = tempDir(l.ID); err != nil {
 			return err
 		}
-		l.onClose(func() error { return os.RemoveAll(l.Dir) })
-		// Programs that run as somebody else must get in.
-		if err := os.Chmod(l.Dir, 0o755); err != nil {
-			return err
-		}
+		l.onClose(remove)
 	}
 	if l.LAN, err = l.NewSegment("lan", prefix); err != nil {
 		return err

@@ -28,9 +28,10 @@ type Command struct {
 	Env []string
 	// Dir is the working directory; empty means the lab's own.
 	Dir string
-	// Credential runs the program as somebody else than root.
-	Credential *syscall.Credential
-	Stdin      io.Reader
+	// Credential runs the program as somebody else than root, and Capabilities are the rights of root that it keeps.
+	Credential   *syscall.Credential
+	Capabilities []uintptr
+	Stdin        io.Reader
 }
 
 // Program is a started program.
@@ -69,7 +70,8 @@ func (h *Host) Start(c Command) (*Program, error) {
 	cmd.Stdout = io.MultiWriter(p.Stdout, p.Output)
 	cmd.Stderr = io.MultiWriter(p.Stderr, p.Output)
 	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true, Credential: c.Credential}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true,
+		Credential: c.Credential, AmbientCaps: c.Capabilities}
 	p.cmd = cmd
 	p.Started = time.Now()
 	if err := h.ns.do(cmd.Start); err != nil {

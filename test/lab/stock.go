@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +22,8 @@ import (
 // not among them, because installing one starts it: they are unpacked beside the system like everything in suites.
 var programs = []string{
 	"iproute2", "qemu-system-x86", "qemu-system-arm", "tshark", "busybox", "tftp-hpa", "atftp", "curl",
-	"dnsmasq-base", "kea-common", "debian-archive-keyring",
+	"dnsmasq-base", "kea-common", "debian-archive-keyring", "xz-utils",
+	"ipxe",               // where pxesidecar looks for ROMs by itself
 	"libdevmapper1.02.1", // of grub-mkimage
 }
 
@@ -41,11 +43,15 @@ const (
 // Stock hands out programs and firmware. Any number of labs share one.
 type Stock struct {
 	cache string
-	temp  string
-	log   func(format string, args ...any)
+	// temp is for what is built for this run; remove takes it away.
+	temp   string
+	remove func() error
+	log    func(format string, args ...any)
 
 	mu      sync.Mutex
 	sidecar string
+	// pace is what Pace measured, 0 before.
+	pace float64
 	// kvmFails is set once KVM failed on a guest that needed no more than what every firmware needs.
 	kvmFails atomic.Bool
 }
@@ -67,15 +73,15 @@ func OpenStock(ctx context.Context, log func(format string, args ...any)) (*Stoc
 	if err := s.install(ctx); err != nil {
 		return nil, err
 	}
-	if s.temp, err = os.MkdirTemp("", "pxesidecar-lab-stock-"); err != nil {
+	sweep()
+	if s.temp, s.remove, err = tempDir("stock"); err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	// Programs that run as somebody else must reach the binary.
-	return s, os.Chmod(s.temp, 0o755)
+	return s, nil
 }
 
 // Close removes what was built for this run. The cache stays.
-func (s *Stock) Close() error { return os.RemoveAll(s.temp) }
+func (s *Stock) Close() error { return s.remove() }
 
 // install brings in the missing programs.
 func (s *Stock) install(ctx context.Context) error {
@@ -117,18 +123,28 @@ func (s *Stock) apt(ctx context.Context, args ...string) error {
 
 // output runs a program of this machine, outside any lab.
 func output(ctx context.Context, dir, name string, args ...string) (string, error) {
+	return finish(command(ctx, dir, name, args...))
+}
+
+// command prepares a program of this machine.
+func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(cmd.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
+	return cmd
+}
+
+// finish runs a prepared program; its error carries the output's end.
+func finish(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		text := strings.TrimSpace(string(out))
 		if len(text) > 2000 {
 			text = "..." + text[len(text)-2000:]
 		}
-		return string(out), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, text)
+		return string(out), fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, text)
 	}
 	return string(out), nil
 }
@@ -179,6 +195,11 @@ func (s *Stock) fetch(ctx context.Context, suite Suite, name string) error {
 		if config, err = s.suiteConfig(ctx, suite); err != nil {
 			return err
 		}
+	}
+	// The cache is locked: whoever left another folder like this is gone.
+	left, _ := filepath.Glob(filepath.Join(s.cache, "fetch-*"))
+	for _, dir := range left {
+		os.RemoveAll(dir)
 	}
 	work, err := os.MkdirTemp(s.cache, "fetch-")
 	if err != nil {
@@ -300,7 +321,12 @@ func (s *Stock) Sidecar(ctx context.Context) (string, error) {
 	if os.Getenv("PXESIDECAR_LAB_RACE") != "" {
 		args = append(args, "-race")
 	}
-	if _, err := output(ctx, "", "go", append(args, "github.com/pxesidecar/pxesidecar/cmd/pxesidecar")...); err != nil {
+	cmd := command(ctx, "", "go", append(args, "github.com/pxesidecar/pxesidecar/cmd/pxesidecar")...)
+	// A compiler that outlived this process would write into a folder that is gone. The signal comes when the thread ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if _, err := finish(cmd); err != nil {
 		return "", fmt.Errorf("lab: build pxesidecar: %w", err)
 	}
 	s.sidecar = path

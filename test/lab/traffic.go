@@ -265,6 +265,11 @@ func IPXEVersion(d *dhcpv4.DHCPv4) string {
 	return ""
 }
 
+// Discover tells whether a message is a client's DISCOVER.
+func (m Message) Discover() bool {
+	return m.DHCP.OpCode == dhcpv4.OpcodeBootRequest && m.DHCP.MessageType() == dhcpv4.MessageTypeDiscover
+}
+
 // Proxy tells whether a reply is a ProxyDHCP server's: it names a boot class and gives no address.
 func (m Message) Proxy() bool {
 	class := m.DHCP.ClassIdentifier()

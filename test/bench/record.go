@@ -1,0 +1,140 @@
+package main
+
+// The runs: every contender once, then every contender again, and what came of them.
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// key is one cell of the table.
+type key struct{ pattern, contender string }
+
+// record is everything measured.
+type record struct {
+	contenders []contender
+	runs       map[key][]sample
+	others     bystanders
+}
+
+// compete measures some patterns.
+func (r *record) compete(ctx context.Context, a *arena, o options, patterns []pattern, reps int) error {
+	for i, p := range patterns {
+		began := time.Now()
+		for rep := range reps {
+			for _, c := range r.contenders {
+				if r.cutOff(p, c) {
+					continue
+				}
+				s := o.settings
+				s.seed = uint64(rep) + 1
+				if err := r.once(ctx, a, p, c, s); err != nil {
+					return fmt.Errorf("%s, %s: %w", p.id(), c.name, err)
+				}
+			}
+		}
+		progress("%d/%d %s (%.1f s)", i+1, len(patterns), p.title(), time.Since(began).Seconds())
+	}
+	return nil
+}
+
+// cutOff reports whether a contender was not ready in time: the next run would not differ.
+func (r *record) cutOff(p pattern, c contender) bool {
+	runs := r.runs[key{p.id(), c.name}]
+	return len(runs) > 0 && runs[len(runs)-1].unfinished > 0
+}
+
+// once measures one contender under one pattern.
+func (r *record) once(ctx context.Context, a *arena, p pattern, c contender, s settings) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if p, ok := p.(*tftpPattern); ok { // the limit maps its file when it starts
+		if err := writeFile(filepath.Join(a.dir, p.file()), p.size); err != nil {
+			return err
+		}
+	}
+	args, port := p.command(a, c)
+	if args == nil {
+		return nil
+	}
+	server, err := a.start(ctx, args, port)
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	result, err := r.watch(ctx, a, p, server, s)
+	if err != nil {
+		return err
+	}
+	k := key{p.id(), c.name}
+	r.runs[k] = append(r.runs[k], result)
+	return nil
+}
+
+// watch measures a started server, and what it and the rest of the machine use meanwhile.
+func (r *record) watch(ctx context.Context, a *arena, p pattern, server *process, s settings) (sample, error) {
+	before, err := server.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	allBefore, err := machineTime()
+	if err != nil {
+		return sample{}, err
+	}
+	began := time.Now()
+	result, err := p.measure(ctx, a, s)
+	if err != nil {
+		return sample{}, err
+	}
+	elapsed := time.Since(began)
+	all, err := machineTime()
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := server.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	r.others.add(elapsed, all-allBefore, after.processor-before.processor+result.load)
+	result.spend(before, after, elapsed)
+	if result.died = server.dead(); result.died {
+		progress("%s died: %s %s", p.id(), server.cmd.ProcessState, server.lastWords())
+	}
+	return result, nil
+}
+
+// get is the median of a cell, and whether there is one.
+func (r *record) get(pattern, contender string) (sample, bool) {
+	runs := r.runs[key{pattern, contender}]
+	if len(runs) == 0 {
+		return sample{}, false
+	}
+	return middle(runs), true
+}
+
+// publish prints what was measured, and keeps it in a folder.
+func (r *record) publish(dir string, table, curve []pattern) error {
+	text := r.report(table)
+	fmt.Println(text)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "table.md"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	if len(curve) == 0 {
+		return nil
+	}
+	for name, plot := range r.plots() {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(plot.SVG()), 0o644); err != nil {
+			return err
+		}
+		progress("plot: %s", path)
+	}
+	return nil
+}
