@@ -25,6 +25,7 @@ func TestBoards(t *testing.T) {
 		{"UEFI on a Pi", Client{Hardware: pi4, Arch: ArchARM64}, UEFIFirmware, ARM64, "PXE firmware"},
 		{"UEFI HTTP boot on a Pi", Client{Hardware: pi4, Arch: ArchARM64HTTP, Transport: HTTP}, HTTPBootFirmware, ARM64, "HTTP firmware"},
 		{"iPXE on a Pi", Client{Hardware: pi4, Arch: ArchARM64, IPXE: IPXE{Present: true}}, AnyClient, ARM64, "iPXE of unknown version"},
+		{"HTTP boot of a BIOS's type", Client{Hardware: pi4, Transport: HTTP}, HTTPBootFirmware, BIOS, "HTTP firmware"},
 		{"a PC", Client{Hardware: pc}, BIOSFirmware, BIOS, "PXE firmware"},
 		{"no MAC", Client{Hardware: HardwareAddr{Type: 1, Len: 16, Bytes: [16]byte{0xb8, 0x27, 0xeb}}}, BIOSFirmware, BIOS, "PXE firmware"},
 		{"U-Boot", Client{Hardware: pc, Arch: ArchARM64UBoot, VendorClass: "U-Boot.armv8"}, UBootFirmware, ARM64, "U-Boot"},

@@ -56,8 +56,9 @@ var faultTable = [...]faultRow{
 	PXEClientWithoutMenu: {
 		name:    "option 60 PXEClient",
 		problem: "the DHCP server claims to be a PXE server (option 60 PXEClient) and does not say what to boot",
-		suffers: "every UEFI client: it asks port 4011 of that server and stops with PXE-E16; BIOS clients boot",
+		suffers: "every UEFI client, which asks port 4011 of that server and stops with PXE-E16, and iPXE, which takes that for our answer; BIOS ROMs boot",
 		options: []int{60},
+		instead: "iPXE alone is helped by --override-dhcp-filename where that server answers later than we do",
 	},
 	PXEClientHere: {
 		name: "option 60 PXEClient on this host", harmless: true,
@@ -68,7 +69,7 @@ var faultTable = [...]faultRow{
 	ForeignVendorInfo: {
 		name:    "option 43 is not for PXE",
 		problem: "the DHCP server sends PXE clients (option 60 PXEClient) an option 43 that is meant for other devices: %[1]s",
-		suffers: "every PXE client: firmware reads it as boot server addresses, and may hang for minutes",
+		suffers: "every UEFI client, which stops with PXE-E16, and iPXE; BIOS ROMs read it as boot server addresses, and may hang for minutes",
 		options: []int{60, 43},
 		instead: "keep option 43 for the devices that need it in a policy for their vendor class",
 	},

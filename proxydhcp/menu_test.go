@@ -140,6 +140,36 @@ func TestMenuCheck(t *testing.T) {
 	}
 }
 
+// TestMenuServers checks which servers clients are told to ask: us, and beside
+// us another server that has the file.
+func TestMenuServers(t *testing.T) {
+	menu := &Menu{Items: []MenuItem{
+		{Type: 1, Text: "a", File: "f"}, {Type: 2, Text: "b", File: "f", NextServer: testServer},
+		{Type: 3, Text: "c", File: "f", NextServer: netip.MustParseAddr("192.0.2.99")}, {Text: "d"},
+	}}
+	var got []byte
+	subOptions(menu.encode(testServer), func(tag uint8, value []byte) {
+		if tag == subBootServers {
+			got = value
+		}
+	})
+	want := "\x00\x01\x01\xc0\x00\x02\x0a" + "\x00\x02\x01\xc0\x00\x02\x0a" + "\x00\x03\x02\xc0\x00\x02\x0a\xc0\x00\x02\x63"
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDiscoverWithItem checks that a DISCOVER is answered as one, whatever its
+// option 43 and ciaddr hold.
+func TestDiscoverWithItem(t *testing.T) {
+	in := discover(ArchX64, opt(optVendorInfo, "\x47\x04\x80\x00\x00\x00\xff"))
+	copy(in[offCIAddr:], []byte{192, 0, 2, 50})
+	res := NewResponder(shapePolicy(), Service{}, false).Respond(nil, in, onServerPort(), testTime)
+	if !res.To.Link || res.Reply[offOptions+2] != typeOffer {
+		t.Errorf("message type %d to %s", res.Reply[offOptions+2], res.To.To)
+	}
+}
+
 // TestMenuTooLong checks that a menu which nobody checked is not cut short.
 func TestMenuTooLong(t *testing.T) {
 	menu := &Menu{Items: []MenuItem{{Type: 1, Text: strings.Repeat("a", 250), File: "f"}}}

@@ -138,7 +138,7 @@ func TestRemedies(t *testing.T) {
 	f := Finding{Server: netip.MustParseAddr("192.0.2.1"), Scope: netip.MustParsePrefix("192.0.2.0/24")}
 	remedy := func(fault Fault) string { f.Fault = fault; return f.Remedy() }
 	const windows = "on a Windows server untick 060 in the DHCP console (IPv4 > Server Options, Scope [192.0.2.0] > Scope Options, each policy's Options), or in PowerShell " +
-		"Remove-DhcpServerv4OptionValue -OptionId 60; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy"
+		"Remove-DhcpServerv4OptionValue -OptionId 60; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy; iPXE alone is helped by --override-dhcp-filename where that server answers later than we do"
 	if got := remedy(PXEClientWithoutMenu); got != windows {
 		t.Errorf("%s\nwant %s", got, windows)
 	}

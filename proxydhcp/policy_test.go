@@ -266,6 +266,26 @@ func TestUserClass(t *testing.T) {
 	}
 }
 
+// TestRejectsBehindMenu checks that a boot menu without a script does not keep
+// an iPXE from being judged by the rules behind it.
+func TestRejectsBehindMenu(t *testing.T) {
+	p := testPolicy(t)
+	p.Rules = append([]Rule{{Name: "menu", Outcome: Outcome{Kind: BootMenu, Menu: testMenu()}}}, p.Rules...)
+	old := IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}
+	if got, want := p.Rejects(Match{}, X64, old), "iPXE reports version 1.0.0, wanted >=2.0.0"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	p.Rules[0].Outcome.File = "menu.ipxe"
+	if got := p.Rejects(Match{}, X64, old); got != "" {
+		t.Errorf("with a script: %q", got)
+	}
+	settled := Client{Arch: ArchX64, IPXE: old}
+	p.Rules[0].Match.IPXE = &IPXEMatch{Version: mustRange(t, ">=2.0.0")}
+	if got := p.Decide(settled, true); got.Rule != "menu" || got.Kind != BootScript || !got.Settled {
+		t.Errorf("settled: %+v", got)
+	}
+}
+
 // TestRejects checks which ROMs a policy would replace.
 func TestRejects(t *testing.T) {
 	https := Features(0).With(20)

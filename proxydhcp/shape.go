@@ -106,7 +106,7 @@ func (g *memory) offered(c Client, d Decision, xid [4]byte, foreign bool, now ti
 	if !slices.Equal(o.shapes, shapes) { // a new machine, or its other firmware
 		*o = offering{shapes: shapes, shape: shapes[0]}
 	}
-	if stepped = o.failed(xid, now); stepped {
+	if stepped = o.failed(now); stepped {
 		next := slices.Index(shapes, o.shape) + 1
 		o.shape = shapes[next%len(shapes)]
 	}
@@ -117,9 +117,9 @@ func (g *memory) offered(c Client, d Decision, xid [4]byte, foreign bool, now ti
 	return o.shape, stepped
 }
 
-// failed reports whether a DISCOVER of the transaction xid shows that the last
-// OFFER was not understood.
-func (o *offering) failed(xid [4]byte, now time.Time) bool {
+// failed reports whether a DISCOVER now shows that the last OFFER was not
+// understood.
+func (o *offering) failed(now time.Time) bool {
 	switch {
 	case o.works, o.blind, o.rival, o.offered.IsZero(), now.Sub(o.offered) > failureMemory:
 		return false
@@ -132,7 +132,7 @@ func (o *offering) failed(xid [4]byte, now time.Time) bool {
 	}
 	// Where the server's answers can be heard at all, its ACK must have been.
 	granted := o.acked || o.answered.IsZero()
-	return xid != o.xid && granted && now.Sub(o.leased) >= patience
+	return granted && now.Sub(o.leased) >= patience
 }
 
 // chosen notes that the firmware takes an address in the transaction xid.
@@ -173,6 +173,6 @@ func (o *offering) overheard(m *Message, now time.Time) {
 	case m.Type() == typeAck:
 		o.acked = true
 	case m.Type() == typeNak:
-		o.leased = time.Time{}
+		o.leased, o.answered = time.Time{}, time.Time{} // it has to begin anew
 	}
 }

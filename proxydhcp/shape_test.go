@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -209,6 +210,7 @@ func TestShapesOfRivals(t *testing.T) {
 		{"the lease is granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), answer(testMAC, [4]byte{1}, typeAck)}, true, true},
 		{"the lease is not granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer)}, true, false},
 		{"the lease is refused", [][]byte{nak}, true, false},
+		{"the lease is offered and refused", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), nak}, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := NewResponder(shapePolicy(), Service{}, false)
@@ -224,7 +226,7 @@ func TestShapesOfRivals(t *testing.T) {
 			if tt.leases {
 				in[offXID] = 9
 			}
-			if early := r.memory.machines[hardware(testMAC)].Value.(*machine).offer; early.failed([4]byte(in[offXID:offSecs]), testTime.Add(patience-1)) {
+			if early := r.memory.machines[hardware(testMAC)].Value.(*machine).offer; early.failed(testTime.Add(patience - 1)) {
 				t.Error("counts too early")
 			}
 			if got := r.Respond(nil, in, onServerPort(), testTime.Add(patience)).Stepped; got != tt.want {
@@ -266,5 +268,77 @@ func TestShapesForget(t *testing.T) {
 		if res.Shape != tt.shape || res.Stepped != tt.stepped {
 			t.Errorf("%d: %s, stepped %v; want %s, %v", i, res.Shape, res.Stepped, tt.shape, tt.stepped)
 		}
+	}
+}
+
+// TestShapesRemembered plays what a machine does, step by step, and checks the
+// shape of the last OFFER. A step is a letter, the number of a transaction, and
+// when it happens, in seconds: the firmware's DISCOVER (d), REQUEST (l) and
+// request to port 4011 (p); the same of an iPXE on that machine (i, j, q); the
+// server's OFFER (o) and ACK (a); our own OFFER, heard by us (w); the machine
+// asks for a file (r).
+func TestShapesRemembered(t *testing.T) {
+	for steps, want := range map[string]Shape{
+		"d1@0 o1@0 l1@4 a1@4 d2@60":                              BootOffer,
+		"d1@0 o1@0 l1@4 a1@4 d1@60":                              BootOffer,
+		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60":                         AskProxy,
+		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60 o2@60 d2@64 o2@64 d2@72": AskProxy,
+		"d1@0 l1@4 r0@5 d2@60 l2@64 d3@120":                      AskProxy,
+		"d1@0 o1@0 d1@4 l1@8 r0@9 d2@60 l2@64 d3@120":            BootOffer,
+		"d1@0 l1@4 r0@700 d2@710":                                BootOffer, // too late to be of that boot
+		"d1@0 l1@4 i5@20 j5@20 r0@21 d2@60":                      BootOffer, // from another disk, and not ours
+		"d1@0 l1@4 i5@20 q5@21 d2@60":                            BootOffer,
+		"d1@0 i2@1 o2@1 d3@10":                                   AskProxy, // that was the iPXE's address
+		"d1@0 a1@0 d1@4":                                         AskProxy,
+		"d1@0 o1@0 w1@0 d1@4":                                    BootOffer,
+		"d1@0 l2@4 d3@60":                                        AskProxy, // another transaction's lease
+	} {
+		t.Run(steps, func(t *testing.T) {
+			r := NewResponder(shapePolicy(), Service{}, false)
+			var got Shape
+			for step := range strings.FieldsSeq(steps) {
+				var what, number byte
+				var seconds int
+				if _, err := fmt.Sscanf(step, "%c%c@%d", &what, &number, &seconds); err != nil {
+					t.Fatal(err)
+				}
+				now, xid := testTime.Add(time.Duration(seconds)*time.Second), [4]byte{number}
+				var more []option
+				if strings.IndexByte("ijq", what) >= 0 {
+					more = ipxeOptions(Version{1, 0, 0})
+				}
+				in := discover(ArchX64, more...)
+				copy(in[offXID:], xid[:])
+				switch what {
+				case 'd', 'i':
+					if res := r.Respond(nil, in, onServerPort(), now); what == 'd' {
+						got = res.Shape
+					}
+				case 'l', 'j':
+					lease := leaseRequest(testMAC, xid)
+					if what == 'j' {
+						lease = append(lease[:len(lease)-1], optIPXE, 3, 20, 1, 1, optEnd)
+					}
+					r.Respond(nil, lease, onServerPort(), now)
+				case 'p', 'q':
+					in[offOptions+2] = typeRequest
+					r.Respond(nil, in, onProxyPort("192.0.2.50:4011"), now)
+				case 'o', 'a':
+					r.Heard(onServerPort(), answer(testMAC, xid, map[byte]uint8{'o': typeOffer, 'a': typeAck}[what]), now)
+				case 'w':
+					own := answer(testMAC, xid, typeOffer, opt(optVendorClass, "PXEClient"))
+					copy(own[offYIAddr:], []byte{0, 0, 0, 0})
+					copy(own[offOptions+5:], testServer.AsSlice())
+					r.Heard(onServerPort(), own, now)
+				case 'r':
+					r.BootFileAsked(netip.MustParseAddr("192.0.2.50"), now)
+				default:
+					t.Fatalf("unknown step %q", step)
+				}
+			}
+			if got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
 	}
 }
