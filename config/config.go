@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 
@@ -74,7 +75,7 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 	}
 	c.DHCP = proxydhcp.Config{
 		Policy:  policy,
-		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), HTTPS: c.TLS != nil, OverrideFilename: s.Override},
+		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), HTTPS: c.TLS != nil, OverrideFilename: s.Override, UBoot: s.UBoot},
 		DryRun:  s.DryRun,
 
 		ProxyOnly: s.ProxyOnly,
@@ -103,7 +104,10 @@ func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 		allow:     parseAll(p, "allow-mac", s.AllowMACs, proxydhcp.ParseMACPrefix),
 		deny:      parseAll(p, "deny-mac", s.DenyMACs, proxydhcp.ParseMACPrefix),
 		everybody: r.resolve(s.Answers, "", p),
+		settings:  s,
+		has:       func(name string) bool { _, err := fs.Stat(c.Tree, name); return err == nil },
 	}
+	s.checkMenu(p)
 	for _, t := range c.flagSegments(s, p) {
 		in.segments = append(in.segments, r.resolveSegment(t, s.Answers, p))
 	}
@@ -117,9 +121,12 @@ func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 	slices.Sort(c.VLANs)
 	c.VLANs = slices.Compact(c.VLANs)
 	for i, t := range s.Rules {
-		in.rules = append(in.rules, t.rule(in.everybody, p.in(fmt.Sprintf("rule[%d].", i))))
+		in.rules = append(in.rules, t.rule(s, in.everybody, p.in(fmt.Sprintf("rule[%d].", i)))...)
 	}
 	c.Tree.AddGenerated(generated(s, h, in.everybody, p))
+	if p.failed() {
+		return nil
+	}
 	policy := in.build()
 	c.Warnings = r.warnings
 	for _, a := range append(in.segments, in.everybody) {

@@ -93,8 +93,8 @@ x.toml:5: segment[0].name "s": the segment says nowhere: give it interface, vlan
 x.toml:9: rule[0].firmware "efi": unknown firmware "efi": one of any, bios, uefi, uefi-http, no-ipxe, raspberry-pi, u-boot
 x.toml:8: rule[0].mac "x": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00
 x.toml:10: rule[0].ipxe-version "auto": a rule needs a version; auto is for the flags
-x.toml:11: rule[0].outcome "boot": one of rom, script, local-disk, ignore; or name a boot-file
 x.toml:7: name "": every rule needs a name, for the log
+x.toml:11: rule[0].outcome "boot": one of rom, script, menu, local-disk, ignore; or name a boot-file
 x.toml:15: rule[1].vlan "9-3": the range 9-3 ends before it begins
 x.toml:23: rule[1].relay "lan": not an IPv4 network: write for example 203.0.113.0/24
 x.toml:20: rule[1].arch "amd64": unknown architecture "amd64": a name such as x64-uefi, or a number of IANA's registry

@@ -16,6 +16,9 @@ const (
 	ruleAsIs    = "script-as-is" // an iPXE that does not, and there is none
 	ruleROM     = "rom"          // firmware
 	ruleSilent  = "deny"         // nobody in a segment
+	ruleMenu    = "menu"         // firmware, where there is a boot menu
+
+	ruleRaspberryPi = "raspberry-pi"
 )
 
 // policyInputs are what the settings say of the policy.
@@ -24,6 +27,8 @@ type policyInputs struct {
 	rules       []proxydhcp.Rule // of the file
 	segments    []answers
 	everybody   answers
+	settings    Settings
+	has         func(name string) bool // whether the boot files have a name
 }
 
 // build makes the rules: who is not served; the file's own; each segment's; and
@@ -37,35 +42,52 @@ func (in policyInputs) build() *proxydhcp.Policy {
 		rules = append(rules, proxydhcp.Rule{Name: ruleAllow, Match: proxydhcp.Match{NotMACs: in.allow}})
 	}
 	rules = append(rules, in.rules...)
-	for _, s := range in.segments {
-		rules = append(rules, s.rules()...)
+	for _, a := range append(in.segments, in.everybody) {
+		rules = append(rules, in.segmentRules(a)...)
 	}
-	return &proxydhcp.Policy{Rules: append(rules, in.everybody.rules()...)}
+	return &proxydhcp.Policy{Rules: rules}
+}
+
+// segmentRules are those of one segment, those of menus and boards before that
+// of firmware in general.
+func (in policyInputs) segmentRules(a answers) []proxydhcp.Rule {
+	rules := a.rules()
+	if a.deny {
+		return rules
+	}
+	last := len(rules) - 1
+	special := append(a.boardRules(in.has), a.menuRules(in.settings)...)
+	for i := range special {
+		special[i].Name = a.name(special[i].Name)
+	}
+	return append(append(rules[:last:last], special...), rules[last])
+}
+
+// name is a rule's name in the segment.
+func (a answers) name(rule string) string {
+	if a.label == "" {
+		return rule
+	}
+	return a.label + " " + rule
 }
 
 // rules are those of one segment: iPXE before its architecture, because an iPXE
 // that is good enough must never be handed a ROM again; then firmware.
 func (a answers) rules() []proxydhcp.Rule {
-	name := func(rule string) string {
-		if a.label == "" {
-			return rule
-		}
-		return a.label + " " + rule
-	}
 	if a.deny {
-		return []proxydhcp.Rule{{Name: name(ruleSilent), Match: a.scope}}
+		return []proxydhcp.Rule{{Name: a.name(ruleSilent), Match: a.scope}}
 	}
 	script, rom := a.scriptOutcome(), a.romOutcome()
 	var rules []proxydhcp.Rule
 	for _, m := range a.scriptMatches() {
-		rules = append(rules, proxydhcp.Rule{Name: name(ruleScript), Match: m, Outcome: script})
+		rules = append(rules, proxydhcp.Rule{Name: a.name(ruleScript), Match: m, Outcome: script})
 	}
 	anyIPXE := a.scope
 	anyIPXE.IPXE = &proxydhcp.IPXEMatch{}
 	return append(rules,
-		proxydhcp.Rule{Name: name(ruleUpgrade), Match: anyIPXE, Outcome: rom},
-		proxydhcp.Rule{Name: name(ruleAsIs), Match: anyIPXE, Outcome: script},
-		proxydhcp.Rule{Name: name(ruleROM), Match: a.scope, Outcome: rom},
+		proxydhcp.Rule{Name: a.name(ruleUpgrade), Match: anyIPXE, Outcome: rom},
+		proxydhcp.Rule{Name: a.name(ruleAsIs), Match: anyIPXE, Outcome: script},
+		proxydhcp.Rule{Name: a.name(ruleROM), Match: a.scope, Outcome: rom},
 	)
 }
 

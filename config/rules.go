@@ -30,7 +30,7 @@ type RuleText struct {
 	UUIDs        []string `toml:"uuid,omitempty"`
 	NICs         []string `toml:"nic,omitempty"`
 
-	Outcome    string `toml:"outcome,omitempty"`   // rom, script, local-disk or ignore
+	Outcome    string `toml:"outcome,omitempty"`   // rom, script, menu, local-disk or ignore
 	BootFile   string `toml:"boot-file,omitempty"` // in place of an outcome: a name in the boot file tree, or a URL
 	NextServer string `toml:"next-server,omitempty"`
 }
@@ -70,15 +70,34 @@ func ParseVLANs(s string) ([]uint16, error) {
 
 // rule understands one rule. everybody has the ROMs and the script that it may
 // give.
-func (t RuleText) rule(everybody answers, p reporter) proxydhcp.Rule {
+func (t RuleText) rule(s Settings, everybody answers, p reporter) []proxydhcp.Rule {
 	r := proxydhcp.Rule{Name: t.Name}
 	t.Scope.parse(&r.Match, p)
 	t.parseMatch(&r.Match, p)
-	r.Outcome = t.outcome(everybody, p)
 	if r.Name == "" {
 		p.add("name", "", errors.New("every rule needs a name, for the log"))
 	}
-	return r
+	if t.Outcome == "menu" && t.BootFile == "" {
+		return t.menuRules(r, s, everybody, p)
+	}
+	r.Outcome = t.outcome(everybody, p)
+	return []proxydhcp.Rule{r}
+}
+
+// menuRules give the clients of a rule the boot menu, for each platform its
+// own.
+func (t RuleText) menuRules(r proxydhcp.Rule, s Settings, everybody answers, p reporter) []proxydhcp.Rule {
+	if len(s.Menu) == 0 {
+		p.add("outcome", t.Outcome, errors.New("there is no menu; its items are the key menu"))
+	}
+	scope := everybody
+	scope.scope = r.Match
+	rules := scope.menuRules(s)
+	for i := range rules {
+		rules[i].Name = r.Name
+		rules[i].Match.Firmware = r.Match.Firmware
+	}
+	return rules
 }
 
 // parseMatch reads what the rule demands of the client itself.
@@ -141,7 +160,7 @@ func (t RuleText) outcome(everybody answers, p reporter) proxydhcp.Outcome {
 	case "ignore":
 		return proxydhcp.Outcome{Kind: proxydhcp.Ignore}
 	}
-	p.add("outcome", t.Outcome, errors.New("one of rom, script, local-disk, ignore; or name a boot-file"))
+	p.add("outcome", t.Outcome, errors.New("one of rom, script, menu, local-disk, ignore; or name a boot-file"))
 	return proxydhcp.Outcome{}
 }
 

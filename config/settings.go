@@ -37,8 +37,13 @@ type Settings struct {
 
 	AllowMACs []string `toml:"allow-mac"`
 	DenyMACs  []string `toml:"deny-mac"`
+	UBoot     bool     `toml:"u-boot"` // answer U-Boot, too
 	DryRun    bool     `toml:"dry-run"`
 	Override  bool     `toml:"override-dhcp-filename"`
+
+	Menu        []string `toml:"menu"`         // items of a boot menu for PXE firmware: TEXT=FILE, TEXT=rom or TEXT=local-disk
+	MenuPrompt  string   `toml:"menu-prompt"`  // shown before it
+	MenuTimeout int      `toml:"menu-timeout"` // seconds until the first item is booted; 255 waits
 
 	TFTP             string   `toml:"tftp"`               // where to listen, or "off"
 	TFTPSinglePort   bool     `toml:"tftp-single-port"`   //
@@ -110,6 +115,8 @@ func (p *problems) add(key, value string, err error) {
 
 // note adds a problem that is of no single value.
 func (p *problems) note(err error) { p.errs = append(p.errs, err) }
+
+func (p *problems) failed() bool { return len(p.errs) > 0 }
 
 func (p *problems) err() error { return errors.Join(p.errs...) }
 

@@ -48,12 +48,14 @@ func (j *Journal) DHCP(res proxydhcp.Result) {
 		level, message = slog.LevelDebug, "ignored"
 	case res.Arrival.Port == proxydhcp.PortProxy:
 		message = "acknowledged"
+	case res.Stepped:
+		message = "offered in another shape, the last was not understood"
 	}
 	if !j.log.Enabled(context.Background(), level) {
 		return
 	}
 	var suppressed int
-	if message != "offered" && message != "acknowledged" {
+	if res.Reason != proxydhcp.Answerable || res.Err != nil {
 		var ok bool
 		if suppressed, ok = j.provoked.allow(time.Now()); !ok {
 			return
@@ -88,6 +90,7 @@ func dhcpAttrs(res proxydhcp.Result, suppressed int) []slog.Attr {
 	attrs = appendText(attrs, "rule", d.Rule)
 	attrs = appendText(attrs, "unmet", d.Unmet)
 	attrs = appendText(attrs, "file", d.File)
+	attrs = appendText(attrs, "item", d.Item)
 	if res.Stepped {
 		attrs = append(attrs, slog.String("shape", res.Shape.String()))
 	}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// TestMenu checks what each kind of client gets where there is a boot menu.
+func TestMenu(t *testing.T) {
+	s := Settings{Menu: []string{"Install=rom", "Memory test=memtest.efi", "Local disk=local-disk"}, MenuPrompt: "F8", MenuTimeout: 5, DenyMACs: []string{"00:11"}}
+	c, err := Load(s, testHost(t, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Tree.Close()
+	menu := func(rom string) *proxydhcp.Menu {
+		return &proxydhcp.Menu{Prompt: "F8", Timeout: 5, Items: []proxydhcp.MenuItem{
+			{Type: proxydhcp.FirstItemType, Text: "Install", File: rom},
+			{Type: proxydhcp.FirstItemType + 1, Text: "Memory test", File: "memtest.efi"},
+			{Type: proxydhcp.LocalDiskItem, Text: "Local disk"},
+		}}
+	}
+	for _, tt := range []struct {
+		name   string
+		client proxydhcp.Client
+		want   proxydhcp.Decision
+	}{
+		{"UEFI", proxydhcp.Client{Arch: proxydhcp.ArchX64}, proxydhcp.Decision{Rule: "menu", Kind: proxydhcp.BootMenu, Menu: menu("snponly.efi")}},
+		{"BIOS", proxydhcp.Client{Arch: proxydhcp.ArchBIOS}, proxydhcp.Decision{Rule: "menu", Kind: proxydhcp.BootMenu, Menu: menu("undionly.kpxe")}},
+		{"HTTP boot", proxydhcp.Client{Arch: proxydhcp.ArchX64HTTP, Transport: proxydhcp.HTTP}, proxydhcp.Decision{Rule: "rom", Kind: proxydhcp.BootROM, File: "snponly.efi"}},
+		{"iPXE", proxydhcp.Client{Arch: proxydhcp.ArchX64, IPXE: proxydhcp.IPXE{Present: true}}, proxydhcp.Decision{Rule: "script", Kind: proxydhcp.BootScript, File: "boot.ipxe"}},
+	} {
+		got := c.DHCP.Policy.Decide(tt.client, false)
+		if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestMenuErrors checks what is said of a menu that cannot be shown.
+func TestMenuErrors(t *testing.T) {
+	for _, tt := range []struct {
+		settings Settings
+		want     string
+	}{
+		{Settings{Menu: []string{"Install"}}, `--menu "Install": write TEXT=FILE, TEXT=rom or TEXT=local-disk` + "\n" + `--menu "Install": boot menu item "Install": no boot file`},
+		{Settings{Menu: []string{"Install=rom"}, MenuTimeout: 300}, `--menu-timeout "300": not between 0 and 255 seconds (255 waits for somebody to choose)`},
+		{Settings{Menu: []string{"Install={Mac}"}}, `--menu "Install={Mac}": unknown placeholder {Mac}: there are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}`},
+		{Settings{Rules: []RuleText{{Name: "m", Outcome: "menu"}}}, `--rule[0].outcome "menu": there is no menu; its items are the key menu`},
+	} {
+		if _, err := Load(tt.settings, testHost(t, false)); err == nil || err.Error() != tt.want {
+			t.Errorf("%v\nwant %s", err, tt.want)
+		}
+	}
+}
+
+// TestRaspberryPi checks that boards get their rule where their files are.
+func TestRaspberryPi(t *testing.T) {
+	pi := proxydhcp.Client{Arch: proxydhcp.ArchRPiBoot}
+	root := t.TempDir()
+	for _, tt := range []struct{ file, want string }{{"other.bin", "rom"}, {"start4.elf", "raspberry-pi"}} {
+		if err := os.WriteFile(filepath.Join(root, tt.file), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(Settings{Answers: Answers{Root: root}}, testHost(t, false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Tree.Close()
+		if got := c.DHCP.Policy.Decide(pi, false).Rule; got != tt.want {
+			t.Errorf("with %s: rule %s, want %s", tt.file, got, tt.want)
+		}
+	}
+}
