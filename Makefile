@@ -2,7 +2,8 @@
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-FUZZ    ?= 10s
+FUZZ    ?= 8s
+SYSTEMS := windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64 freebsd/arm64 linux/arm64 linux/riscv64
 
 .PHONY: build run demo test bench check unit fuzz lab clean
 
@@ -23,7 +24,10 @@ check: ## formatting, vet, staticcheck, other systems
 	go mod tidy -diff
 	go vet ./...
 	go tool staticcheck ./...
-	GOOS=windows go vet ./cmd/... && GOOS=darwin go vet ./cmd/... && GOOS=freebsd go vet ./cmd/...
+	@for system in $(SYSTEMS); do \
+	  echo "vet $$system"; \
+	  CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./cmd/... ./proxydhcp ./tftp ./config || exit 1; \
+	done
 
 unit: ## tests of single packages, with the race detector
 	go run ./internal/rom/installcommand | $(SUDO) sh -e

@@ -48,7 +48,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilStopped(c.Context)
 	defer stop()
 	d, err := listen(cfg, journal.New(log))
 	if err != nil {
