@@ -29,17 +29,25 @@
 //
 // # The parts
 //
-//	message.go    the bytes of a request        hwaddr.go, arch.go,
-//	client.go     who is asking                 version.go, feature.go   what the facts are made of
-//	policy.go     what they get                 reason.go                why they get nothing
-//	menu.go       boot menus                    board.go   machines that are no PCs
-//	memory.go     what is known of a machine:   guard.go   no loops
-//	                                            shape.go   another OFFER where one fails
-//	reply.go      how it is said, and to where
-//	neighbour.go  what other servers tell clients   fault.go   what is wrong with that
-//	responder.go  all of the above in a row: bytes in, bytes out
-//	server.go     sockets around it             datagram.go, address.go, packet_*.go
+// What is decided, and how it is said. These are functions of their arguments,
+// or told the time: there is no socket, no clock and no log in them.
 //
-// Everything down to responder.go is a function of its arguments, or told the
-// time: there is no socket, no clock and no log in it.
+//	message.go                          the bytes of a request
+//	client.go, board.go                 who is asking
+//	hwaddr.go, arch.go, version.go,
+//	feature.go                          what the facts are made of
+//	policy.go, match.go, expand.go      what they get
+//	reason.go                           why they get nothing
+//	reply.go, shape.go, menu.go         how it is said, and to where
+//	memory.go, guard.go                 what is remembered of machines; no loops
+//	neighbour.go, fault.go              other servers, and what is wrong with them
+//	responder.go                        all of the above in a row: bytes in, bytes out
+//
+// The sockets around it.
+//
+//	server.go                           Listen and Serve
+//	network.go, link.go, address.go     which interfaces and VLANs are served, as which address
+//	server_*.go, filter_*.go, packet_*.go, relay_*.go, watch_*.go
+//	                                    port 67 on this system, and news of its interfaces
+//	udp.go, control_*.go, datagram.go   port 4011, and headers
 package proxydhcp
