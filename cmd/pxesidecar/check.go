@@ -18,6 +18,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/check"
 	"github.com/pxesidecar/pxesidecar/internal/journal"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
 // check: whether serving would work, and what everybody would get.
@@ -106,13 +107,32 @@ func written(c *cli.Context, key string) string {
 func checkSockets(cfg *config.Config) []check.Problem {
 	d, err := listen(cfg, journal.New(slog.New(slog.DiscardHandler)))
 	if err == nil {
-		d.closeSockets()
-		return nil
+		defer d.closeSockets()
+		return checkLinks(d)
 	}
 	if strings.Contains(err.Error(), "pxesidecar (process") {
 		return []check.Problem{{What: fmt.Sprintf("pxesidecar is running already: %v", err)}}
 	}
 	return []check.Problem{{Serious: true, What: err.Error()}}
+}
+
+// checkLinks looks at what would be served, and as which address.
+func checkLinks(d *daemon) []check.Problem {
+	if d.dhcp == nil {
+		return nil
+	}
+	var problems []check.Problem
+	for _, l := range d.dhcp.Links() {
+		if l.State != proxydhcp.LinkServing {
+			problems = append(problems, check.Problem{What: fmt.Sprintf("interface %s is not served as it is: %s", l.Interface, l.State)})
+			continue
+		}
+		if len(l.Tagged) > 0 {
+			problems = append(problems, check.Problem{What: fmt.Sprintf("VLANs %s have no interface on this host and are served as tagged frames on %s: "+
+				"machines there are told %s, which they must be able to reach through their router", strings.Trim(fmt.Sprint(l.Tagged), "[]"), l.Interface, joined(l.Addresses))})
+		}
+	}
+	return problems
 }
 
 // checkFirewall looks whether this host's firewall drops what is not let in.
