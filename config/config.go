@@ -130,7 +130,11 @@ func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 	policy := in.build()
 	c.Warnings = r.warnings
 	for _, a := range append(in.segments, in.everybody) {
-		c.Warnings = append(c.Warnings, checkROMs(policy, a, p)...)
+		for _, w := range checkROMs(policy, a, p) {
+			if !slices.Contains(c.Warnings, w) {
+				c.Warnings = append(c.Warnings, w)
+			}
+		}
 		c.Segments = append(c.Segments, a.segment())
 	}
 	return policy
