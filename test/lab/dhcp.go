@@ -37,14 +37,16 @@ type DHCP struct {
 	// Extra is put into the server's own configuration as it is: into dhcpd's subnet block, dnsmasq's file, or as
 	// further members of Kea's subnet (starting with a comma).
 	Extra string
-	// Host runs it; nil means a host "dhcp" of its own.
+	// Segment is where it leases addresses; nil means the LAN.
+	Segment *Segment
+	// Host runs it, and has its first interface there; nil means a host "dhcp" of its own.
 	Host *Host
 }
 
 // serverInterface is the interface that servers of the lab listen on.
 const serverInterface = "eth0"
 
-// StartDHCP starts a DHCP server on the LAN and waits until it serves.
+// StartDHCP starts a DHCP server on a segment and waits until it serves.
 func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
 	if d.Server == "" {
 		d.Server = ISC
@@ -52,15 +54,18 @@ func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
 	if d.Lease == 0 {
 		d.Lease = 10 * time.Minute
 	}
+	if d.Segment == nil {
+		d.Segment = l.LAN
+	}
 	if d.Host == nil {
 		host, err := l.NewHost("dhcp")
 		if err != nil {
 			return nil, err
 		}
-		if _, err := host.Join(l.LAN, l.LAN.Address(dhcpAddress)); err != nil {
+		if _, err := host.Join(d.Segment, d.Segment.Address(dhcpAddress)); err != nil {
 			return nil, err
 		}
-		l.Name(l.LAN.Address(dhcpAddress).String(), string(d.Server))
+		l.Name(d.Segment.Address(dhcpAddress).String(), string(d.Server))
 		d.Host = host
 	}
 	start := map[DHCPServer]func(context.Context, DHCP) (*Program, string, error){ISC: l.startISC, Kea: l.startKea, Dnsmasq: l.startDnsmasq}[d.Server]
@@ -82,14 +87,14 @@ func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
 // startTimeout bounds the start of a server.
 const startTimeout = time.Minute
 
-// pool is the range of leases on the LAN.
-func (l *Lab) pool() (first, last netip.Addr) {
-	return l.LAN.Address(poolStart), l.LAN.Address(poolEnd)
+// pool is the range of leases on a segment.
+func (s *Segment) pool() (first, last netip.Addr) {
+	return s.Address(poolStart), s.Address(poolEnd)
 }
 
-// netmask is the LAN's mask in dotted form.
-func (l *Lab) netmask() string {
-	m := ^uint32(0) << (32 - l.LAN.Prefix.Bits())
+// netmask is the segment's mask in dotted form.
+func (s *Segment) netmask() string {
+	m := ^uint32(0) << (32 - s.Prefix.Bits())
 	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()
 }
 
@@ -99,11 +104,11 @@ func (l *Lab) startISC(ctx context.Context, d DHCP) (*Program, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	first, last := l.pool()
+	first, last := d.Segment.pool()
 	var c strings.Builder
 	fmt.Fprintf(&c, "authoritative;\nping-check %t;\n", d.PingCheck)
 	fmt.Fprintf(&c, "default-lease-time %.0[1]f;\nmax-lease-time %.0[1]f;\nmin-lease-time 1;\n", d.Lease.Seconds())
-	fmt.Fprintf(&c, "subnet %s netmask %s {\n  range %s %s;\n", l.LAN.Prefix.Addr(), l.netmask(), first, last)
+	fmt.Fprintf(&c, "subnet %s netmask %s {\n  range %s %s;\n", d.Segment.Prefix.Addr(), d.Segment.netmask(), first, last)
 	if d.NextServer.IsValid() {
 		fmt.Fprintf(&c, "  next-server %s;\n", d.NextServer)
 	}
@@ -114,25 +119,26 @@ func (l *Lab) startISC(ctx context.Context, d DHCP) (*Program, string, error) {
 		fmt.Fprintf(&c, "  option vendor-class-identifier %q;\n", d.Class)
 	}
 	fmt.Fprintf(&c, "%s\n}\n", d.Extra)
-	config, err := l.Write("dhcpd/dhcpd.conf", c.String())
+	home := "dhcpd-" + d.Segment.Name
+	config, err := l.Write(home+"/dhcpd.conf", c.String())
 	if err != nil {
 		return nil, "", err
 	}
-	leases, err := l.Write("dhcpd/leases", "")
+	leases, err := l.Write(home+"/leases", "")
 	if err != nil {
 		return nil, "", err
 	}
 	p, err := d.Host.Start(Command{Name: "dhcpd", Path: filepath.Join(dir, "usr/sbin/dhcpd"), Args: []string{
-		"-4", "-f", "-d", "-cf", config, "-lf", leases, "-pf", l.Path("dhcpd/pid"), serverInterface}})
+		"-4", "-f", "-d", "-cf", config, "-lf", leases, "-pf", l.Path(home, "pid"), serverInterface}})
 	return p, "Server starting service", err
 }
 
 // startDnsmasq starts dnsmasq as an ordinary DHCP server.
 func (l *Lab) startDnsmasq(_ context.Context, d DHCP) (*Program, string, error) {
-	first, last := l.pool()
+	first, last := d.Segment.pool()
 	lines := []string{"port=0", "keep-in-foreground", "log-facility=-", "log-dhcp", "user=root", "dhcp-authoritative",
 		"interface=" + serverInterface, "bind-interfaces", "dhcp-leasefile=" + l.Path("dnsmasq/leases"), "pid-file=" + l.Path("dnsmasq/pid"),
-		fmt.Sprintf("dhcp-range=%s,%s,%s,%.0fs", first, last, l.netmask(), max(d.Lease, 2*time.Minute).Seconds())}
+		fmt.Sprintf("dhcp-range=%s,%s,%s,%.0fs", first, last, d.Segment.netmask(), max(d.Lease, 2*time.Minute).Seconds())}
 	if !d.PingCheck {
 		lines = append(lines, "no-ping")
 	}
@@ -163,8 +169,8 @@ func (l *Lab) startKea(ctx context.Context, d DHCP) (*Program, string, error) {
 	if d.PingCheck {
 		return nil, "", fmt.Errorf("it has no ping check")
 	}
-	first, last := l.pool()
-	subnet := fmt.Sprintf(`"id": 1, "subnet": %q, "pools": [{"pool": "%s - %s"}]`, l.LAN.Prefix, first, last)
+	first, last := d.Segment.pool()
+	subnet := fmt.Sprintf(`"id": 1, "subnet": %q, "pools": [{"pool": "%s - %s"}]`, d.Segment.Prefix, first, last)
 	if d.NextServer.IsValid() {
 		subnet += fmt.Sprintf(`, "next-server": %q`, d.NextServer)
 	}

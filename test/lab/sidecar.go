@@ -24,6 +24,8 @@ type Sidecar struct {
 	Args []string
 	// Host runs it; nil means a host "sidecar" of its own.
 	Host *Host
+	// Address is the host's where it is not that of NewServerHost.
+	Address netip.Addr
 	// Credential runs it as somebody else than root, and Capabilities are the rights of root that it keeps.
 	Credential   *syscall.Credential
 	Capabilities []uintptr
@@ -70,6 +72,9 @@ func (l *Lab) LaunchSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 		}
 	}
 	d := &Daemon{Host: s.Host, Address: l.SidecarAddress()}
+	if s.Address.IsValid() {
+		d.Address = s.Address
+	}
 	if s.Root != nil {
 		if d.Root, err = l.fill("root", s.Root); err != nil {
 			return nil, err

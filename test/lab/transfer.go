@@ -3,6 +3,7 @@ package lab
 // TFTP transfers as the wire shows them: asked, answered, and finished or not.
 
 import (
+	"context"
 	"encoding/binary"
 	"net/netip"
 	"strconv"
@@ -149,6 +150,19 @@ func (t *Traffic) Transfers(client string, keep func(Transfer) bool) []Transfer 
 		}
 	}
 	return found
+}
+
+// AwaitTransfer waits for a transfer of a client (any with an empty address) that keep likes.
+func (t *Traffic) AwaitTransfer(ctx context.Context, client string, keep func(Transfer) bool) (Transfer, error) {
+	var x Transfer
+	err := t.await(ctx, "a TFTP transfer", func() bool {
+		found := t.Transfers(client, keep)
+		if len(found) > 0 {
+			x = found[0]
+		}
+		return len(found) > 0
+	})
+	return x, err
 }
 
 // Completed returns the names of the files a client read to the end, in order.
