@@ -37,6 +37,9 @@ type DHCP struct {
 	// Extra is put into the server's own configuration as it is: into dhcpd's subnet block, dnsmasq's file, or as
 	// further members of Kea's subnet (starting with a comma).
 	Extra string
+	// Relayed are further segments that dhcpd leases addresses of, to clients behind a relay, and where the router of
+	// each is.
+	Relayed map[*Segment]netip.Addr
 	// Segment is where it leases addresses; nil means the LAN.
 	Segment *Segment
 	// Host runs it, and has its first interface there; nil means a host "dhcp" of its own.
@@ -119,6 +122,10 @@ func (l *Lab) startISC(ctx context.Context, d DHCP) (*Program, string, error) {
 		fmt.Fprintf(&c, "  option vendor-class-identifier %q;\n", d.Class)
 	}
 	fmt.Fprintf(&c, "%s\n}\n", d.Extra)
+	for s, router := range d.Relayed {
+		first, last := s.pool()
+		fmt.Fprintf(&c, "subnet %s netmask %s {\n  range %s %s;\n  option routers %s;\n}\n", s.Prefix.Addr(), s.netmask(), first, last, router)
+	}
 	home := "dhcpd-" + d.Segment.Name
 	config, err := l.Write(home+"/dhcpd.conf", c.String())
 	if err != nil {

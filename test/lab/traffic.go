@@ -202,6 +202,12 @@ func (t *Traffic) describe(m Message) (who, what string) {
 	if m.Dst.Port() == portPXE || m.Src.Port() == portPXE {
 		port = " on 4011"
 	}
+	if m.VLAN != 0 {
+		port += fmt.Sprintf(" in VLAN %d", m.VLAN)
+	}
+	if !m.DHCP.GatewayIPAddr.IsUnspecified() {
+		port += " by relay"
+	}
 	if m.DHCP.OpCode == dhcpv4.OpcodeBootRequest {
 		return client, strings.TrimSpace(fmt.Sprintf("%s%s %s", kind, port, describeClient(m.DHCP)))
 	}
