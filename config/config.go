@@ -116,7 +116,7 @@ func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 	}
 	for _, a := range in.segments {
 		c.VLANs = append(c.VLANs, a.scope.VLANs...)
-		c.hasRelays = c.hasRelays || len(a.scope.Relays) > 0
+		c.hasRelays = c.hasRelays || len(a.scope.Relays) > 0 || len(a.scope.Circuits) > 0
 	}
 	slices.Sort(c.VLANs)
 	c.VLANs = slices.Compact(c.VLANs)

@@ -60,7 +60,7 @@ func TestFileErrors(t *testing.T) {
 		{"unknown keys", "interfaces = [\"eth0\"]\n[[rule]]\nname = \"a\"\nmacs = [\"52\"]\nzzzzzzzz = 1\n",
 			`x.toml:1: unknown key "interfaces"; did you mean "interface"?` + "\n" +
 				`x.toml:4: unknown key "rule.macs"; did you mean "mac"?` + "\n" +
-				`x.toml:5: unknown key "rule.zzzzzzzz"; there are arch, boot-file, firmware, interface, ipxe, ipxe-feature, ipxe-lacks, ipxe-version, mac, name, next-server, nic, outcome, relay, user-class, uuid, vendor-class, vlan`},
+				`x.toml:5: unknown key "rule.zzzzzzzz"; there are arch, boot-file, circuit, firmware, interface, ipxe, ipxe-feature, ipxe-lacks, ipxe-version, mac, name, next-server, nic, outcome, relay, user-class, uuid, vendor-class, vlan`},
 		{"wrong type", "\nhttp = 80\n", `x.toml:2: http: found integer, wanted a text in quotes`},
 		{"text for a list", "interface = \"eth0\"\n", `x.toml:1: interface: found string, wanted a list of texts, such as ["a", "b"]`},
 		{"no TOML", "a = \n", `x.toml:1: `},
@@ -89,7 +89,7 @@ nic = ["8086"]
 relay = ["lan"]
 `, `x.toml:2: deny-mac "1:2": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00
 x.toml:1: ipxe-version "new": "new" is not a number from 0 to 255
-x.toml:5: segment[0].name "s": the segment says nowhere: give it interface, vlan or relay
+x.toml:5: segment[0].name "s": the segment says nowhere: give it interface, vlan, relay or circuit
 x.toml:9: rule[0].firmware "efi": unknown firmware "efi": one of any, bios, uefi, uefi-http, no-ipxe, raspberry-pi, u-boot
 x.toml:8: rule[0].mac "x": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00
 x.toml:10: rule[0].ipxe-version "auto": a rule needs a version; auto is for the flags
@@ -166,7 +166,7 @@ func TestSegments(t *testing.T) {
 	s := Settings{
 		Answers:      Answers{BootURL: "http://all.example/", UserClass: "acme"},
 		VLANs:        []string{"10,11", "id=20,30-31,boot-url=http://v20.example/x,ipxe-version=auto", "id=66,deny"},
-		SegmentFlags: []string{"interface=eth1,root=" + own + ",boot-url=menu.ipxe", "relay=10.9.0.0/16,next-server=192.0.2.99,rom=x64=far.efi,bios=none,user-class=other"},
+		SegmentFlags: []string{"interface=eth1,root=" + own + ",boot-url=menu.ipxe", "circuit=eth1/3,boot-url=http://circuit.example/", "relay=10.9.0.0/16,next-server=192.0.2.99,rom=x64=far.efi,bios=none,user-class=other"},
 		Segments:     []SegmentText{{Name: "lab", Scope: Scope{VLANs: "40"}, Answers: Answers{IPXEFeatures: []string{"http"}}}},
 	}
 	c, err := Load(s, testHost(t, false))
@@ -194,6 +194,7 @@ func TestSegments(t *testing.T) {
 		{"interface, its own script", proxydhcp.Segment{Interface: "eth1"}, true, "acme", "eth1 script eth1/menu.ipxe"},
 		{"relay, another server", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.9.1.1")}, false, "", "relay10.9.0.0-16 rom far.efi"},
 		{"relay elsewhere", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1")}, false, "", "rom snponly.efi"},
+		{"circuit", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1"), Circuit: "eth1/3"}, true, "acme", "circuiteth1-3 script http://circuit.example/"},
 		{"of the file", proxydhcp.Segment{Interface: "eth0", VLAN: 40}, true, "acme", "lab upgrade snponly.efi"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,7 +212,7 @@ func TestSegments(t *testing.T) {
 
 // TestSegmentFlagErrors checks what is said of a segment that makes no sense.
 func TestSegmentFlagErrors(t *testing.T) {
-	keys := "the keys are id, boot-url, deny, interface, ipxe-feature, ipxe-version, name, next-server, relay, rom, root, user-class, vlan"
+	keys := "the keys are id, boot-url, circuit, deny, interface, ipxe-feature, ipxe-version, name, next-server, relay, rom, root, user-class, vlan"
 	for _, tt := range []struct {
 		settings Settings
 		want     string
@@ -220,7 +221,7 @@ func TestSegmentFlagErrors(t *testing.T) {
 		{Settings{VLANs: []string{"boot-url=http://x/"}}, `--vlan "boot-url=http://x/": says no VLAN: begin with id=20`},
 		{Settings{VLANs: []string{"10,5000"}}, `--vlan "10,5000": "5000" is no VLAN id from 1 to 4094, no range of them such as 30-39, and not untagged`},
 		{Settings{SegmentFlags: []string{"eth1"}}, `--segment "eth1": "eth1" is no KEY=VALUE of a segment: ` + keys},
-		{Settings{SegmentFlags: []string{"boot-url=http://x/"}}, `--name "": the segment says nowhere: give it interface, vlan or relay`},
+		{Settings{SegmentFlags: []string{"boot-url=http://x/"}}, `--name "": the segment says nowhere: give it interface, vlan, relay or circuit`},
 	} {
 		_, err := Load(tt.settings, testHost(t, false))
 		if err == nil || err.Error() != tt.want {

@@ -16,8 +16,9 @@ import (
 // Scope is the part of the network that a segment or a rule is about.
 type Scope struct {
 	Interfaces []string `toml:"interface,omitempty"`
-	VLANs      string   `toml:"vlan,omitempty"`  // ids and ranges joined by commas; 0 is untagged
-	Relays     []string `toml:"relay,omitempty"` // networks that have the relay's address
+	VLANs      string   `toml:"vlan,omitempty"`    // ids and ranges joined by commas; 0 is untagged
+	Relays     []string `toml:"relay,omitempty"`   // networks that have the relay's address, or the link that it selects
+	Circuits   []string `toml:"circuit,omitempty"` // circuit ids of option 82, as text or 0x and hexadecimal
 }
 
 // SegmentText is a part of the network with answers of its own; what it does
@@ -114,6 +115,7 @@ func (s Scope) parse(m *proxydhcp.Match, p reporter) {
 	m.VLANs, err = ParseVLANs(s.VLANs)
 	p.add("vlan", s.VLANs, err)
 	m.Relays = parseAll(p, "relay", s.Relays, parseNetwork)
+	m.Circuits = s.Circuits
 }
 
 // label names the segment: as the user named it, else by what it is about.
@@ -126,7 +128,11 @@ func (s SegmentText) label() string {
 	case len(s.Interfaces) > 0:
 		return strings.Join(s.Interfaces, "+")
 	}
-	return "relay" + strings.NewReplacer("/", "-", " ", "").Replace(strings.Join(s.Relays, "+"))
+	plain := strings.NewReplacer("/", "-", " ", "")
+	if len(s.Relays) == 0 {
+		return "circuit" + plain.Replace(strings.Join(s.Circuits, "+"))
+	}
+	return "relay" + plain.Replace(strings.Join(s.Relays, "+"))
 }
 
 // inherit returns the segment's answers with everybody's where it says nothing.
@@ -144,8 +150,8 @@ func (a Answers) inherit(everybody Answers) Answers {
 func (r *resolver) resolveSegment(s SegmentText, everybody Answers, p reporter) answers {
 	out := answers{label: s.label(), deny: s.Deny}
 	s.parse(&out.scope, p)
-	if len(s.Interfaces) == 0 && s.VLANs == "" && len(s.Relays) == 0 {
-		p.add("name", s.Name, errors.New("the segment says nowhere: give it interface, vlan or relay"))
+	if len(s.Interfaces) == 0 && s.VLANs == "" && len(s.Relays) == 0 && len(s.Circuits) == 0 {
+		p.add("name", s.Name, errors.New("the segment says nowhere: give it interface, vlan, relay or circuit"))
 		return out
 	}
 	if s.Deny {

@@ -56,7 +56,8 @@ func isUBoot(vendorClass []byte) bool { return strings.HasPrefix(string(vendorCl
 type Segment struct {
 	Interface string     // the interface on which its request arrived
 	VLAN      uint16     // the 802.1Q tag it carried, 0 for untagged
-	Relay     netip.Addr // giaddr, the relay's address on the client's link
+	Relay     netip.Addr // an address on the client's link, as its relay tells: giaddr, or the link selection of option 82 (RFC 3527)
+	Circuit   string     // the circuit id of option 82 (RFC 3046, section 3.1): text, or 0x and hexadecimal
 }
 
 // UUID is the machine's identity of option 97, in the byte order of the wire:
@@ -157,7 +158,7 @@ func Classify(m *Message, port uint16, segment Segment, server netip.Addr, s Ser
 		return Client{}, NoArchitecture
 	}
 	if m.GIAddr.Is4() && !m.GIAddr.IsUnspecified() {
-		segment.Relay = m.GIAddr
+		segment.Relay, segment.Circuit = readRelay(m)
 	}
 	c := Client{
 		Hardware:    m.Hardware,
@@ -220,6 +221,37 @@ func readArch(list []byte, vendorClass string) (Arch, bool) {
 	}
 	n, err := strconv.ParseUint(rest[:5], 10, 16)
 	return Arch(n), err == nil
+}
+
+// The sub-options of option 82 that tell where a client is.
+const (
+	subCircuitID     = 1 // RFC 3046, section 3.1
+	subLinkSelection = 5 // RFC 3527, section 3
+)
+
+// readRelay reads where a relayed client is: an address on its link, and the
+// circuit it is connected to.
+func readRelay(m *Message) (link netip.Addr, circuit string) {
+	link = m.GIAddr
+	subOptions(m.Option(optRelayInfo), func(tag uint8, value []byte) {
+		switch {
+		case tag == subLinkSelection && len(value) == 4:
+			link = addrAt(value, 0)
+		case tag == subCircuitID:
+			circuit = circuitText(value)
+		}
+	})
+	return link, circuit
+}
+
+// circuitText is a circuit id as people write it.
+func circuitText(id []byte) string {
+	for _, c := range id {
+		if c <= ' ' || c > '~' {
+			return fmt.Sprintf("0x%x", id)
+		}
+	}
+	return string(id)
 }
 
 // readUserClass reads option 77: counted strings (RFC 3004, section 4) where

@@ -73,6 +73,25 @@ func TestClassifyRelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, tt := range []struct {
+		option string
+		want   Segment
+	}{
+		{"\x01\x06eth1/3\x02\x01x", Segment{Relay: netip.MustParseAddr("198.51.100.1"), Circuit: "eth1/3"}},
+		{"\x01\x03\x00\x04\x07\x05\x04\xc6\x33\x65\x00", Segment{Relay: netip.MustParseAddr("198.51.101.0"), Circuit: "0x000407"}},
+		{"\x05\x03\xc6\x33\x65\x01\x09x", Segment{Relay: netip.MustParseAddr("198.51.100.1")}},
+	} {
+		in := discover(ArchX64, opt(optRelayInfo, tt.option))
+		copy(in[offGIAddr:], []byte{198, 51, 100, 1})
+		m, err := Decode(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ := Classify(&m, PortServer, Segment{}, testServer, Service{})
+		if diff := cmp.Diff(tt.want, c.Segment, compareAddrs); diff != "" {
+			t.Errorf("option 82 % x (-want +got):\n%s", tt.option, diff)
+		}
+	}
 	c, _ := Classify(&m, PortServer, Segment{Interface: "eth0", VLAN: 7}, testServer, Service{})
 	want := Segment{Interface: "eth0", VLAN: 7, Relay: netip.MustParseAddr("198.51.100.1")}
 	if diff := cmp.Diff(want, c.Segment, compareAddrs); diff != "" {

@@ -24,6 +24,7 @@ type Match struct {
 	Interfaces  []string       // the request arrived on one of these
 	VLANs       []uint16       // in one of these VLANs, 0 for untagged
 	Relays      []netip.Prefix // from a relay with an address in one of these networks
+	Circuits    []string       // from one of these circuits of a relay
 }
 
 // Firmware is what runs on the machine when it asks.
@@ -102,6 +103,7 @@ const (
 	wantsInterface
 	wantsVLAN
 	wantsRelay
+	wantsCircuit
 	wantsVendorClass
 	wantsUUID
 	wantsNIC
@@ -158,6 +160,8 @@ func (m *Match) placeMismatch(s Segment) demand {
 		return wantsVLAN
 	case len(m.Relays) > 0 && !slices.ContainsFunc(m.Relays, inside):
 		return wantsRelay
+	case len(m.Circuits) > 0 && !slices.Contains(m.Circuits, s.Circuit):
+		return wantsCircuit
 	}
 	return matches
 }
@@ -173,6 +177,9 @@ func (m *Match) Place() Segment {
 	}
 	if len(m.Relays) > 0 {
 		s.Relay = m.Relays[0].Addr()
+	}
+	if len(m.Circuits) > 0 {
+		s.Circuit = m.Circuits[0]
 	}
 	return s
 }
@@ -253,6 +260,8 @@ func (m *Match) explain(d demand, c Client) string {
 			return "not relayed"
 		}
 		return fmt.Sprintf("relay is %s, wanted %s", c.Segment.Relay, oneOf(m.Relays))
+	case wantsCircuit:
+		return fmt.Sprintf("circuit is %q, wanted %s", c.Segment.Circuit, strings.Join(m.Circuits, ", "))
 	case wantsVendorClass:
 		return fmt.Sprintf("vendor class is %q, wanted %q", c.VendorClass, m.VendorClass)
 	case wantsUUID:

@@ -114,7 +114,7 @@ func TestMatch(t *testing.T) {
 	c := Client{
 		Hardware: hardware(testMAC), Arch: ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001", UserClass: "iPXE", UUID: uuid,
 		IPXE:    IPXE{Present: true, HasVersion: true, Version: Version{1, 21, 1}, HasFeatures: true, Features: Features(0).With(19), NIC: PCIID{0x8086, 0x1521}},
-		Segment: Segment{Interface: "eth0", VLAN: 20, Relay: relay},
+		Segment: Segment{Interface: "eth0", VLAN: 20, Relay: relay, Circuit: "eth1/3"},
 	}
 	firmware := c
 	firmware.IPXE = IPXE{}
@@ -151,6 +151,8 @@ func TestMatch(t *testing.T) {
 		{"other interface", Match{Interfaces: []string{"eth1"}}, c, "interface is eth0, wanted eth1"},
 		{"other VLAN", Match{VLANs: []uint16{10, 0}}, c, "VLAN is 20, wanted 10 0"},
 		{"other relay", Match{Relays: prefixes("192.0.3.0/24")}, c, "relay is 192.0.2.1, wanted 192.0.3.0/24"},
+		{"circuit", Match{Circuits: []string{"eth1/2", "eth1/3"}}, c, ""},
+		{"other circuit", Match{Circuits: []string{"eth1/2"}}, c, `circuit is "eth1/3", wanted eth1/2`},
 		{"no relay", Match{Relays: prefixes("0.0.0.0/0")}, local, "not relayed"},
 		{"vendor class", Match{VendorClass: "PXEClient:Arch:00007"}, c, ""},
 		{"other vendor class", Match{VendorClass: "HTTPClient"}, c, `vendor class is "PXEClient:Arch:00007:UNDI:003001", wanted "HTTPClient"`},

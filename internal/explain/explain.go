@@ -5,6 +5,7 @@ package explain
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
@@ -94,6 +95,9 @@ func place(s proxydhcp.Segment) string {
 	if s.Relay.IsValid() {
 		parts = append(parts, "relay "+s.Relay.String())
 	}
+	if s.Circuit != "" {
+		parts = append(parts, "circuit "+s.Circuit)
+	}
 	if len(parts) == 0 {
 		return "any interface"
 	}
@@ -162,7 +166,22 @@ func Discover(c proxydhcp.Client) []byte {
 		option(97, append([]byte{0}, c.UUID[:]...))
 	}
 	option(175, encapsulated(c.IPXE))
+	option(82, relayInfo(c.Segment))
 	return append(b, 255)
+}
+
+// relayInfo is the option 82 of a relay that tells the circuit.
+func relayInfo(s proxydhcp.Segment) []byte {
+	if s.Circuit == "" {
+		return nil
+	}
+	id := []byte(s.Circuit)
+	if digits, ok := strings.CutPrefix(s.Circuit, "0x"); ok {
+		if raw, err := hex.DecodeString(digits); err == nil {
+			id = raw
+		}
+	}
+	return append([]byte{1, byte(len(id))}, id...)
 }
 
 // encapsulated is option 175 of an iPXE.

@@ -39,7 +39,7 @@ func TestDiscover(t *testing.T) {
 	c := someClient()
 	c.UserClass = "iPXE"
 	c.UUID = proxydhcp.UUID{1, 2, 3}
-	c.Segment.Relay = netip.MustParseAddr("198.51.100.1")
+	c.Segment.Relay, c.Segment.Circuit = netip.MustParseAddr("198.51.100.1"), "0x000407"
 	c.IPXE = proxydhcp.IPXE{Present: true, HasVersion: true, Version: proxydhcp.Version{1, 21, 1}, HasFeatures: true,
 		Features: proxydhcp.Features(0).With(19).With(79), NIC: proxydhcp.PCIID{Vendor: 0x8086, Device: 0x1521}}
 	m, err := proxydhcp.Decode(Discover(c))

@@ -26,6 +26,7 @@ var dnsmasqLimits = limits{
 		ofNIC:       "dnsmasq cannot look at the network card, sub-option 177 of option 175",
 		ofInterface: elsewhere,
 		ofVLAN:      elsewhere,
+		ofCircuit:   "circuits of relays are not exported",
 		ofRelay:     "dnsmasq has no match for a relay's address; set a tag in the dhcp-range of that network instead",
 	},
 	fills:    staticFills,

@@ -17,7 +17,7 @@ import (
 var iscLimits = limits{
 	sight: [aspects]sight{ofVersion: exact, ofFeatures: exact, ofLack: exact, ofUserClass: exact,
 		ofVendorClass: exact, ofUUID: exact, ofNIC: exact, ofRelay: exact},
-	why: [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere},
+	why: [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere, ofCircuit: "circuits of relays are not exported"},
 	fills: func(placeholder string, _ audience) bool {
 		_, ok := iscFacts()[placeholder]
 		return ok || placeholder == "arch"

@@ -19,7 +19,7 @@ import (
 var keaLimits = limits{
 	sight: [aspects]sight{ofVersion: exact, ofFeatures: exact, ofLack: exact, ofUserClass: exact,
 		ofVendorClass: exact, ofUUID: exact, ofNIC: exact, ofRelay: exact},
-	why:      [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere},
+	why:      [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere, ofCircuit: "circuits of relays are not exported"},
 	fills:    staticFills,
 	silences: always,
 }

@@ -26,6 +26,7 @@ const (
 	ofInterface
 	ofVLAN
 	ofRelay
+	ofCircuit
 	aspects
 )
 
@@ -80,6 +81,7 @@ func demandsOf(m proxydhcp.Match) []demand {
 	add(len(m.Interfaces) > 0, ofInterface, "arriving on %s", strings.Join(m.Interfaces, ", "))
 	add(len(m.VLANs) > 0, ofVLAN, "VLAN %s", strings.Trim(fmt.Sprint(m.VLANs), "[]"))
 	add(len(m.Relays) > 0, ofRelay, "relayed from %s", join(m.Relays))
+	add(len(m.Circuits) > 0, ofCircuit, "on circuit %s", strings.Join(m.Circuits, ", "))
 	return list
 }
 

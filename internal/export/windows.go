@@ -26,6 +26,7 @@ var windowsLimits = limits{
 		ofNIC:         "Windows cannot look into option 175, where iPXE names the network card",
 		ofInterface:   elsewhere,
 		ofVLAN:        elsewhere,
+		ofCircuit:     "circuits of relays are not exported",
 		ofRelay:       "Windows cannot look at a relay's address; make the policies in the scope of that network instead (-ScopeId)",
 	},
 	fills: staticFills,
