@@ -113,6 +113,9 @@ func knownKeys(key toml.Key) []string {
 	return tableKeys(table)
 }
 
+// Keys lists the keys of the file, but for those of its tables.
+func Keys() []string { return tableKeys(reflect.TypeFor[Settings]()) }
+
 // nearest returns the known name that is a slip of the pen away, "" where none
 // is.
 func nearest(name string, known []string) string {

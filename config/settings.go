@@ -56,6 +56,8 @@ type Settings struct {
 	TLSCert          string   `toml:"tls-cert"`           // PEM file; HTTP then speaks TLS
 	TLSKey           string   `toml:"tls-key"`            // PEM file
 
+	WatchConfig bool `toml:"watch-config"` // read this file again when it changes
+
 	LogLevel  string `toml:"log-level"`
 	LogFormat string `toml:"log-format"`
 

@@ -15,10 +15,23 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestReload changes the boot script and the server that has it by SIGHUP, again and again while a client asks: every
-// request is answered, each answer is wholly of one configuration, and a broken file changes nothing.
+// TestReload changes the configuration by SIGHUP.
 func TestReload(t *testing.T) {
-	const reloads = 20
+	reloadWhileAsking(t, 20, func(t *testing.T, daemon *lab.Daemon) {
+		if err := daemon.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestWatchConfig changes it by writing the file alone.
+func TestWatchConfig(t *testing.T) {
+	reloadWhileAsking(t, 4, func(*testing.T, *lab.Daemon) {}, "--watch-config")
+}
+
+// reloadWhileAsking changes the boot script and the server that has it, again and again while a client asks: every
+// request is answered, each answer is wholly of one configuration, and a broken file changes nothing.
+func reloadWhileAsking(t *testing.T, reloads int, reload func(*testing.T, *lab.Daemon), args ...string) {
 	ctx := deadline(t, 2*time.Minute)
 	l := newLab(t)
 	write := func(text string) string {
@@ -33,7 +46,7 @@ func TestReload(t *testing.T) {
 		return fmt.Sprintf("next-server = \"192.0.2.%d\"\nboot-url = \"http://192.0.2.%d/boot.ipxe\"\nrom = [\"x64=rom-%d.efi\"]\n", n, n, n)
 	}
 	path := write(policy(0))
-	daemon, err := l.StartSidecar(ctx, lab.Sidecar{Script: "none", Args: []string{"--config", path}})
+	daemon, err := l.StartSidecar(ctx, lab.Sidecar{Script: "none", Args: append([]string{"--config", path}, args...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,17 +78,13 @@ func TestReload(t *testing.T) {
 	asked := 0
 	for n := 1; n < reloads; n++ {
 		write(policy(n))
-		if err := daemon.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		reload(t, daemon)
 		for ask() != n {
 			asked++
 		}
 	}
 	write("next-server = 5\n")
-	if err := daemon.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	reload(t, daemon)
 	if _, err := daemon.Output.Await(ctx, "configuration not reloaded"); err != nil {
 		t.Error(err)
 	}

@@ -165,6 +165,7 @@ func flagSettings(c *cli.Context) config.Settings {
 		TFTPWindow:       c.Int("tftp-window-size"),
 		TFTPMaxTransfers: c.Int("tftp-max-transfers"),
 		TFTPAllow:        c.StringSlice("tftp-allow"),
+		WatchConfig:      c.Bool("watch-config"),
 		HTTP:             c.String("http"),
 		TLSCert:          c.String("tls-cert"),
 		TLSKey:           c.String("tls-key"),

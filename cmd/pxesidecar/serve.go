@@ -57,7 +57,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	}
 	defer d.close()
 	report(log, cfg, d)
-	r := &reloader{context: c, daemon: d, log: log, inForce: cfg}
+	r := &reloader{context: c, daemon: d, log: log, inForce: cfg, watch: s.WatchConfig}
 	stopReloading := r.start(ctx)
 	defer stopReloading()
 	err = d.serve(ctx)
@@ -80,6 +80,7 @@ type reloader struct {
 	daemon  *daemon
 	log     *slog.Logger
 	inForce *config.Config
+	watch   bool // reload when the file changes, too
 }
 
 // watchEvery is how often the configuration file is looked at for changes.
@@ -104,7 +105,7 @@ func (r *reloader) start(ctx context.Context) (stop func()) {
 func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	path := r.context.String("config")
 	var look <-chan time.Time
-	if path != "" && r.context.Bool("watch-config") {
+	if path != "" && r.watch {
 		ticker := time.NewTicker(watchEvery)
 		defer ticker.Stop()
 		look = ticker.C
