@@ -166,7 +166,7 @@ func TestSegments(t *testing.T) {
 	s := Settings{
 		Answers:      Answers{BootURL: "http://all.example/", UserClass: "acme"},
 		VLANs:        []string{"10,11", "id=20,30-31,boot-url=http://v20.example/x,ipxe-version=auto", "id=66,deny"},
-		SegmentFlags: []string{"interface=eth1,root=" + own + ",boot-url=menu.ipxe", "circuit=eth1/3,boot-url=http://circuit.example/", "relay=10.9.0.0/16,next-server=192.0.2.99,rom=x64=far.efi,bios=none,user-class=other"},
+		SegmentFlags: []string{"name=old lab/2,interface=eth1,root=" + own + ",boot-url=menu.ipxe", "circuit=eth1/3,boot-url=http://circuit.example/", "relay=10.9.0.0/16,next-server=192.0.2.99,rom=x64=far.efi,bios=none,user-class=other"},
 		Segments:     []SegmentText{{Name: "lab", Scope: Scope{VLANs: "40"}, Answers: Answers{IPXEFeatures: []string{"http"}}}},
 	}
 	c, err := Load(s, testHost(t, false))
@@ -190,8 +190,8 @@ func TestSegments(t *testing.T) {
 		{"VLAN, by range", proxydhcp.Segment{Interface: "eth0", VLAN: 31}, true, "acme", "vlan20,30-31 script http://v20.example/x"},
 		{"VLAN, inherits the user class", proxydhcp.Segment{Interface: "eth0", VLAN: 20}, true, "iPXE", "vlan20,30-31 upgrade snponly.efi"},
 		{"denied", proxydhcp.Segment{Interface: "eth0", VLAN: 66}, true, "acme", "vlan66 deny "},
-		{"interface, its own root", proxydhcp.Segment{Interface: "eth1"}, false, "", "eth1 rom eth1/snponly.efi"},
-		{"interface, its own script", proxydhcp.Segment{Interface: "eth1"}, true, "acme", "eth1 script eth1/menu.ipxe"},
+		{"interface, its own root", proxydhcp.Segment{Interface: "eth1"}, false, "", "old lab/2 rom old-lab-2/snponly.efi"},
+		{"interface, its own script", proxydhcp.Segment{Interface: "eth1"}, true, "acme", "old lab/2 script old-lab-2/menu.ipxe"},
 		{"relay, another server", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.9.1.1")}, false, "", "relay10.9.0.0-16 rom far.efi"},
 		{"relay elsewhere", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1")}, false, "", "rom snponly.efi"},
 		{"circuit", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1"), Circuit: "eth1/3"}, true, "acme", "circuiteth1-3 script http://circuit.example/"},

@@ -135,6 +135,17 @@ func (s SegmentText) label() string {
 	return "relay" + plain.Replace(strings.Join(s.Relays, "+"))
 }
 
+// mountName is the directory of the boot file tree that has a segment's own
+// files: its name as firmware can ask for it, without blanks or slashes.
+func mountName(label string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || strings.ContainsRune(`/\%{}$?#"`, r) {
+			return '-'
+		}
+		return r
+	}, label)
+}
+
 // inherit returns the segment's answers with everybody's where it says nothing.
 func (a Answers) inherit(everybody Answers) Answers {
 	own, all := reflect.ValueOf(&a).Elem(), reflect.ValueOf(everybody)
@@ -159,7 +170,7 @@ func (r *resolver) resolveSegment(s SegmentText, everybody Answers, p reporter) 
 	}
 	mount := ""
 	if s.Root != "" && s.Root != everybody.Root {
-		mount = out.label
+		mount = mountName(out.label)
 	}
 	resolved := r.resolve(s.Answers.inherit(everybody), mount, p)
 	resolved.label, resolved.scope = out.label, out.scope

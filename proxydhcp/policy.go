@@ -72,7 +72,7 @@ type Decision struct {
 }
 
 // Decide returns what c gets. settled says that c is an iPXE which loaded a ROM
-// of ours and came back as it was (see Guard): no ROM is handed to it again,
+// of ours and came back as it was (see guard.go): no ROM is handed to it again,
 // and the first rule that gives a script takes it as though it met every
 // demand on an iPXE. That is what ends a loop.
 func (p *Policy) Decide(c Client, settled bool) Decision {

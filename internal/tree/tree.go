@@ -1,6 +1,6 @@
 // Package tree is the boot file tree: the one namespace that TFTP and HTTP
-// serve, laid over each other from the user's directory, single files from
-// elsewhere, generated scripts and the distribution's ROM directory.
+// serve, laid over each other from the user's directories, single files from
+// elsewhere such as the distribution's ROMs, and generated scripts.
 package tree
 
 import (
