@@ -10,16 +10,21 @@ import (
 	"time"
 )
 
-// bystanders adds up what other programs used during the runs.
+// bystanders is what other programs, and other virtual machines, took of the processors during a run or several.
 type bystanders struct {
 	elapsed time.Duration
 	used    time.Duration // processor time, of all cores
 }
 
-// add takes one run: the machine's processor time in it, and what the server and the load used.
-func (b *bystanders) add(elapsed, all, ours time.Duration) {
-	b.elapsed += elapsed
-	b.used += max(all-ours, 0)
+// meanwhile is what they took in one run, from the machine's processor time in it and what the server and the load used.
+func meanwhile(elapsed, all, ours time.Duration) bystanders {
+	return bystanders{elapsed: elapsed, used: max(all-ours, 0)}
+}
+
+// add takes another run.
+func (b *bystanders) add(run bystanders) {
+	b.elapsed += run.elapsed
+	b.used += run.used
 }
 
 // share is their part of one core.

@@ -116,9 +116,13 @@ func (r *record) atMost(v []verdict, id, name string, m measure, factor float64)
 		return v
 	}
 	ratio := m(mine) / least
+	found := fmt.Sprintf("%.2f (%s)", ratio, of)
+	if limit, _ := r.best(id, bound, m); limit > factor*least {
+		found += fmt.Sprintf(", the limit itself %.2f", limit/least)
+	}
 	return append(v, verdict{
 		goal:    fmt.Sprintf("%s: CPU at most %.2f of the cheapest peer's", titleOf(id), factor),
-		found:   fmt.Sprintf("%.2f (%s)", ratio, of),
+		found:   found,
 		reached: ratio <= factor,
 	})
 }

@@ -115,6 +115,8 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.reps, "reps", 3, "how often every server runs every pattern")
 	flags.DurationVar(&o.settings.time, "time", time.Second, "how long patterns repeat")
 	flags.DurationVar(&o.settings.limit, "limit", 8*time.Second, "how long other patterns may take; what takes longer is not repeated")
+	flags.Float64Var(&o.settings.quiet, "quiet", 0.2, "what others may use of a core: a run in which they used more is measured again")
+	flags.IntVar(&o.settings.tries, "tries", 3, "how often at most, to keep the quietest")
 	flags.BoolVar(&o.settings.verify, "verify", false, "compare every byte that clients read")
 	flags.IntVar(&o.nice, "nice", 0, "the priority of servers and loads, -20 to 19, for a machine that others use, too")
 	flags.BoolVar(&o.list, "list", false, "list the patterns")
@@ -134,7 +136,7 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("no arguments are taken, only flags: %q", flags.Arg(0))
 	}
 	if o.quick {
-		o.reps, o.settings.time, o.settings.limit = 1, 400*time.Millisecond, 5*time.Second
+		o.reps, o.settings.time, o.settings.limit, o.settings.tries = 1, 400*time.Millisecond, 5*time.Second, 1
 	}
 	var err error
 	o.match, err = regexp.Compile(*match)

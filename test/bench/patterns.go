@@ -31,6 +31,8 @@ type settings struct {
 	limit  time.Duration // of those that end
 	verify bool
 	seed   uint64
+	quiet  float64 // a run in which others used more of a core than that is measured again,
+	tries  int     // so often
 }
 
 // tftpServer is where requests go.

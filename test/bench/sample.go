@@ -30,6 +30,7 @@ type sample struct {
 	used      float64 // the server's share of its core
 	peak      float64 // MiB of the server
 	died      bool
+	others    bystanders
 }
 
 const megabyte = 1e6
