@@ -139,12 +139,18 @@ type tag struct{ kind, tci uint16 }
 // send sends an IPv4 packet behind some tags.
 func (w *wire) send(to net.HardwareAddr, packet []byte, tags ...tag) {
 	w.t.Helper()
+	w.sendAs(unix.ETH_P_IP, to, packet, tags...)
+}
+
+// sendAs sends a packet as one of the protocol kind.
+func (w *wire) sendAs(kind uint16, to net.HardwareAddr, packet []byte, tags ...tag) {
+	w.t.Helper()
 	f := append(append([]byte{}, to...), w.mac...)
 	for _, t := range tags {
 		f = binary.BigEndian.AppendUint16(f, t.kind)
 		f = binary.BigEndian.AppendUint16(f, t.tci)
 	}
-	f = append(binary.BigEndian.AppendUint16(f, unix.ETH_P_IP), packet...)
+	f = append(binary.BigEndian.AppendUint16(f, kind), packet...)
 	_, err := unix.Write(w.fd, f)
 	if err == unix.ENETDOWN { // told once of a time that may be over
 		_, err = unix.Write(w.fd, f)

@@ -83,6 +83,13 @@ func TestTrunk(t *testing.T) {
 			check("two tags", "", nil, ethernetAll, tag{ad, 20}, tag{q, 20})
 			check("two customer tags", "", nil, ethernetAll, tag{q, 20}, tag{q, 21})
 			check("priority tag, then VLAN", "", nil, ethernetAll, tag{q, 0}, tag{q, 20})
+			// What another protocol carries is no request, although its bytes are those of one.
+			const experimental = 0x88b5
+			m := request(t, dhcpv4.MessageTypeDiscover)
+			w.sendAs(experimental, ethernetAll, broadcast(m), tag{q, 20})
+			if got := w.answers(m.TransactionID, 300*time.Millisecond); got != nil {
+				t.Errorf("another protocol: %v", got)
+			}
 			// None of the unanswered ones was even a request to the server.
 			requests := 0
 			drain(v)
