@@ -240,7 +240,7 @@ func (m *Match) explain(d demand, c Client) string {
 	case matches:
 		return ""
 	case wantsUntried:
-		return "the client loaded a ROM and came back as it was"
+		return "the client loaded the ROM, and it did not help"
 	case wantsPlatform:
 		return fmt.Sprintf("architecture is %s, wanted %s", c.Platform(), oneOf(m.Platforms))
 	case wantsArch:

@@ -57,6 +57,7 @@ func (g *memory) discovered(c Client, xid [4]byte, now time.Time) {
 	g.quiet.MoveToFront(e)
 	m := e.Value.(*machine)
 	m.client, m.xid, m.heard = c, xid, now
+	m.upgrade.returned(c)
 }
 
 // known returns the machine with a hardware address, nil where it is not known.

@@ -71,10 +71,10 @@ type Decision struct {
 	Item       string // the text of the menu's item that the client chose
 }
 
-// Decide returns what c gets. settled says that c is an iPXE which loaded a ROM
-// of ours and came back as it was (see guard.go): no ROM is handed to it again,
-// and the first rule that gives a script takes it as though it met every
-// demand on an iPXE. That is what ends a loop.
+// Decide returns what c gets. settled says that c is an iPXE which the ROM of
+// the policy did not help (see guard.go): no ROM is handed to it again, and the
+// first rule that gives a script takes it as though it met every demand on an
+// iPXE. That is what ends a loop.
 func (p *Policy) Decide(c Client, settled bool) Decision {
 	ignored := Decision{Kind: Ignore, Reason: NoRule}
 	for i := range p.Rules {

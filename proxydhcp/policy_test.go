@@ -189,7 +189,7 @@ func TestTrail(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	c.Arch = ArchX64
-	want[2] = Passed{"upgrade", "the client loaded a ROM and came back as it was"}
+	want[2] = Passed{"upgrade", "the client loaded the ROM, and it did not help"}
 	if diff := cmp.Diff(want[:2], testPolicy(t).Trail(c, true)); diff != "" {
 		t.Errorf("settled (-want +got):\n%s", diff)
 	}

@@ -51,7 +51,7 @@ type Result struct {
 	Err      error
 	Reply    []byte // DHCP, without its UDP header
 	To       Destination
-	Ended    string // the ROM whose upgrade loop this answer ends; told once per machine
+	Ended    string // the ROM whose upgrade loop this answer ends; told once for each time that it was loaded
 	Shape    Shape  // of an OFFER to PXE firmware
 	Stepped  bool   // because the machine did not understand the shape before it
 }
@@ -89,7 +89,7 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 		}
 		r.memory.came(res.Client, now)
 	}
-	res.Decision = r.policy.Load().Decide(res.Client, r.memory.settled(res.Client, now))
+	res.Decision = r.decide(res.Client, now)
 	if res.Reason = res.Decision.Reason; res.Reason != Answerable {
 		return res
 	}
@@ -100,6 +100,16 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	}
 	r.say(&res, &m, buf, now)
 	return res
+}
+
+// decide asks the policy, and once more where a ROM did not help before.
+func (r *Responder) decide(c Client, now time.Time) Decision {
+	p := r.policy.Load()
+	d := p.Decide(c, false)
+	if d.Kind == BootROM && r.memory.settled(c, d.File, now) {
+		return p.Decide(c, true)
+	}
+	return d
 }
 
 // say words the decision, and remembers what was said.
@@ -122,7 +132,7 @@ func (r *Responder) say(res *Result, m *Message, buf []byte, now time.Time) {
 	if res.Reply, res.Err = reply.Append(buf); res.Err != nil {
 		return
 	}
-	res.Ended = r.memory.decided(c, d, isForeign(d, a))
+	res.Ended = r.memory.decided(c, d, isForeign(d, a), now)
 	res.To = Destine(m, a)
 }
 

@@ -257,83 +257,6 @@ func TestHardwareOfSixteenBytes(t *testing.T) {
 	}
 }
 
-// TestUpgradeLoop plays the boots of one machine whose ROM does not help, and
-// of one whose ROM does.
-func TestUpgradeLoop(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		after Version // what the ROM turns out to be
-		reads bool    // whether the ROM is read to its end
-		want  []string
-	}{
-		{"a ROM that does not help", Version{1, 0, 0}, true, []string{"rom", "script, ends undionly.kpxe", "script", "rom"}},
-		{"a ROM that is not read", Version{1, 0, 0}, false, []string{"rom", "rom", "rom", "rom"}},
-		{"a ROM that helps", Version{2, 0, 0}, true, []string{"rom", "script", "script", "script"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := NewResponder(testPolicy(t), Service{}, false)
-			now := testTime
-			var got []string
-			boot := func(v Version, xid byte) {
-				in := discover(ArchBIOS, ipxeOptions(v, 20)...)
-				in[offXID] = xid
-				first, again := r.Respond(nil, in, onServerPort(), now), r.Respond(nil, in, onServerPort(), now)
-				text := first.Decision.Kind.String()
-				if first.Ended != "" {
-					text += ", ends " + first.Ended
-				}
-				got = append(got, text)
-				if again.Decision.Kind != first.Decision.Kind || again.Ended != "" {
-					t.Errorf("boot %d: sent again it gets %s, ends %q", xid, again.Decision.Kind, again.Ended)
-				}
-				lease := request(testMAC, append(ipxeOptions(v, 20), opt(optMessageType, "\x03"), opt(optServerID, "\xc0\x00\x02\x01"), opt(optRequestedIP, "\xc0\x00\x02\x32"), opt(optVendorClass, "PXEClient"))...)
-				lease[offXID] = xid
-				r.Respond(nil, lease, onServerPort(), now)
-			}
-			ip := netip.MustParseAddr("192.0.2.50")
-			boot(Version{1, 0, 0}, 1)
-			if tt.reads {
-				r.BootFileRead(ip, "other", now)
-				r.BootFileRead(ip, "/undionly.kpxe", now)
-			}
-			boot(tt.after, 2)
-			boot(tt.after, 3)
-			now = now.Add(guardMemory)
-			boot(tt.after, 4)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestRebootAfterUpgrade checks that an old iPXE in a card's flash is upgraded
-// at every boot, also minutes after the last, because each upgrade helped.
-func TestRebootAfterUpgrade(t *testing.T) {
-	g := newMemory()
-	p := testPolicy(t)
-	ip := netip.MustParseAddr("192.0.2.50")
-	old := Client{Hardware: hardware(testMAC), IPXE: IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}}
-	current := old
-	current.IPXE.Version = Version{2, 0, 0}
-	for boot := range 3 {
-		now := testTime.Add(time.Duration(boot) * time.Minute)
-		g.discovered(old, [4]byte{byte(boot)}, now)
-		d := p.Decide(old, g.settled(old, now))
-		if d.Kind != BootROM {
-			t.Fatalf("boot %d: %s, want the ROM", boot, d.Kind)
-		}
-		g.decided(old, d, false)
-		g.leased(old.Hardware, ip, [4]byte{byte(boot)}, true, now)
-		g.read(ip, d.File, now)
-		g.discovered(current, [4]byte{byte(boot), 1}, now)
-		if d = p.Decide(current, g.settled(current, now)); d.Kind != BootScript || d.Settled {
-			t.Fatalf("boot %d: the new iPXE gets %s, settled %v", boot, d.Kind, d.Settled)
-		}
-		g.decided(current, d, false)
-	}
-}
-
 // TestForeignServerLoop checks that a loop ends where the ROMs come from
 // another server, whose downloads nobody tells us of.
 func TestForeignServerLoop(t *testing.T) {
@@ -344,9 +267,9 @@ func TestForeignServerLoop(t *testing.T) {
 	var kinds []string
 	for boot := range 4 {
 		g.discovered(c, [4]byte{byte(boot)}, testTime)
-		d := p.Decide(c, g.settled(c, testTime))
+		d := p.Decide(c, g.settled(c, "undionly.kpxe", testTime))
 		kinds = append(kinds, d.Kind.String())
-		g.decided(c, d, true)
+		g.decided(c, d, true, testTime)
 		for range 2 { // its REQUEST is sent twice, and once by its firmware
 			g.leased(c.Hardware, ip, [4]byte{byte(boot), 1}, true, testTime)
 		}
@@ -368,7 +291,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	rom := Decision{Kind: BootROM, File: "undionly.kpxe"}
 	for i := range 3 * memorySize {
 		g.discovered(client(i), [4]byte{}, testTime)
-		g.decided(client(i), rom, false)
+		g.decided(client(i), rom, false, testTime)
 		g.leased(client(i).Hardware, address(i), [4]byte{}, true, testTime)
 		g.read(address(i), "undionly.kpxe", testTime)
 		g.discovered(client(0), [4]byte{}, testTime) // stays in touch
@@ -376,7 +299,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	if len(g.machines) != memorySize || g.quiet.Len() != memorySize || len(g.byIP) > memorySize {
 		t.Errorf("%d machines, %d in order, %d addresses; want %d", len(g.machines), g.quiet.Len(), len(g.byIP), memorySize)
 	}
-	if !g.settled(client(0), testTime) || !g.settled(client(3*memorySize-1), testTime) || g.settled(client(1), testTime) {
+	settled := func(i int) bool {
+		g.discovered(client(i), [4]byte{}, testTime)
+		return g.settled(client(i), rom.File, testTime)
+	}
+	if !settled(0) || !settled(3*memorySize-1) || settled(1) {
 		t.Error("it is not the quiet that are forgotten")
 	}
 }
