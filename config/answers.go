@@ -33,6 +33,7 @@ const builtinScript = "boot.ipxe"
 type resolver struct {
 	host     Host
 	tree     *tree.Tree
+	mounts   map[string]mount // by their names, the directories that segments have of their own
 	warnings []string
 }
 

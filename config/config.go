@@ -99,7 +99,7 @@ func (c *Config) place(name string, byFlag bool) proxydhcp.Interface {
 // loadPolicy finds the files of every segment, makes the rules, and holds the
 // one against the other.
 func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
-	r := resolver{host: h, tree: c.Tree}
+	r := resolver{host: h, tree: c.Tree, mounts: map[string]mount{}}
 	in := policyInputs{
 		allow:     parseAll(p, "allow-mac", s.AllowMACs, proxydhcp.ParseMACPrefix),
 		deny:      parseAll(p, "deny-mac", s.DenyMACs, proxydhcp.ParseMACPrefix),

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,6 +228,46 @@ func TestSegmentFlagErrors(t *testing.T) {
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%v\nwant %s", err, tt.want)
 		}
+	}
+}
+
+// TestSegmentsShareNoDirectory checks that two segments never serve their files
+// from one directory of the boot file tree without anybody saying so.
+func TestSegmentsShareNoDirectory(t *testing.T) {
+	one, two := t.TempDir(), t.TempDir()
+	refusal := func(where, other, name, directory string) string {
+		return fmt.Sprintf("%s %q: the segments %q and %q would both have their files in the directory %q of the boot file tree; give one of them another name",
+			where, two, other, name, directory)
+	}
+	segment := func(name, vlan, root string) SegmentText {
+		return SegmentText{Name: name, Scope: Scope{VLANs: vlan}, Answers: Answers{Root: root, BootURL: "http://boot.example/"}}
+	}
+	for _, tt := range []struct {
+		name  string
+		flags []string
+		file  []SegmentText
+		want  string
+	}{
+		{"names that differ in a blank", nil, []SegmentText{segment("old lab", "20", one), segment("old/lab", "21", two)}, refusal("--segment[1].root", "old lab", "old/lab", "old-lab")},
+		{"one name", nil, []SegmentText{segment("lab", "20", one), segment("lab", "21", two)}, refusal("--segment[1].root", "lab", "lab", "lab")},
+		{"a flag and the file", []string{"name=a b,vlan=20,boot-url=http://boot.example/,root=" + one}, []SegmentText{segment("a-b", "21", two)}, refusal("--segment[0].root", "a b", "a-b", "a-b")},
+		{"names of the places", []string{"interface=eth1,boot-url=http://boot.example/,root=" + one, "name=eth1,vlan=3,boot-url=http://boot.example/,root=" + two}, nil, refusal("--root", "eth1", "eth1", "eth1")},
+		{"the same files", nil, []SegmentText{segment("old lab", "20", one), segment("old/lab", "21", one)}, ""},
+		{"files of everybody", nil, []SegmentText{segment("old lab", "20", ""), segment("old/lab", "21", two)}, ""},
+		{"names that differ", nil, []SegmentText{segment("lab 1", "20", one), segment("lab 2", "21", two)}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Load(Settings{SegmentFlags: tt.flags, Segments: tt.file}, testHost(t, false))
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				c.Tree.Close()
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

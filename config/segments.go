@@ -146,6 +146,24 @@ func mountName(label string) string {
 	}, label)
 }
 
+// mount is a directory of the boot file tree that has a segment's own files.
+type mount struct {
+	segment string // the segment's label
+	root    string // where the files are
+}
+
+// claim takes a directory of the tree for a segment. The error says which other
+// segment has it for other files.
+func (r *resolver) claim(name string, m mount) error {
+	other, taken := r.mounts[name]
+	if taken && other.root != m.root {
+		return fmt.Errorf("the segments %q and %q would both have their files in the directory %q of the boot file tree; give one of them another name",
+			other.segment, m.segment, name)
+	}
+	r.mounts[name] = m
+	return nil
+}
+
 // inherit returns the segment's answers with everybody's where it says nothing.
 func (a Answers) inherit(everybody Answers) Answers {
 	own, all := reflect.ValueOf(&a).Elem(), reflect.ValueOf(everybody)
@@ -168,11 +186,12 @@ func (r *resolver) resolveSegment(s SegmentText, everybody Answers, p reporter) 
 	if s.Deny {
 		return out
 	}
-	mount := ""
+	own := ""
 	if s.Root != "" && s.Root != everybody.Root {
-		mount = mountName(out.label)
+		own = mountName(out.label)
+		p.add("root", s.Root, r.claim(own, mount{out.label, s.Root}))
 	}
-	resolved := r.resolve(s.Answers.inherit(everybody), mount, p)
+	resolved := r.resolve(s.Answers.inherit(everybody), own, p)
 	resolved.label, resolved.scope = out.label, out.scope
 	return resolved
 }
