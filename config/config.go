@@ -223,6 +223,7 @@ func (c *Config) loadListeners(s Settings, p reporter) {
 	}
 	c.TFTP.PortRange, err = parsePorts(s.TFTPPorts)
 	p.add("tftp-ports", s.TFTPPorts, err)
+	var cache int // MiB
 	for _, limit := range []struct {
 		flag        string
 		value       int
@@ -232,12 +233,14 @@ func (c *Config) loadListeners(s Settings, p reporter) {
 		{"tftp-block-size", s.TFTPBlockSize, 512, 65464, &c.TFTP.MaxBlockSize},
 		{"tftp-window-size", s.TFTPWindow, 1, 65535, &c.TFTP.MaxWindow},
 		{"tftp-max-transfers", s.TFTPMaxTransfers, 1, 1 << 20, &c.TFTP.MaxTransfers},
+		{"tftp-cache", s.TFTPCache, 1, 1 << 20, &cache},
 	} {
 		if limit.value != 0 && (limit.value < limit.least || limit.value > limit.most) {
 			p.add(limit.flag, fmt.Sprint(limit.value), fmt.Errorf("not between %d and %d", limit.least, limit.most))
 		}
 		*limit.into = limit.value
 	}
+	c.TFTP.CacheBytes = int64(cache) << 20
 	c.TFTP.SinglePort = s.TFTPSinglePort
 	allowed := append(privateNetworks(), parseAll(p, "tftp-allow", s.TFTPAllow, parseNetwork)...)
 	for _, i := range c.Interfaces {

@@ -365,13 +365,13 @@ func TestListeners(t *testing.T) {
 			t.Errorf("%s is taken as %s", text, got)
 		}
 	}
-	c, err := Load(Settings{TFTP: "off", HTTP: ":8080", TFTPPorts: "20000-20015", TFTPBlockSize: 1024, TFTPWindow: 4, TFTPMaxTransfers: 9, TFTPAllow: []string{"203.0.113.0/24,198.51.100.7"}}, testHost(t, false))
+	c, err := Load(Settings{TFTP: "off", HTTP: ":8080", TFTPPorts: "20000-20015", TFTPBlockSize: 1024, TFTPWindow: 4, TFTPMaxTransfers: 9, TFTPCache: 64, TFTPAllow: []string{"203.0.113.0/24,198.51.100.7"}}, testHost(t, false))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Tree.Close()
 	if !c.TFTPOff || c.HTTP.String() != "0.0.0.0:8080" || c.DHCP.Service.HTTPPort != 8080 || c.TFTP.PortRange != [2]uint16{20000, 20015} ||
-		c.TFTP.MaxBlockSize != 1024 || c.TFTP.MaxWindow != 4 || c.TFTP.MaxTransfers != 9 {
+		c.TFTP.MaxBlockSize != 1024 || c.TFTP.MaxWindow != 4 || c.TFTP.MaxTransfers != 9 || c.TFTP.CacheBytes != 64<<20 {
 		t.Errorf("%+v", c)
 	}
 	for text, want := range map[string]bool{

@@ -51,6 +51,7 @@ type Settings struct {
 	TFTPBlockSize    int      `toml:"tftp-block-size"`    // bytes, the largest granted; 0 for what the MTU allows
 	TFTPWindow       int      `toml:"tftp-window-size"`   // blocks, the largest granted; 0 for the server's default
 	TFTPMaxTransfers int      `toml:"tftp-max-transfers"` // 0 for the server's default
+	TFTPCache        int      `toml:"tftp-cache"`         // MiB of file content kept in memory; 0 for the server's default
 	TFTPAllow        []string `toml:"tftp-allow"`         // networks beside the private and attached ones
 	HTTP             string   `toml:"http"`               // where to listen, "" for not at all
 	TLSCert          string   `toml:"tls-cert"`           // PEM file; HTTP then speaks TLS

@@ -104,6 +104,7 @@ func fileFlags() []cli.Flag {
 		number("tftp-block-size", catFiles, 65464, "the largest block granted, in `BYTES`; never more than the interface's MTU holds"),
 		number("tftp-window-size", catFiles, tftp.DefaultMaxWindow, "the largest window granted, in `BLOCKS`"),
 		number("tftp-max-transfers", catFiles, tftp.DefaultMaxTransfers, "how many `TRANSFERS` may run at once"),
+		number("tftp-cache", catFiles, tftp.DefaultCacheBytes>>20, "how much of the files is kept in memory, in `MEBIBYTES`"),
 		list("tftp-allow", catFiles, "serve clients in `NETWORK`, too (repeatable; private and attached networks are served anyway)"),
 	}
 }
@@ -164,6 +165,7 @@ func flagSettings(c *cli.Context) config.Settings {
 		TFTPBlockSize:    c.Int("tftp-block-size"),
 		TFTPWindow:       c.Int("tftp-window-size"),
 		TFTPMaxTransfers: c.Int("tftp-max-transfers"),
+		TFTPCache:        c.Int("tftp-cache"),
 		TFTPAllow:        c.StringSlice("tftp-allow"),
 		WatchConfig:      c.Bool("watch-config"),
 		HTTP:             c.String("http"),

@@ -184,7 +184,7 @@ func unchangeable(old, next *config.Config) []string {
 		"u-boot":            old.DHCP.Service.UBoot == next.DHCP.Service.UBoot,
 		"tls-cert, tls-key": reflect.DeepEqual(certificates(old), certificates(next)),
 		"tftp limits": old.TFTP.MaxBlockSize == next.TFTP.MaxBlockSize && old.TFTP.MaxWindow == next.TFTP.MaxWindow &&
-			old.TFTP.MaxTransfers == next.TFTP.MaxTransfers,
+			old.TFTP.MaxTransfers == next.TFTP.MaxTransfers && old.TFTP.CacheBytes == next.TFTP.CacheBytes,
 		"override-dhcp-filename": old.DHCP.Service.OverrideFilename == next.DHCP.Service.OverrideFilename,
 	} {
 		if !same {
