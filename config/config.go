@@ -63,13 +63,16 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 		}
 	}()
 	p := &problems{origin: s.origin}
+	told := parseServers(s, p)
 	if !s.NoDHCP {
-		if c.Interfaces, err = ChooseInterfaces(s.Interfaces, h.Interfaces); err != nil {
+		if c.Interfaces, err = chooseInterfaces(s.Interfaces, h.Interfaces, told); err != nil {
 			p.note(err)
 		}
+		told.check(c.Interfaces, p)
 	}
 	c.loadListeners(s, p)
 	policy := c.loadPolicy(s, h, p)
+	c.Warnings = append(c.Warnings, told.warnings(h)...)
 	if err := p.err(); err != nil {
 		return nil, err
 	}
@@ -82,18 +85,19 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 		Relayed:   s.Relayed || c.hasRelays,
 	}
 	for _, i := range c.Interfaces {
-		c.DHCP.Interfaces = append(c.DHCP.Interfaces, c.place(i.Name, len(s.VLANs) > 0))
+		c.DHCP.Interfaces = append(c.DHCP.Interfaces, c.place(i.Name, len(s.VLANs) > 0, told.of(i.Name)))
 	}
 	c.NoDHCP = s.NoDHCP
 	c.TFTP.FS = c.Tree
 	return c, nil
 }
 
-// place is an interface with its VLANs. Where VLANs are asked for by flag, what
-// carries no tag is served only if it is asked for, too.
-func (c *Config) place(name string, byFlag bool) proxydhcp.Interface {
+// place is an interface with its VLANs, and what its clients are told is our
+// address. Where VLANs are asked for by flag, what carries no tag is served only
+// if it is asked for, too.
+func (c *Config) place(name string, byFlag bool, server netip.Addr) proxydhcp.Interface {
 	tagged := slices.DeleteFunc(slices.Clone(c.VLANs), func(id uint16) bool { return id == 0 })
-	return proxydhcp.Interface{Name: name, VLANs: tagged, TaggedOnly: byFlag && len(tagged) == len(c.VLANs)}
+	return proxydhcp.Interface{Name: name, VLANs: tagged, TaggedOnly: byFlag && len(tagged) == len(c.VLANs), Server: server}
 }
 
 // loadPolicy finds the files of every segment, makes the rules, and holds the

@@ -329,7 +329,7 @@ func TestChooseInterfaces(t *testing.T) {
 		{"named, with a link-local address", []string{"eth4"}, []Interface{local}, []string{"eth4"}, ""},
 		{"unknown, bare and loopback", []string{"eth9,eth2,lo"}, []Interface{lo, eth0, bare}, nil,
 			`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24), eth2 (no IPv4 address)` + "\n" +
-				`--interface "eth2": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev eth2` + "\n" +
+				`--interface "eth2": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev eth2, or name one of this host with --server` + "\n" +
 				`--interface "lo": a loopback interface, which no machine boots from`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -346,6 +346,59 @@ func TestChooseInterfaces(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
+			}
+		})
+	}
+}
+
+// TestServers checks what the clients of each interface are told is our address.
+func TestServers(t *testing.T) {
+	h := testHost(t, false)
+	h.Interfaces = append(h.Interfaces,
+		Interface{"eth1", net.FlagUp | net.FlagBroadcast, []netip.Prefix{netip.MustParsePrefix("198.51.100.10/24")}},
+		Interface{"trunk", net.FlagUp | net.FlagBroadcast, nil})
+	const forwarded = "clients are told that this host is at 203.0.113.9, which is no address of its own: " +
+		"what is sent there to UDP 4011 and 69, and TCP of --http, must be forwarded here; --tftp-single-port helps with that"
+	for _, tt := range []struct {
+		name     string
+		on       []string
+		servers  []string
+		want     string
+		warnings []string
+		err      string
+	}{
+		{"the interface's own", []string{"eth0", "eth1"}, nil, "eth0 invalid IP, eth1 invalid IP", nil, ""},
+		{"one for all, a trunk without an address among them", []string{"eth0", "trunk"}, []string{"192.0.2.10"}, "eth0 192.0.2.10, trunk 192.0.2.10", nil, ""},
+		{"of one interface alone", []string{"eth0", "eth1"}, []string{"eth1=192.0.2.10"}, "eth0 invalid IP, eth1 192.0.2.10", nil, ""},
+		{"another host's for all but one", []string{"eth0", "eth1"}, []string{"203.0.113.9,eth1=198.51.100.10"}, "eth0 203.0.113.9, eth1 198.51.100.10", []string{forwarded}, ""},
+		{"no address", []string{"eth0"}, []string{"here"}, "", nil, `--server "here": not the IPv4 address of a host`},
+		{"no such interface", []string{"eth0"}, []string{"eth1=192.0.2.10"}, "", nil,
+			`--server "eth1=192.0.2.10": eth1 is no interface that is served; there is eth0 (192.0.2.10/24)`},
+		{"two for all", []string{"eth0"}, []string{"192.0.2.10", "192.0.2.11"}, "", nil, `--server "192.0.2.11": there is another address for the same clients`},
+		{"a trunk without an address", []string{"trunk"}, []string{"eth0=192.0.2.10"}, "", nil,
+			`--interface "trunk": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev trunk, or name one of this host with --server`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Load(Settings{Interfaces: tt.on, Servers: tt.servers}, h)
+			if tt.err != "" {
+				if err == nil || err.Error() != tt.err {
+					t.Errorf("%v, want %s", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Tree.Close()
+			var got []string
+			for _, i := range c.DHCP.Interfaces {
+				got = append(got, i.Name+" "+i.Server.String())
+			}
+			if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.warnings, c.Warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -29,7 +29,8 @@ type Settings struct {
 	VLANs        []string      `toml:"vlan"`    // ids and ranges, or a segment as in a flag
 	Segments     []SegmentText `toml:"segment"` // answers of their own for parts of the network
 	SegmentFlags []string      // --segment: the same, as KEY=VALUE pairs
-	Rules        []RuleText    `toml:"rule"` // rules before those that the flags make
+	Rules        []RuleText    `toml:"rule"`   // rules before those that the flags make
+	Servers      []string      `toml:"server"` // our address for clients, IP or INTERFACE=IP
 	ProxyOnly    bool          `toml:"port-4011-only"`
 	Relayed      bool          `toml:"relayed"`   // DHCP relays send requests here
 	NoDHCP       bool          `toml:"no-dhcp"`   // answer no DHCP, serve files alone
@@ -179,12 +180,18 @@ func (s Answers) parseNextServer(p reporter) netip.Addr {
 	if s.NextServer == "" {
 		return netip.Addr{}
 	}
-	a, err := netip.ParseAddr(s.NextServer)
-	if err != nil || !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
-		err = errors.New("not the IPv4 address of a host")
-	}
+	a, err := parseHost(s.NextServer)
 	p.add("next-server", s.NextServer, err)
 	return a
+}
+
+// parseHost reads the address of a host.
+func parseHost(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err != nil || !a.Is4() || a.IsUnspecified() || a.IsMulticast() {
+		return netip.Addr{}, errors.New("not the IPv4 address of a host")
+	}
+	return a, nil
 }
 
 // maxName bounds a boot file name: what DHCP can carry beside a server's name.

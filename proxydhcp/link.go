@@ -13,8 +13,8 @@ type Link struct {
 	VLAN      uint16   // of the host's interface for a VLAN: its id
 	Tagged    []uint16 // the VLANs that are served on it as tagged frames
 	State     LinkState
-	Addresses []netip.Prefix
-	Index     int // the kernel's number of the interface, another one when that is made again
+	Addresses []netip.Prefix // those that clients may be told
+	Index     int            // the kernel's number of the interface, another one when that is made again
 }
 
 // LinkState is whether clients are answered on an interface.
@@ -36,10 +36,13 @@ func (s LinkState) String() string {
 // newLink tells of an interface that exists.
 func newLink(l *hostLink, vlan uint16, tagged []uint16, server netip.Addr) Link {
 	link := Link{Interface: l.name, VLAN: vlan, Tagged: tagged, Addresses: l.addresses, Index: l.index}
+	if server.IsValid() {
+		link.Addresses = []netip.Prefix{netip.PrefixFrom(server, server.BitLen())}
+	}
 	switch {
 	case !l.up:
 		link.State = LinkDown
-	case !server.IsValid() && !chooseServer(l.addresses, netip.Addr{}).IsValid():
+	case !chooseServer(link.Addresses, netip.Addr{}).IsValid():
 		link.State = LinkNoAddress
 	}
 	return link

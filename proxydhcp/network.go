@@ -209,7 +209,9 @@ func (n *network) arrival(p *place, port uint16, from netip.AddrPort, to netip.A
 	case !slices.ContainsFunc(p.addresses, func(o netip.Prefix) bool { return to == lastAddr(o) }):
 		return a, false
 	}
-	if p.server.IsValid() && (port != PortProxy || !n.local[to]) {
+	// An address that is not this host's stands for it (behind NAT, say), also
+	// where the request came through that.
+	if p.server.IsValid() && (port != PortProxy || !n.local[to] || !n.local[p.server]) {
 		a.Ours = []netip.Prefix{netip.PrefixFrom(p.server, p.server.BitLen())}
 	}
 	return a, true

@@ -70,9 +70,9 @@ func TestNewNetwork(t *testing.T) {
 				{key: placeKey{0, 3, true}, segment: Segment{Interface: "trunk"}, tagged: setOf(40, 41), server: server, addresses: prefixList("198.51.100.1/24")},
 			},
 			[]Link{
-				{Interface: "trunk", Tagged: []uint16{40, 41}, Addresses: prefixList("198.51.100.1/24"), Index: 3},
-				{Interface: "guests", VLAN: 20, Addresses: prefixList("10.20.0.1/16"), Index: 4},
-				{Interface: "br30", VLAN: 30, Addresses: prefixList("10.30.0.1/16"), Index: 6},
+				{Interface: "trunk", Tagged: []uint16{40, 41}, Addresses: prefixList("192.0.2.9/32"), Index: 3},
+				{Interface: "guests", VLAN: 20, Addresses: prefixList("192.0.2.9/32"), Index: 4},
+				{Interface: "br30", VLAN: 30, Addresses: prefixList("192.0.2.9/32"), Index: 6},
 			},
 		},
 		{
@@ -140,6 +140,7 @@ func TestNetworkChange(t *testing.T) {
 func TestArrival(t *testing.T) {
 	n := newNetwork([]Interface{{Name: "lan"}, {Name: "trunk", VLANs: []uint16{40}, Server: netip.MustParseAddr("192.0.2.9")}}, testHost())
 	lan, trunk := n.byIndex[2], n.byIndex[3]
+	routed := newNetwork([]Interface{{Name: "trunk", Server: netip.MustParseAddr("192.0.2.1")}}, testHost()).byIndex[3]
 	for _, tt := range []struct {
 		name string
 		p    *place
@@ -157,7 +158,8 @@ func TestArrival(t *testing.T) {
 		{"to nobody", lan, PortServer, "0.0.0.0", nil},
 		{"broadcast, with a server of its own", trunk, PortServer, "255.255.255.255", prefixList("192.0.2.9/32")},
 		{"relayed, with a server of its own", trunk, PortServer, "198.51.100.1", prefixList("192.0.2.9/32")},
-		{"4011, with a server of its own", trunk, PortProxy, "198.51.100.1", trunk.addresses},
+		{"4011, with another host that stands for it", trunk, PortProxy, "198.51.100.1", prefixList("192.0.2.9/32")},
+		{"4011, with another address of this host", routed, PortProxy, "198.51.100.1", routed.addresses},
 		{"4011 by broadcast, with a server of its own", trunk, PortProxy, "255.255.255.255", prefixList("192.0.2.9/32")},
 	} {
 		to, from := netip.MustParseAddr(tt.to), netip.MustParseAddrPort("192.0.2.50:68")

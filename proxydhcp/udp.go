@@ -83,8 +83,11 @@ func (s *Server) serveUDP(ctx context.Context, c *udpConn, port uint16) error {
 // have the same network behind them. What is routed goes its own way.
 func (c *udpConn) send(n *network, p *place, res Result, index int) error {
 	from, to, via := res.Arrival.Server, res.To.To, 0
-	if !n.local[from] {
-		from = netip.Addr{} // one that another host stands for, and that we may not send from
+	if !n.local[from] { // one that another host stands for, and that we may not send from
+		from = netip.Addr{}
+		if n.local[res.Arrival.To] {
+			from = res.Arrival.To
+		}
 	}
 	if res.To.Link {
 		to = netip.AddrPortFrom(linkBroadcast(res.Arrival.Ours), to.Port())

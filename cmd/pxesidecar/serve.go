@@ -174,15 +174,15 @@ func (r *reloader) read() (*config.Config, error) {
 func unchangeable(old, next *config.Config) []string {
 	var names []string
 	for name, same := range map[string]bool{
-		"interface, vlan":   slices.EqualFunc(old.DHCP.Interfaces, next.DHCP.Interfaces, samePlace),
-		"http":              old.HTTP == next.HTTP,
-		"tftp":              old.TFTPOff == next.TFTPOff && old.TFTP.Addr == next.TFTP.Addr && old.TFTP.PortRange == next.TFTP.PortRange && old.TFTP.SinglePort == next.TFTP.SinglePort,
-		"dry-run":           old.DHCP.DryRun == next.DHCP.DryRun,
-		"no-dhcp":           old.NoDHCP == next.NoDHCP,
-		"port-4011-only":    old.DHCP.ProxyOnly == next.DHCP.ProxyOnly,
-		"relayed":           old.DHCP.Relayed == next.DHCP.Relayed,
-		"u-boot":            old.DHCP.Service.UBoot == next.DHCP.Service.UBoot,
-		"tls-cert, tls-key": reflect.DeepEqual(certificates(old), certificates(next)),
+		"interface, vlan, server": slices.EqualFunc(old.DHCP.Interfaces, next.DHCP.Interfaces, samePlace),
+		"http":                    old.HTTP == next.HTTP,
+		"tftp":                    old.TFTPOff == next.TFTPOff && old.TFTP.Addr == next.TFTP.Addr && old.TFTP.PortRange == next.TFTP.PortRange && old.TFTP.SinglePort == next.TFTP.SinglePort,
+		"dry-run":                 old.DHCP.DryRun == next.DHCP.DryRun,
+		"no-dhcp":                 old.NoDHCP == next.NoDHCP,
+		"port-4011-only":          old.DHCP.ProxyOnly == next.DHCP.ProxyOnly,
+		"relayed":                 old.DHCP.Relayed == next.DHCP.Relayed,
+		"u-boot":                  old.DHCP.Service.UBoot == next.DHCP.Service.UBoot,
+		"tls-cert, tls-key":       reflect.DeepEqual(certificates(old), certificates(next)),
 		"tftp limits": old.TFTP.MaxBlockSize == next.TFTP.MaxBlockSize && old.TFTP.MaxWindow == next.TFTP.MaxWindow &&
 			old.TFTP.MaxTransfers == next.TFTP.MaxTransfers && old.TFTP.CacheBytes == next.TFTP.CacheBytes,
 		"override-dhcp-filename": old.DHCP.Service.OverrideFilename == next.DHCP.Service.OverrideFilename,

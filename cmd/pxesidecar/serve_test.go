@@ -2,11 +2,13 @@ package main
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
 // TestUnchangeable checks that a reload names every setting that it cannot put
@@ -20,6 +22,10 @@ func TestUnchangeable(t *testing.T) {
 		{func(c *config.Config) { c.DHCP.ProxyOnly, c.DHCP.Relayed = true, true }, []string{"port-4011-only", "relayed"}},
 		{func(c *config.Config) { c.DHCP.Service.UBoot, c.DHCP.Service.OverrideFilename = true, true }, []string{"override-dhcp-filename", "u-boot"}},
 		{func(c *config.Config) { c.TFTP.MaxWindow = 1; c.TFTP.SinglePort = true }, []string{"tftp", "tftp limits"}},
+		{func(c *config.Config) {
+			c.DHCP.Interfaces = []proxydhcp.Interface{{Server: netip.IPv4Unspecified()}}
+			c.TFTP.CacheBytes = 1
+		}, []string{"interface, vlan, server", "tftp limits"}},
 		{func(c *config.Config) { c.NoDHCP, c.DHCP.DryRun = true, true }, []string{"dry-run", "no-dhcp"}},
 		{func(c *config.Config) {
 			c.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{{1}}}}}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
@@ -86,6 +87,49 @@ func TestSegments(t *testing.T) {
 	want := event{Kind: "request", Port: 4011, From: "192.0.2.50:4011", To: "192.0.2.1", Server: "invalid IP", Reason: "arrived where nothing is served"}
 	if diff := cmp.Diff(want, e, comparers); diff != "" {
 		t.Errorf("4011 where nothing is served (-want +got):\n%s", diff)
+	}
+}
+
+// TestForwarded tells clients of an address that is another host's, which forwards to us: they are told of no other, and
+// what was forwarded is answered from where it arrived, so that the other host takes the answer for one to it.
+func TestForwarded(t *testing.T) {
+	host, client := newNetns(t), newNetns(t)
+	connect(host, "e0", client, "e0")
+	host.ip("addr add 192.0.2.1/24 dev e0")
+	host.ip("addr add 192.0.2.2/24 dev e0")
+	client.ip("link set e0 address 52:54:00:00:00:01")
+	host.ip("neigh add 192.0.2.50 lladdr 52:54:00:00:00:01 dev e0")
+	w := client.onWire("e0")
+	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", Server: addr("203.0.113.9")}}, Files: []fileOf{{File: "any"}}})
+	m := request(t, dhcpv4.MessageTypeDiscover)
+	w.send(ethernetAll, broadcast(m))
+	if diff := cmp.Diff(offer("203.0.113.9", "any"), w.answers(m.TransactionID, limit), comparers); diff != "" {
+		t.Errorf("DISCOVER (-want +got):\n%s", diff)
+	}
+	for _, at := range []string{"192.0.2.1:4011", "192.0.2.2:4011"} {
+		m := request(t, dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP([]byte{192, 0, 2, 50}))
+		w.send(host.mac("e0"), packet("192.0.2.50:4011", at, m.ToBytes()))
+		want := acknowledgment("203.0.113.9", "any", "192.0.2.50:4011")
+		want[0].From = addrPort(at)
+		if diff := cmp.Diff(want, w.answers(m.TransactionID, limit), comparers); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", at, diff)
+		}
+	}
+}
+
+// TestAddressElsewhere serves a VLAN on a trunk that has no address, whose clients are told one of another interface.
+func TestAddressElsewhere(t *testing.T) {
+	host, client := newNetns(t), newNetns(t)
+	connect(host, "e0", client, "e0")
+	host.ip("addr add 192.0.2.1/32 dev lo")
+	w := client.onWire("e0")
+	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true, Server: addr("192.0.2.1")}}, Files: []fileOf{{File: "any"}}})
+	m := request(t, dhcpv4.MessageTypeDiscover)
+	w.send(ethernetAll, broadcast(m), tag{unix.ETH_P_8021Q, 20})
+	want := offer("192.0.2.1", "any")
+	want[0].Tags = []tag{{unix.ETH_P_8021Q, 20}}
+	if diff := cmp.Diff(want, w.answers(m.TransactionID, limit), comparers); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
