@@ -212,10 +212,33 @@ func takeSlot() (release func()) {
 	}
 }
 
+// everySlot is held by the one who waits for all slots, so that no two wait for each other's.
+var everySlot sync.Mutex
+
+// takeEverySlot waits until no other guest runs; release lets them in again.
+func takeEverySlot() (release func()) {
+	everySlot.Lock()
+	defer everySlot.Unlock()
+	var releases []func()
+	for range cap(guestSlots) {
+		releases = append(releases, takeSlot())
+	}
+	return func() {
+		for _, release := range releases {
+			release()
+		}
+	}
+}
+
 // boot switches a machine on, waits for its script, and gathers the evidence about it.
 func (r *trial) boot(t *testing.T, g lab.Guest) (outcome, bool) {
 	release := takeSlot()
 	defer release()
+	return r.bootNow(t, g)
+}
+
+// bootNow is boot for whoever has a slot already.
+func (r *trial) bootNow(t *testing.T, g lab.Guest) (outcome, bool) {
 	ctx := deadline(t, bootLimit)
 	m, err := r.lab.Boot(ctx, g)
 	if err != nil {

@@ -26,10 +26,12 @@ type Guest struct {
 	MAC string
 	// HTTP makes UEFI firmware boot by HTTP instead of PXE.
 	HTTP bool
-	// Memory is in MiB; 0 means enough.
+	// Memory is in MiB; 0 means enough. UEFI is never given less than it needs.
 	Memory int
 	// Disk is a local disk (see Lab.NewDisk), tried after the network; empty means none.
 	Disk string
+	// Again makes BIOS start over, so long after it found nothing to boot; 0 means that it stops there.
+	Again time.Duration
 	// Segment is where it is plugged in; nil means the LAN.
 	Segment *Segment
 }
@@ -49,6 +51,9 @@ type Machine struct {
 
 // kvmTrial is how long a guest on KVM is watched for KVM's own failure.
 const kvmTrial = 8 * time.Second
+
+// guestNice is the guests' priority: servers, and whoever looks on, come before emulated machines, however many these are.
+const guestNice = "5"
 
 // Boot switches a guest on. It uses KVM for UEFI where KVM works; BIOS runs emulated, because its real mode is what
 // nested virtualisation fails at, and its work is short.
@@ -107,7 +112,7 @@ func (m *Machine) start(ctx context.Context, accelerator string) (works bool, er
 		binary = "qemu-system-aarch64"
 	}
 	m.Accelerator, m.Started = accelerator, time.Now()
-	m.program, err = m.Segment.Host.Start(Command{Name: "qemu-" + m.Name, Path: binary, Args: args})
+	m.program, err = m.Segment.Host.Start(Command{Name: "qemu-" + m.Name, Path: "nice", Args: append([]string{"-n", guestNice, binary}, args...)})
 	if err != nil {
 		return false, err
 	}
@@ -156,9 +161,14 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		// Option ROMs carry the id of the modern device; QEMU patches ids only in ROMs it chooses itself.
 		card += ",disable-legacy=on"
 	}
-	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none",
 		"-uuid", m.UUID, "-serial", "file:" + m.console,
 		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
+	if m.Again > 0 {
+		args = append(args, "-boot", fmt.Sprint("reboot-timeout=", m.Again.Milliseconds()))
+	} else {
+		args = append(args, "-no-reboot")
+	}
 	if m.Disk != "" {
 		args = append(args, "-drive", "if=none,id=disk0,format=raw,file="+m.Disk, "-device", "ide-hd,drive=disk0,bootindex=2")
 	}
@@ -167,7 +177,9 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	case BIOS:
 		// Without graphics SeaBIOS sends its text output, and iPXE's, to the serial port.
 		args = append(args, "-machine", "pc,graphics=off")
-		memory = max(memory, 128)
+		if memory == 0 {
+			memory = 128
+		}
 	case OVMF64:
 		args = append(args, "-machine", "q35", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)

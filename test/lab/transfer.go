@@ -165,6 +165,11 @@ func (t *Traffic) AwaitTransfer(ctx context.Context, client string, keep func(Tr
 	return x, err
 }
 
+// AwaitTransfers waits until enough is true of all transfers so far.
+func (t *Traffic) AwaitTransfers(ctx context.Context, what string, enough func([]Transfer) bool) error {
+	return t.await(ctx, what, func() bool { return enough(t.Transfers("", nil)) })
+}
+
 // Completed returns the names of the files a client read to the end, in order.
 func (t *Traffic) Completed(client string) []string {
 	var files []string
