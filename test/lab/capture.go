@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,12 +35,8 @@ type Capture struct {
 	err    error
 }
 
-const (
-	// captureBuffer is the socket's receive buffer in bytes; a lost frame would falsify the evidence.
-	captureBuffer = 64 << 20
-	// captureWake is how often the reader looks whether it should end.
-	captureWake = 100 * time.Millisecond
-)
+// captureBuffer is the socket's receive buffer in bytes; a lost frame would falsify the evidence.
+const captureBuffer = 64 << 20
 
 // NewCapture starts recording a segment.
 func (l *Lab) NewCapture(s *Segment) (*Capture, error) {
@@ -60,35 +54,11 @@ func (l *Lab) NewCapture(s *Segment) (*Capture, error) {
 }
 
 // open makes the packet socket on the bridge. A promiscuous bridge hands up every frame it forwards, once.
-func (c *Capture) open() error {
-	bridge, err := net.InterfaceByName(bridgeName)
-	if err != nil {
-		return err
-	}
-	// No protocol until it is bound: nothing from other interfaces slips in.
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	wake := unix.NsecToTimeval(captureWake.Nanoseconds())
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer),
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wake),
-		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-			&unix.PacketMreq{Ifindex: int32(bridge.Index), Type: unix.PACKET_MR_PROMISC}),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_ALL), Ifindex: bridge.Index}),
-	)
-	if err != nil {
-		return errors.Join(err, unix.Close(fd))
-	}
-	c.fd = fd
-	return nil
+func (c *Capture) open() (err error) {
+	c.fd, err = openPacketSocket(bridgeName,
+		socketOption{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer}, socketOption{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1})
+	return err
 }
-
-// swap16 turns a number into network byte order on the little-endian machines the lab runs on.
-func swap16(v uint16) uint16 { return v<<8 | v>>8 }
 
 // read takes frames until the lab closes.
 func (c *Capture) read() {
@@ -119,41 +89,6 @@ func (c *Capture) read() {
 		c.mu.Unlock()
 		c.Traffic.frame(frame)
 	}
-}
-
-// readControl finds the kernel's time stamp and the VLAN tag it took off the frame (nil for none).
-func readControl(control []byte) (time.Time, []byte) {
-	at, tag := time.Now(), []byte(nil)
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil {
-		return at, nil
-	}
-	for _, m := range messages {
-		switch {
-		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16:
-			ts := (*unix.Timespec)(unsafe.Pointer(&m.Data[0]))
-			at = time.Unix(ts.Unix())
-		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 20:
-			aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
-			if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
-				tag = binary.BigEndian.AppendUint16(nil, aux.Vlan_tpid)
-				tag = binary.BigEndian.AppendUint16(tag, aux.Vlan_tci)
-			}
-		}
-	}
-	return at, tag
-}
-
-// withTag copies a frame and puts its VLAN tag back.
-func withTag(frame, tag []byte) []byte {
-	const addresses = 12
-	if len(frame) < addresses {
-		return append([]byte(nil), frame...)
-	}
-	out := make([]byte, 0, len(frame)+len(tag))
-	out = append(out, frame[:addresses]...)
-	out = append(out, tag...)
-	return append(out, frame[addresses:]...)
 }
 
 // Pause stops keeping frames; Traffic goes on reading them. For scenarios that move more than memory should hold.

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 
@@ -24,13 +23,18 @@ func (l *Lab) NewVLAN(name string, id uint16, prefix netip.Prefix) (*Segment, er
 	if err != nil {
 		return nil, err
 	}
-	var ends [2]*switchPort
+	var ends [2]int
 	for i, side := range []*Segment{l.LAN, s} {
 		iface, err := host.Join(side, netip.Addr{})
 		if err != nil {
 			return nil, err
 		}
-		if err := host.Do(func() (err error) { ends[i], err = openPort(iface); return err }); err != nil {
+		err = host.Do(func() (err error) {
+			// What the switch itself sends is not to be moved on.
+			ends[i], err = openPacketSocket(iface, socketOption{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1})
+			return err
+		})
+		if err != nil {
 			return nil, fmt.Errorf("VLAN %s: %w", name, err)
 		}
 	}
@@ -41,17 +45,17 @@ func (l *Lab) NewVLAN(name string, id uint16, prefix netip.Prefix) (*Segment, er
 	return s, nil
 }
 
-// vlanSwitch moves the frames of one VLAN.
+// vlanSwitch moves the frames of one VLAN between two packet sockets.
 type vlanSwitch struct {
 	tag           []byte
-	trunk, access *switchPort
+	trunk, access int
 	quit          chan struct{}
 	running       sync.WaitGroup
 }
 
 // run moves frames from one port to the other until the lab closes, as convert makes them; it drops those of which
 // convert makes nothing.
-func (w *vlanSwitch) run(from, to *switchPort, convert func(frame, tag []byte) []byte) {
+func (w *vlanSwitch) run(from, to int, convert func(frame, tag []byte) []byte) {
 	buffer, control := make([]byte, 1<<16), make([]byte, 256)
 	for {
 		select {
@@ -59,7 +63,7 @@ func (w *vlanSwitch) run(from, to *switchPort, convert func(frame, tag []byte) [
 			return
 		default:
 		}
-		n, nc, _, _, err := unix.Recvmsg(from.fd, buffer, control, 0)
+		n, nc, _, _, err := unix.Recvmsg(from, buffer, control, 0)
 		if err != nil {
 			// Mostly the wake-up; and a link that goes down with the lab.
 			continue
@@ -67,7 +71,7 @@ func (w *vlanSwitch) run(from, to *switchPort, convert func(frame, tag []byte) [
 		_, tag := readControl(control[:nc])
 		if frame := convert(buffer[:n], tag); frame != nil {
 			// A frame that is lost is the clients' to repeat, as on any wire.
-			unix.Write(to.fd, frame)
+			unix.Write(to, frame)
 		}
 	}
 }
@@ -92,33 +96,5 @@ func (w *vlanSwitch) putTag(frame, tag []byte) []byte {
 func (w *vlanSwitch) close() error {
 	close(w.quit)
 	w.running.Wait()
-	return errors.Join(unix.Close(w.trunk.fd), unix.Close(w.access.fd))
-}
-
-// switchPort is a packet socket that takes every frame of an interface.
-type switchPort struct{ fd int }
-
-// openPort opens the port of an interface of the calling thread's namespace.
-func openPort(iface string) (*switchPort, error) {
-	link, err := net.InterfaceByName(iface)
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	wake := unix.NsecToTimeval(captureWake.Nanoseconds())
-	err = errors.Join(
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
-		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wake),
-		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-			&unix.PacketMreq{Ifindex: int32(link.Index), Type: unix.PACKET_MR_PROMISC}),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_ALL), Ifindex: link.Index}),
-	)
-	if err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
-	}
-	return &switchPort{fd}, nil
+	return errors.Join(unix.Close(w.trunk), unix.Close(w.access))
 }

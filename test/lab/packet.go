@@ -1,0 +1,86 @@
+package lab
+
+// Packet sockets that take every frame of an interface, and the VLAN tags that the kernel takes off the frames.
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// packetWake is how often who reads from a packet socket looks whether it should end.
+const packetWake = 100 * time.Millisecond
+
+// socketOption is an option of a socket with a number for its value.
+type socketOption struct{ level, name, value int }
+
+// openPacketSocket opens a packet socket on an interface of the calling thread's namespace, for frames to anybody,
+// with further options.
+func openPacketSocket(iface string, options ...socketOption) (fd int, err error) {
+	link, err := net.InterfaceByName(iface)
+	if err != nil {
+		return 0, fmt.Errorf("interface %s: %w", iface, err)
+	}
+	// No protocol until it is bound: nothing from other interfaces slips in.
+	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, fmt.Errorf("packet socket: %w", err)
+	}
+	for _, o := range append(options, socketOption{unix.SOL_PACKET, unix.PACKET_AUXDATA, 1}) {
+		err = errors.Join(err, unix.SetsockoptInt(fd, o.level, o.name, o.value))
+	}
+	wake := unix.NsecToTimeval(packetWake.Nanoseconds())
+	err = errors.Join(err,
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wake),
+		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+			&unix.PacketMreq{Ifindex: int32(link.Index), Type: unix.PACKET_MR_PROMISC}),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_ALL), Ifindex: link.Index}),
+	)
+	if err != nil {
+		return 0, fmt.Errorf("packet socket on %s: %w", iface, errors.Join(err, unix.Close(fd)))
+	}
+	return fd, nil
+}
+
+// swap16 turns a number into network byte order on the little-endian machines the lab runs on.
+func swap16(v uint16) uint16 { return v<<8 | v>>8 }
+
+// readControl finds the kernel's time stamp and the VLAN tag it took off the frame (nil for none).
+func readControl(control []byte) (time.Time, []byte) {
+	at, tag := time.Now(), []byte(nil)
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return at, nil
+	}
+	for _, m := range messages {
+		switch {
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16:
+			ts := (*unix.Timespec)(unsafe.Pointer(&m.Data[0]))
+			at = time.Unix(ts.Unix())
+		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 20:
+			aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
+			if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
+				tag = binary.BigEndian.AppendUint16(nil, aux.Vlan_tpid)
+				tag = binary.BigEndian.AppendUint16(tag, aux.Vlan_tci)
+			}
+		}
+	}
+	return at, tag
+}
+
+// withTag copies a frame and puts its VLAN tag back.
+func withTag(frame, tag []byte) []byte {
+	const addresses = 12
+	if len(frame) < addresses {
+		return append([]byte(nil), frame...)
+	}
+	out := make([]byte, 0, len(frame)+len(tag))
+	out = append(out, frame[:addresses]...)
+	out = append(out, tag...)
+	return append(out, frame[addresses:]...)
+}
