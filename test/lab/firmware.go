@@ -19,6 +19,7 @@ const (
 	OVMF64  Firmware = "ovmf64"  // edk2, x64
 	OVMF32  Firmware = "ovmf32"  // edk2, ia32
 	AArch64 Firmware = "aarch64" // edk2, arm64
+	UBoot   Firmware = "u-boot"  // U-Boot, arm64
 )
 
 // flash is a UEFI firmware's code and the template of its variables.
@@ -40,6 +41,12 @@ func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
 		return flash{}, err
 	}
 	return flash{code: filepath.Join(dir, "usr/share", p.code), vars: filepath.Join(dir, "usr/share", p.vars)}, nil
+}
+
+// uBoot finds U-Boot's image.
+func (s *Stock) uBoot(ctx context.Context) (string, error) {
+	dir, _, err := s.Package(ctx, Bookworm, "u-boot-qemu")
+	return filepath.Join(dir, "usr/lib/u-boot/qemu_arm64/u-boot.bin"), err
 }
 
 // IPXE is one release of iPXE, as ROM files to serve and as option ROMs for guests.

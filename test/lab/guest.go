@@ -108,7 +108,7 @@ func (m *Machine) start(ctx context.Context, accelerator string) (works bool, er
 		return false, err
 	}
 	binary := "qemu-system-x86_64"
-	if m.Firmware == AArch64 {
+	if m.Firmware == AArch64 || m.Firmware == UBoot {
 		binary = "qemu-system-aarch64"
 	}
 	m.Accelerator, m.Started = accelerator, time.Now()
@@ -162,7 +162,8 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		card += ",disable-legacy=on"
 	}
 	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none",
-		"-uuid", m.UUID, "-serial", "file:" + m.console,
+		"-uuid", m.UUID, "-serial", "chardev:console",
+		"-chardev", "socket,id=console,server=on,wait=off,abstract=on,path=" + m.keyboard() + ",logfile=" + m.console,
 		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
 	if m.Again > 0 {
 		args = append(args, "-boot", fmt.Sprint("reboot-timeout=", m.Again.Milliseconds()))
@@ -187,15 +188,19 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		// This build keeps its variables in SMM.
 		args = append(args, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
-	case AArch64:
+	case AArch64, UBoot:
 		args = append(args, "-machine", "virt", "-cpu", "cortex-a57")
 		memory = max(memory, 512)
 	default:
 		return nil, fmt.Errorf("guest %s: unknown firmware %q", m.Name, m.Firmware)
 	}
 	args = append(args, "-m", fmt.Sprint(memory))
-	if m.Firmware == BIOS {
+	switch m.Firmware {
+	case BIOS:
 		return args, nil
+	case UBoot:
+		image, err := m.lab.Stock.uBoot(ctx)
+		return append(args, "-bios", image), err
 	}
 	uefi, err := m.uefi(ctx)
 	return append(args, uefi...), err

@@ -39,6 +39,32 @@ func (l *Lab) Patched(ctx context.Context, i IPXE, name, version string) (string
 	return path, os.WriteFile(path, rom, 0o644)
 }
 
+// Sleepless makes a copy of one of the release's ROMs for 64-bit ARM that never waits for an interrupt, and returns its
+// path. It stands for a build with NAP_NULL, which U-Boot wants (ipxe/ipxe#1442): it has no interrupts, so that who
+// sleeps until one comes sleeps for ever.
+func (l *Lab) Sleepless(i IPXE, name string) (string, error) {
+	source, err := i.File(name)
+	if err != nil {
+		return "", err
+	}
+	rom, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	const wfi, nop = 0xd503207f, 0xd503201f
+	found := 0
+	for at := 0; at+4 <= len(rom); at += 4 {
+		if code := rom[at:]; binary.LittleEndian.Uint32(code) == wfi {
+			binary.LittleEndian.PutUint32(code, nop)
+			found++
+		}
+	}
+	if found != 1 {
+		return "", fmt.Errorf("sleepless %s: waits for interrupts in %d places, not one", name, found)
+	}
+	return l.Write("sleepless-"+name, string(rom))
+}
+
 // rebadge changes both places where a build has its version: sub-option 235 of DHCP's option 175, which is three
 // numbers, and the text.
 func (i IPXE) rebadge(code []byte, version string) error {

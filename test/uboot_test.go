@@ -1,0 +1,191 @@
+package test
+
+// U-Boot, which asks by DHCP but is no PXE client, and as it is packaged hears no proxy.
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
+
+// uBootLimit bounds all that is done with a U-Boot; it is up within a second.
+const uBootLimit = time.Minute
+
+// uBoot is a U-Boot at its prompt.
+type uBoot struct {
+	*lab.Prompt
+	machine *lab.Machine
+	ctx     context.Context
+}
+
+// bootUBoot switches a U-Boot on and keeps it from booting by itself. It ends with the test.
+func bootUBoot(t *testing.T, r trial) uBoot {
+	t.Helper()
+	t.Cleanup(takeSlot())
+	ctx := deadline(t, uBootLimit)
+	m, err := r.lab.Boot(ctx, lab.Guest{Name: "u-boot", Firmware: lab.UBoot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Stop)
+	p, err := m.Prompt(ctx, "Hit any key to stop autoboot", " ", "=>")
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s", err, m.Console())
+	}
+	return uBoot{p, m, ctx}
+}
+
+// run runs a command and returns what it wrote.
+func (u uBoot) run(t *testing.T, command string) string {
+	t.Helper()
+	lines, err := u.Run(u.ctx, command)
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s", err, u.machine.Console())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// What U-Boot writes of a file that it has loaded, and of its CRC-32.
+var (
+	uBootLoaded = regexp.MustCompile(`(?m)^Loading: [\s\S]*\ndone$`)
+	uBootCRC    = regexp.MustCompile(`==> ([0-9a-f]{8})$`)
+)
+
+// crcText is a CRC-32 as U-Boot writes it.
+func crcText(content []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE(content)) }
+
+// load runs a command that loads a file, and returns the CRC-32 of what came; it is empty where none did. U-Boot takes
+// no CRC of nothing, and keeps the size of the file before it then.
+func (u uBoot) load(t *testing.T, command string) string {
+	t.Helper()
+	text := u.run(t, "setenv filesize; "+command)
+	if !uBootLoaded.MatchString(text) {
+		t.Errorf("%s did not load a file:\n%s", command, text)
+		return ""
+	}
+	if !strings.Contains(text, "Bytes transferred") {
+		return crcText(nil)
+	}
+	text = u.run(t, "crc32 ${fileaddr} ${filesize}")
+	found := uBootCRC.FindStringSubmatch(text)
+	if found == nil {
+		t.Errorf("no CRC after %s:\n%s", command, text)
+		return ""
+	}
+	return found[1]
+}
+
+// conversation are the DHCP messages of the machine with their addresses and files, sorted: two servers offer at once.
+func (r *trial) conversation(mac string) []string {
+	var said []string
+	for _, m := range r.lab.Capture.Traffic.Messages(mac, nil) {
+		d := m.DHCP
+		switch {
+		case m.Src.Addr() == r.daemon.Address:
+			said = append(said, fmt.Sprintf("pxesidecar: %s yiaddr %s siaddr %s file %s", d.MessageType(), d.YourIPAddr, d.ServerIPAddr, d.BootFileName))
+		case m.Src.Port() == 67:
+			said = append(said, fmt.Sprintf("main server: %s file %s", d.MessageType(), d.BootFileName))
+		default:
+			said = append(said, fmt.Sprintf("machine: %s %s", d.MessageType(), d.ClassIdentifier()))
+		}
+	}
+	slices.Sort(said)
+	return said
+}
+
+// uBootOffer is the one answer that U-Boot gets, where it gets one.
+const uBootOffer = "pxesidecar: OFFER yiaddr 0.0.0.0 siaddr 10.213.0.2 file ipxe-arm64.efi"
+
+// efiClass is what U-Boot's own boot command says before it looks for an EFI program.
+const efiClass = "PXEClient:Arch:00011:UNDI:003000"
+
+// TestUBootBesideMainServer checks that U-Boot gets the lease and the file of the main server, whether it is answered by
+// us or not: it takes an address from whoever offers one, and passes over the rest.
+func TestUBootBesideMainServer(t *testing.T) {
+	const mainFile = "main.img"
+	for _, tt := range []struct {
+		name, class string
+		args        []string
+		ours        []string
+	}{
+		{"nobody asked for it", "U-Boot.armv8", nil, nil},
+		{"served", "U-Boot.armv8", []string{"--u-boot"}, []string{uBootOffer}},
+		{"says that it is UEFI", efiClass, nil, []string{uBootOffer}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), tt.args...)}
+			s.dhcp = func(l *lab.Lab) lab.DHCP { return lab.DHCP{NextServer: l.SidecarAddress(), Filename: mainFile} }
+			r := s.setUp(t)
+			content(t, filepath.Join(r.daemon.Root, mainFile), 10_000)
+			u := bootUBoot(t, r)
+			if tt.class == efiClass {
+				u.run(t, "setenv bootp_vci "+efiClass+"; setenv bootp_arch b")
+			}
+			sum := u.load(t, "dhcp")
+			if want := crcText(must(os.ReadFile(filepath.Join(r.daemon.Root, mainFile)))); sum != want {
+				t.Errorf("CRC-32 %s, want %s", sum, want)
+			}
+			want := append(tt.ours, "machine: DISCOVER "+tt.class, "machine: REQUEST "+tt.class,
+				"main server: OFFER file "+mainFile, "main server: ACK file "+mainFile)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, r.conversation(u.machine.MAC)); diff != "" {
+				t.Errorf("DHCP (-want +got):\n%s\n%s", diff, r.daemon.Output)
+			}
+			if diff := cmp.Diff([]string{mainFile}, r.lab.Capture.Traffic.Completed(u.machine.MAC)); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			r.sound(t)
+		})
+	}
+}
+
+// TestUBootStockBoot has U-Boot boot as it does by itself, beside a main server that knows nothing of booting. It says
+// that it is UEFI for the last file, and passes over our OFFER nevertheless: there is no server for it. With a boot
+// command that names us it starts our iPXE, which then boots like any other. The main server still needs nothing.
+func TestUBootStockBoot(t *testing.T) {
+	t.Parallel()
+	const rom = "ipxe-arm64.efi"
+	r := scenario{sidecar: func(l *lab.Lab) (lab.Sidecar, error) {
+		path, err := l.Sleepless(ipxe(t, lab.Sid), rom)
+		return lab.Sidecar{Root: map[string]string{rom: path}, Args: []string{"--u-boot"}}, err
+	}}.setUp(t)
+	u := bootUBoot(t, r)
+	text := u.run(t, "boot")
+	if n := strings.Count(text, "*** ERROR: `serverip' not set"); n != 2 {
+		t.Errorf("U-Boot missed a server %d times, want twice:\n%s", n, text)
+	}
+	want := []string{"machine: DISCOVER " + efiClass, "machine: DISCOVER U-Boot.armv8",
+		"machine: REQUEST " + efiClass, "machine: REQUEST U-Boot.armv8",
+		"main server: ACK file ", "main server: ACK file ", "main server: OFFER file ", "main server: OFFER file ", uBootOffer, uBootOffer}
+	if diff := cmp.Diff(want, r.conversation(u.machine.MAC)); diff != "" {
+		t.Errorf("DHCP (-want +got):\n%s\n%s", diff, r.daemon.Output)
+	}
+	if asked := r.lab.Capture.Traffic.Transfers(u.machine.MAC, nil); len(asked) > 0 {
+		t.Errorf("U-Boot asked for %s", asked[0].File)
+	}
+	u.run(t, "setenv bootcmd 'dhcp ${kernel_addr_r} "+r.daemon.Address.String()+":"+rom+"; bootefi ${kernel_addr_r} ${fdtcontroladdr}'")
+	if err := u.Type("boot"); err != nil {
+		t.Fatal(err)
+	}
+	e, err := u.machine.Script(u.ctx)
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, u.machine.Console(), r.daemon.Output)
+	}
+	booted := outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: "arm64", ROMs: []string{rom}}
+	if diff := cmp.Diff(booted, r.observe(u.machine, e)); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
+	}
+	r.sound(t)
+}
