@@ -37,6 +37,35 @@ func (l *Lab) NewDisk(ctx context.Context, f Firmware) (string, error) {
 	return "", fmt.Errorf("local disk: none is known for firmware %q", f)
 }
 
+// NewFAT makes a disk that is a FAT file system with these files, for Guest.Disk: name to content. What the machine
+// writes there is FromFAT's, once the machine is off.
+func (l *Lab) NewFAT(ctx context.Context, name string, mebibytes int, files map[string]string) (string, error) {
+	disk := l.Path(name)
+	sectors := fmt.Sprint(mebibytes << 20 / 512)
+	if _, err := output(ctx, l.Dir, "mformat", "-C", "-i", disk, "-T", sectors, "-h", "16", "-s", "63", "::"); err != nil {
+		return "", fmt.Errorf("disk %s: %w", name, err)
+	}
+	for file, content := range files {
+		source, err := l.Write(name+"-"+file, content)
+		if err == nil {
+			_, err = output(ctx, l.Dir, "mcopy", "-i", disk, source, "::/"+file)
+		}
+		if err != nil {
+			return "", fmt.Errorf("disk %s: file %s: %w", name, file, err)
+		}
+	}
+	return disk, nil
+}
+
+// FromFAT reads a file of such a disk.
+func (l *Lab) FromFAT(ctx context.Context, disk, file string) ([]byte, error) {
+	copied := disk + "-" + file
+	if _, err := output(ctx, l.Dir, "mcopy", "-n", "-i", disk, "::/"+file, copied); err != nil {
+		return nil, fmt.Errorf("disk %s: file %s: %w", disk, file, err)
+	}
+	return os.ReadFile(copied)
+}
+
 // bootSector makes a disk's first sector of a program, which the BIOS loads to 0x7c00.
 func bootSector(code []byte) []byte {
 	const size = 512

@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,17 @@ func (l *Lab) GRUB32(ctx context.Context) (string, error) {
 	config := "source \"(http," + l.Collector.Address.String() +
 		")/evidence/main?version=grub&platform=$grub_platform&mac=$net_default_mac&arch=$grub_cpu\"\nsleep 600\n"
 	return l.grub(ctx, "i386-efi", "grub-efi-ia32-bin", config, "efinet", "http", "normal", "sleep", "configfile", "echo")
+}
+
+// GRUBHashes builds a GRUB for 64-bit UEFI that reads files of a TFTP server, writes their SHA-256 hashes and names on
+// its screen, and then a last line. It returns the image's path.
+func (l *Lab) GRUBHashes(ctx context.Context, server netip.Addr, files []string, last string) (string, error) {
+	config := "set root=tftp," + server.String() + "\n"
+	for _, file := range files {
+		config += "sha256sum /" + file + "\n"
+	}
+	config += "echo \"" + last + "\"\nsleep 600\n"
+	return l.grub(ctx, "x86_64-efi", "grub-efi-amd64-bin", config, "efinet", "tftp", "normal", "sleep", "echo", "hashsum", "gcry_sha256")
 }
 
 // grub builds a GRUB for a target (GRUB's name of it) out of a package's modules, with its configuration inside.

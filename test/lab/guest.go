@@ -32,6 +32,8 @@ type Guest struct {
 	Disk string
 	// Again makes BIOS start over, so long after it found nothing to boot; 0 means that it stops there.
 	Again time.Duration
+	// Local leaves the network card out of what the machine boots from.
+	Local bool
 	// Segment is where it is plugged in; nil means the LAN.
 	Segment *Segment
 }
@@ -156,7 +158,10 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	if nic == "" {
 		nic = "virtio-net-pci"
 	}
-	card := nic + ",netdev=net0,bootindex=1,mac=" + m.MAC + ",romfile=" + m.OptionROM
+	card := nic + ",netdev=net0,mac=" + m.MAC + ",romfile=" + m.OptionROM
+	if !m.Local {
+		card += ",bootindex=1"
+	}
 	if nic == "virtio-net-pci" {
 		// Option ROMs carry the id of the modern device; QEMU patches ids only in ROMs it chooses itself.
 		card += ",disable-legacy=on"

@@ -22,7 +22,7 @@ import (
 // not among them, because installing one starts it: they are unpacked beside the system like everything in suites.
 var programs = []string{
 	"iproute2", "qemu-system-x86", "qemu-system-arm", "tshark", "busybox", "tftp-hpa", "atftp", "curl",
-	"dnsmasq-base", "kea-common", "debian-archive-keyring", "xz-utils",
+	"dnsmasq-base", "kea-common", "mtools", "debian-archive-keyring", "xz-utils",
 	"ipxe",               // where pxesidecar looks for ROMs by itself
 	"libdevmapper1.02.1", // of grub-mkimage
 }

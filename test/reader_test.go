@@ -1,0 +1,209 @@
+package test
+
+// Files by TFTP through boot loaders and firmware, at the sizes where servers go wrong. What each machine got is
+// compared by its hash.
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
+
+// readersEnd is what these machines write on their screens in the end.
+const readersEnd = "All files are read."
+
+// telling is a file of a telling size.
+type telling struct {
+	name string
+	size int64
+}
+
+// tellingFiles are nothing, a byte, whole blocks, and more blocks than a block number counts: 65,535 is followed by 0.
+func tellingFiles(block int64) []telling {
+	return []telling{{"empty", 0}, {"byte", 1}, {"blocks", 100 * block}, {"wrap", 65_536*block + 1}}
+}
+
+// names are the files' names.
+func names(files []telling) []string {
+	var names []string
+	for _, f := range files {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// reading is a file that was read, as the wire shows it.
+type reading struct {
+	Name  string
+	Bytes int64
+	// Block and Window are the options in force; an empty window is none.
+	Block, Window string
+}
+
+// serveTelling starts a sidecar that has the files, and returns the hash of each.
+func serveTelling(t *testing.T, files []telling, hash func([]byte) string, config func(*lab.Lab) (lab.Sidecar, error)) (trial, map[string]string) {
+	t.Helper()
+	r := scenario{sidecar: config}.setUp(t)
+	r.lab.Capture.Pause()
+	want := map[string]string{}
+	for _, f := range files {
+		path := filepath.Join(r.daemon.Root, f.name)
+		content(t, path, f.size)
+		want[f.name] = hash(must(os.ReadFile(path)))
+	}
+	return r, want
+}
+
+// judge compares the hashes of what a machine got, and what the wire shows of the reads.
+func (r *trial) judge(t *testing.T, want, got map[string]string, wantRead []reading) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("hashes (-want +got):\n%s\n%s", diff, r.daemon.Output)
+	}
+	var read []reading
+	for _, x := range r.lab.Capture.Traffic.Transfers("", nil) {
+		name := strings.TrimLeft(x.File, "/")
+		_, telling := want[name]
+		// edk2 asks for the size first. GRUB may close an empty file before its one block has come: that is a read.
+		probe := x.ByClient && strings.HasPrefix(x.Error, "8 ")
+		if telling && !probe {
+			read = append(read, reading{name, x.Bytes, x.Granted["blksize"], x.Granted["windowsize"]})
+		}
+	}
+	if diff := cmp.Diff(wantRead, read); diff != "" {
+		t.Errorf("on the wire (-want +got):\n%s\n%s", diff, r.daemon.Output)
+	}
+	r.sound(t)
+}
+
+// readings are the reads of all files with these options in force.
+func readings(files []telling, block int64, window string) []reading {
+	var all []reading
+	for _, f := range files {
+		all = append(all, reading{f.name, f.size, fmt.Sprint(block), window})
+	}
+	return all
+}
+
+// sha256Text is the hash as programs write it.
+func sha256Text(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }
+
+// hashLine is a line of sha256sum, which puts GRUB's names behind a slash.
+var hashLine = regexp.MustCompile(`(?m)^([0-9a-f]{64})  /?(\S+)$`)
+
+// hashesOnScreen boots a machine that writes its hashes on the screen, and returns them.
+func (r *trial) hashesOnScreen(t *testing.T, g lab.Guest) map[string]string {
+	t.Helper()
+	defer takeSlot()()
+	ctx := deadline(t, bootLimit)
+	m, err := r.lab.Boot(ctx, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	if err := m.AwaitConsole(ctx, readersEnd); err != nil {
+		t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
+	}
+	got := map[string]string{}
+	for _, line := range hashLine.FindAllStringSubmatch(m.Console(), -1) {
+		got[line[2]] = line[1]
+	}
+	return got
+}
+
+// smallestCap is the smallest block that pxesidecar can be told to grant at most. It bounds clients that can not be told
+// the size of their blocks.
+const smallestCap = 512
+
+// TestIPXEReads has iPXE read the files. Of Debian's, only the ROMs to serve can compute hashes.
+func TestIPXEReads(t *testing.T) {
+	t.Parallel()
+	files := tellingFiles(smallestCap)
+	r, want := serveTelling(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...), "--tftp-block-size", fmt.Sprint(smallestCap)))
+	script := "#!ipxe\n"
+	for _, name := range names(files) {
+		script += fmt.Sprintf("imgfetch --name %[1]s tftp://%[2]s/%[1]s && sha256sum %[1]s && imgfree %[1]s ||\n", name, r.daemon.Address)
+	}
+	r.lab.Collector.Serve("/boot.ipxe", script+"echo "+readersEnd+"\nsleep 600\n")
+	got := r.hashesOnScreen(t, lab.Guest{Name: "ipxe", Firmware: lab.OVMF64})
+	r.judge(t, want, got, readings(files, smallestCap, ""))
+}
+
+// TestGRUBReads boots a GRUB that reads the files.
+func TestGRUBReads(t *testing.T) {
+	t.Parallel()
+	files := tellingFiles(smallestCap)
+	r, want := serveTelling(t, files, sha256Text, func(l *lab.Lab) (lab.Sidecar, error) {
+		image, err := l.GRUBHashes(deadline(t, fetchLimit), l.SidecarAddress(), names(files), readersEnd)
+		return lab.Sidecar{Root: map[string]string{"grub.efi": image},
+			Args: []string{"--rom", "x64=grub.efi", "--tftp-block-size", fmt.Sprint(smallestCap)}}, err
+	})
+	got := r.hashesOnScreen(t, lab.Guest{Name: "grub", Firmware: lab.OVMF64})
+	r.judge(t, want, got, readings(files, smallestCap, ""))
+}
+
+// TestUEFIShellReads has edk2's own TFTP client, under the command of its shell, read the files onto a disk, in windows.
+func TestUEFIShellReads(t *testing.T) {
+	t.Parallel()
+	// Larger windows are slower: an emulated machine loses much of each.
+	const block, window = 64, "8"
+	// The command shows how much of the file is there, and of an empty one crashes at that, whoever serves it.
+	files := tellingFiles(block)[1:]
+	r, want := serveTelling(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...)))
+	// Only the disk is booted from, and has nothing to boot. What is left is the shell, which must look for its card.
+	script := []string{"connect -r", "fs0:", "ifconfig -s eth0 static " + r.lab.LAN.Address(200).String() + " 255.255.255.0 " + r.daemon.Address.String()}
+	for _, name := range names(files) {
+		script = append(script, fmt.Sprintf("tftp -s %d -w %s %s %s", block, window, r.daemon.Address, name))
+	}
+	ctx := deadline(t, bootLimit)
+	const mebibytes = 16
+	disk, err := r.lab.NewFAT(ctx, "disk", mebibytes, map[string]string{"startup.nsh": strings.Join(append(script, "echo "+readersEnd, ""), "\r\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer takeSlot()()
+	m, err := r.lab.Boot(ctx, lab.Guest{Name: "shell", Firmware: lab.OVMF64, Disk: disk, Local: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = m.AwaitConsole(ctx, readersEnd)
+	m.Stop()
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
+	}
+	got := map[string]string{}
+	for _, name := range names(files) {
+		file, err := r.lab.FromFAT(ctx, disk, name)
+		if err != nil {
+			t.Errorf("%v\nconsole:\n%s", err, m.Console())
+			continue
+		}
+		got[name] = sha256Text(file)
+	}
+	r.judge(t, want, got, readings(files, block, window))
+}
+
+// TestUBootReads has U-Boot read the files, in windows; see TestUBootBesideMainServer for lock-step. The one hash that
+// Debian's build has is CRC-32.
+func TestUBootReads(t *testing.T) {
+	t.Parallel()
+	const block, window = 64, "8"
+	files := tellingFiles(block)
+	r, want := serveTelling(t, files, crcText, sidecar(roms(t, lab.Sid, everyROM...)))
+	u := bootUBoot(t, r)
+	u.run(t, fmt.Sprintf("setenv autoload no; setenv tftpblocksize %d; setenv tftpwindowsize %s", block, window))
+	u.run(t, "dhcp")
+	got := map[string]string{}
+	for _, name := range names(files) {
+		got[name] = u.load(t, "tftpboot ${loadaddr} "+r.daemon.Address.String()+":"+name)
+	}
+	r.judge(t, want, got, readings(files, block, window))
+}
