@@ -48,16 +48,28 @@ func (g *memory) discovered(c Client, xid [4]byte, now time.Time) {
 	defer g.mu.Unlock()
 	e, ok := g.machines[c.Hardware]
 	if !ok {
-		if g.quiet.Len() >= memorySize {
-			g.forget(g.quiet.Back())
-		}
-		e = g.quiet.PushFront(&machine{hardware: c.Hardware})
-		g.machines[c.Hardware] = e
+		e = g.newcomer(c.Hardware)
 	}
 	g.quiet.MoveToFront(e)
 	m := e.Value.(*machine)
 	m.client, m.xid, m.heard = c, xid, now
 	m.upgrade.returned(c)
+}
+
+// newcomer makes room for a machine: in the place of the one that has been quiet
+// the longest, where the memory is full.
+func (g *memory) newcomer(hw HardwareAddr) *list.Element {
+	var e *list.Element
+	if g.quiet.Len() < memorySize {
+		e = g.quiet.PushFront(&machine{})
+	} else {
+		e = g.quiet.Back()
+		g.forgetIP(e)
+		delete(g.machines, e.Value.(*machine).hardware)
+	}
+	*e.Value.(*machine) = machine{hardware: hw}
+	g.machines[hw] = e
+	return e
 }
 
 // known returns the machine with a hardware address, nil where it is not known.
@@ -128,12 +140,6 @@ func (g *memory) read(ip netip.Addr, file string, now time.Time) {
 
 // cleanName makes one name of the spellings of a boot file tree's name.
 func cleanName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
-
-func (g *memory) forget(e *list.Element) {
-	g.forgetIP(e)
-	delete(g.machines, e.Value.(*machine).hardware)
-	g.quiet.Remove(e)
-}
 
 func (g *memory) forgetIP(e *list.Element) {
 	if ip := e.Value.(*machine).ip; g.byIP[ip] == e {

@@ -5,43 +5,49 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
+	"os"
+	"sync"
 	"time"
 	"unsafe"
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 // Port 67 on Linux: a packet socket on each interface. It sees what is sent to
 // a DHCP server on the same host without taking it away from it, which a second
 // UDP socket on port 67 would do to every unicast renewal. It is read and
-// written in batches, because a rack that powers up asks all at once.
+// written in batches, because a rack that powers up asks all at once, and waited
+// for outside Go's poller.
 
 // Sizes of the batches, and of the socket's own buffer, which holds the
 // DISCOVERs of a power-up; the kernel's default loses most of a thousand.
 const (
-	receiveBatch  = 32      // packets
+	receiveBatch  = 64      // packets
 	packetSize    = 2048    // bytes kept of a packet, which is more than an Ethernet frame holds
 	receiveBuffer = 8 << 20 // bytes
 )
 
+// sendPatience is how long sending waits for a wire that takes nothing.
+const sendPatience = 100 * time.Millisecond
+
 // packetConn reads and writes the IPv4 packets of one place. One goroutine at a
-// time may use it, but for setFilter, SetReadDeadline and Close.
+// time may use it, but for setFilter, Wake and Close.
 type packetConn struct {
-	conn    *packet.Conn
-	raw     syscall.RawConn
+	fd      int
+	poller  *poll.Poller
 	trunk   bool // packets have a VLAN tag
 	answers bool // hear other servers' answers too
 	in      packetBatch
+	full    bool // the last batch was: there may be more at once
 	out     packetBatch
+	queued  int // messages in out
 
-	read, write func(fd uintptr) bool // of raw, made once
-	errno       unix.Errno            // of the last call of read or write
-	n           int                   // messages that it moved
-	first       int                   // the first message to write
-	queued      int                   // messages in out
+	mu     sync.Mutex // setFilter against Close
+	closed bool
 }
 
 // packetBatch is the memory of one recvmmsg or sendmmsg call.
@@ -92,12 +98,18 @@ func listenPacket(p *place, answers bool) (*packetConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	c := &packetConn{conn: conn, trunk: p.key.trunk, answers: answers}
-	if c.raw, err = conn.SyscallConn(); err == nil {
+	c := &packetConn{fd: -1, trunk: p.key.trunk, answers: answers}
+	if c.trunk {
+		err = conn.SetPromiscuous(true)
+	}
+	if c.fd, err = leavePoller(conn, err); err == nil {
 		err = c.setOptions()
 	}
+	if err == nil {
+		c.poller, err = poll.New(c.fd)
+	}
 	if err != nil {
-		conn.Close()
+		c.Close()
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
 	c.in.layOut(c.trunk)
@@ -109,18 +121,38 @@ func listenPacket(p *place, answers bool) (*packetConn, error) {
 	for i := range c.out.names {
 		c.out.names[i] = unix.RawSockaddrLinklayer{Family: unix.AF_PACKET, Protocol: bigEndian(sending), Ifindex: int32(ifi.Index)}
 	}
-	c.read, c.write = c.recvmmsg, c.sendmmsg
 	return c, nil
+}
+
+// leavePoller returns a socket's descriptor, free of Go's poller, and closes conn; the socket stays as it was set up. A failure before is passed on.
+func leavePoller(conn *packet.Conn, failed error) (fd int, err error) {
+	fd = -1
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		control := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+		err = errors.Join(err, control)
+	}
+	return fd, errors.Join(failed, err, conn.Close())
 }
 
 // setFilter replaces the filter for the packets that arrive from now on.
 func (c *packetConn) setFilter(p *place) error {
 	filter, err := bpf.Assemble(serverFilter(p, c.answers))
-	if err == nil {
-		err = c.conn.SetBPF(filter)
-	}
 	if err != nil {
 		return fmt.Errorf("packet filter: %w", err)
+	}
+	program := make([]unix.SockFilter, len(filter))
+	for i, f := range filter {
+		program[i] = unix.SockFilter{Code: f.Op, Jt: f.Jt, Jf: f.Jf, K: f.K}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return fmt.Errorf("packet filter: %w", net.ErrClosed)
+	}
+	fprog := &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.SetsockoptSockFprog(c.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, fprog); err != nil {
+		return fmt.Errorf("packet filter: %w", os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err))
 	}
 	return nil
 }
@@ -149,59 +181,58 @@ func bigEndian(v uint16) (n uint16) {
 }
 
 // setOptions asks for a large receive buffer: above the system's limit where
-// the process may, up to the limit where it may not; and for what tagged frames
-// need.
+// the process may, up to the limit where it may not; for sending that waits for a
+// full wire, but not for a dead one; and for what tagged frames need.
 func (c *packetConn) setOptions() error {
-	var set error
-	err := c.raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
-		if set != nil {
-			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-		}
-		if c.trunk {
-			set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_AUXDATA, 1))
-			// Older kernels lack this one, and the filter does without it.
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-		}
-	})
-	if c.trunk {
-		err = errors.Join(err, c.conn.SetPromiscuous(true))
+	err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
+	if err != nil {
+		err = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
-	return errors.Join(err, set)
+	patience := unix.NsecToTimeval(int64(sendPatience))
+	err = errors.Join(err, unix.SetNonblock(c.fd, false), unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience))
+	if c.trunk {
+		err = errors.Join(err, unix.SetsockoptInt(c.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1))
+		// Older kernels lack this one, and the filter does without it.
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	}
+	return err
 }
 
-// receive waits for packets and returns how many there are; packet gives each.
+// receive waits for packets or for Wake, and returns how many there are, perhaps
+// none; packet gives each.
 func (c *packetConn) receive() (int, error) {
+	if !c.full {
+		if err := c.poller.Wait(0, poll.Never); err != nil {
+			return 0, err
+		}
+	}
 	for i := range c.in.messages {
 		c.in.messages[i].header.Namelen = unix.SizeofSockaddrLinklayer
 		if c.trunk {
 			c.in.messages[i].header.SetControllen(int(unsafe.Sizeof(tagMessage{})))
 		}
 	}
-	if err := c.raw.Read(c.read); err != nil {
-		return 0, err
+	n, errno := c.in.move(unix.SYS_RECVMMSG, c.fd, 0, receiveBatch, unix.MSG_DONTWAIT)
+	c.full = n == receiveBatch
+	switch errno {
+	case 0, unix.EAGAIN:
+		return n, nil
 	}
-	if c.errno != 0 {
-		return 0, c.errno
-	}
-	return c.n, nil
+	return 0, os.NewSyscallError("recvmmsg", errno)
 }
 
-// recvmmsg is one system call; false means that there is nothing yet.
-func (c *packetConn) recvmmsg(fd uintptr) bool {
-	return c.move(unix.SYS_RECVMMSG, fd, &c.in, 0, receiveBatch)
-}
-
-// move makes one system call on a part of a batch, and reports whether it is
-// done rather than to be tried when the socket is ready.
-func (c *packetConn) move(call, fd uintptr, b *packetBatch, first, end int) bool {
+// move makes one system call on a part of a batch, and returns how many of its
+// messages were moved.
+func (b *packetBatch) move(call uintptr, fd, first, end int, flags uintptr) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.Syscall6(call, fd, uintptr(unsafe.Pointer(&b.messages[first])), uintptr(end-first), unix.MSG_DONTWAIT, 0, 0)
-		if errno == unix.EINTR {
-			continue
+		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[first])), uintptr(end-first), flags, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno
 		}
-		c.n, c.errno = int(n), errno
-		return errno != unix.EAGAIN
 	}
 }
 
@@ -242,30 +273,34 @@ func (c *packetConn) send(to hop, vlan uint16, d datagram) error {
 // does not hold up the others.
 func (c *packetConn) flush() error {
 	var failed error
-	for c.first = 0; c.first < c.queued; {
-		if err := c.raw.Write(c.write); err != nil {
-			failed = err
-			break
+	for first := 0; first < c.queued; {
+		n, errno := c.out.move(unix.SYS_SENDMMSG, c.fd, first, c.queued, 0)
+		if errno != 0 {
+			failed = os.NewSyscallError("sendmmsg", errno)
+			n = 1
 		}
-		switch {
-		case c.errno != 0:
-			failed = c.errno
-			c.first++
-		default:
-			c.first += c.n
-		}
+		first += n
 	}
 	c.queued = 0
 	return failed
 }
 
-// sendmmsg is one system call; false means that the socket takes nothing now.
-func (c *packetConn) sendmmsg(fd uintptr) bool {
-	return c.move(unix.SYS_SENDMMSG, fd, &c.out, c.first, c.queued)
-}
-
-// SetReadDeadline bounds the wait of receive.
-func (c *packetConn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+// Wake ends a wait of receive, the current one or the next.
+func (c *packetConn) Wake() { c.poller.Wake() }
 
 // Close closes the socket.
-func (c *packetConn) Close() error { return c.conn.Close() }
+func (c *packetConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	c.closed = true
+	if c.poller != nil {
+		c.poller.Close()
+	}
+	if c.fd < 0 {
+		return nil
+	}
+	return os.NewSyscallError("close", unix.Close(c.fd))
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -259,10 +260,7 @@ func (r *Reply) Append(b []byte) ([]byte, error) {
 	if size := len(b) - start; size > r.maxSize {
 		return nil, fmt.Errorf("the reply has %d bytes and the client takes %d: shorten the boot file name %q", size, r.maxSize, r.File)
 	}
-	for len(b)-start < minReply {
-		b = append(b, 0)
-	}
-	return b, nil
+	return appendZeros(b, max(minReply-(len(b)-start), 0)), nil
 }
 
 // appendAddr appends an IPv4 address, zeros for the zero Addr.
@@ -277,10 +275,14 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 // appendField appends a fixed-size field, filled up with NULs.
 func appendField(b []byte, s string, size int) []byte {
 	b = append(b, s...)
-	for n := len(s); n < size; n++ {
-		b = append(b, 0)
-	}
-	return b
+	return appendZeros(b, size-len(s))
+}
+
+// appendZeros appends n zeros.
+func appendZeros(b []byte, n int) []byte {
+	b = slices.Grow(b, n)
+	clear(b[len(b) : len(b)+n])
+	return b[:len(b)+n]
 }
 
 // appendOption appends an option, in pieces of 255 bytes (RFC 3396), and

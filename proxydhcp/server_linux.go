@@ -145,7 +145,7 @@ func (t *tap) run(ctx context.Context, s *Server, begin <-chan struct{}, opened 
 	case <-begin:
 	case <-ctx.Done():
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, conn.Wake)
 	defer stop()
 	t.answer(ctx, s)
 }
@@ -153,9 +153,9 @@ func (t *tap) run(ctx context.Context, s *Server, begin <-chan struct{}, opened 
 // answer answers until ctx ends.
 func (t *tap) answer(ctx context.Context, s *Server) {
 	var reply []byte
-	for {
+	for ctx.Err() == nil {
 		count, err := t.conn.receive()
-		if isGone(err) && ctx.Err() == nil {
+		if isGone(err) {
 			continue // told once; reading goes on when the interface is up again
 		}
 		if err != nil {

@@ -59,7 +59,7 @@ func benchmarkTap(b *testing.B, payloads [][]byte, tagged bool) {
 		return
 	}
 	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	defer time.AfterFunc(time.Minute, conn.Wake).Stop()
 	s, tap := &Server{responder: NewResponder(&Policy{Rules: []Rule{{Name: "all", Outcome: Outcome{Kind: BootFile, File: "ipxe.efi"}}}}, Service{}, false)}, &tap{conn: conn}
 	frames := make([][]byte, len(payloads))
 	for i, payload := range payloads {
@@ -81,6 +81,10 @@ func benchmarkTap(b *testing.B, payloads [][]byte, tagged bool) {
 			count, err := conn.receive()
 			if err != nil {
 				b.Error(err)
+				return
+			}
+			if count == 0 {
+				b.Error("packets did not arrive")
 				return
 			}
 			now := time.Now()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 // linger is how long a finished transfer is remembered: a late duplicate of its final ACK is then no stranger, and does not get an ERROR that
@@ -482,13 +484,15 @@ func (e *engine) forget(s *session) {
 	}
 }
 
-// wait returns how long nothing is due, negative when nothing ever is.
-func (e *engine) wait(now time.Duration) time.Duration {
-	s := e.queue.first()
-	if s == nil {
-		return -1
+// never is a time that does not come.
+const never = poll.Never
+
+// next returns when something is due, never when nothing is.
+func (e *engine) next() time.Duration {
+	if s := e.queue.first(); s != nil {
+		return s.alarm
 	}
-	return max(s.alarm-now, 0)
+	return never
 }
 
 // finish ends a transfer. Its key stays known for a while.

@@ -23,7 +23,7 @@ const (
 	DefaultMaxTransfers          = 4096
 	DefaultMaxTransfersPerClient = 8
 	DefaultMaxRequestRate        = 100
-	DefaultCacheBytes            = 32 << 20
+	DefaultCacheBytes            = 16 << 20
 )
 
 // A Config says what to serve and within which bounds. FS or Tree must be set; every other zero field has a default.
@@ -287,14 +287,14 @@ const starvation = 50 * time.Millisecond
 // run serves one socket until it is told to end. What has arrived goes before what is due: under load an acknowledgement that waits in the
 // socket's buffer must not be taken for a lost one.
 func (p *port) run(s *Server) error {
-	wait := time.Duration(-1)
+	now, until := s.now(), never
 	var dry time.Duration // when the socket last was
 	for {
-		arrived, more, err := p.socket.receive(wait)
+		arrived, more, err := p.socket.receive(now, until)
 		if err != nil {
 			return err
 		}
-		now := s.now()
+		now = s.now()
 		for i := range arrived {
 			p.engine.datagram(&arrived[i], now)
 		}
@@ -311,8 +311,8 @@ func (p *port) run(s *Server) error {
 			p.engine.expire(now)
 		}
 		p.socket.flush()
-		if wait = p.engine.wait(now); more {
-			wait = 0
+		if until = p.engine.next(); more {
+			until = now
 		}
 		if s.crew.busy() {
 			runtime.Gosched() // on a single processor the helpers would else wait for the scheduler to miss this one

@@ -3,18 +3,18 @@ package tftp
 // A UDP socket on Linux: batches both ways (recvmmsg, sendmmsg), and windows handed to the kernel whole to be cut into datagrams there
 // (UDP_SEGMENT, since Linux 4.18). A system call for each packet is the ceiling of servers without these.
 //
-// The descriptor is the goroutine's own, outside Go's poller: waiting in ppoll costs one system call and no detour by the
-// scheduler, which for a client in lock-step is part of every round trip.
+// The goroutine waits for it outside Go's poller: for a client in lock-step the detour by the scheduler would be part of every round trip.
 
 import (
 	"encoding/binary"
 	"net/netip"
 	"os"
-	"sync"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 const (
@@ -42,15 +42,11 @@ type control [8]uint64
 
 // A socket is a UDP socket with its batches. All but wake belong to one goroutine.
 type socket struct {
-	fd    int
-	event int // an eventfd that ends a wait
-	local netip.AddrPort
-	gso   bool
-
-	misses int // brief waits in vain
-
-	mu     sync.Mutex // wake against close
-	closed bool
+	fd     int // -1 when closed
+	poller *poll.Poller
+	local  netip.AddrPort
+	gso    bool
+	single bool // one datagram arrived last, so one client waits
 
 	in  incoming
 	out outgoing
@@ -64,8 +60,6 @@ type incoming struct {
 	vectors   [receiveBatch]unix.Iovec
 	buffers   [receiveBatch][receiveSize]byte
 	datagrams [receiveBatch]datagram
-	polled    [2]unix.PollFd
-	timeout   unix.Timespec
 }
 
 // outgoing is the batch that is being put together.
@@ -88,7 +82,7 @@ func openSocket(addr netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &socket{fd: fd, event: -1}
+	s := &socket{fd: fd}
 	if err := s.prepare(addr); err != nil {
 		s.close()
 		return nil, err
@@ -128,8 +122,8 @@ func (s *socket) prepare(addr netip.AddrPort) error {
 	}
 	_, err = unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso = err == nil
-	if s.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return os.NewSyscallError("eventfd", err)
+	if s.poller, err = poll.New(s.fd); err != nil {
+		return err
 	}
 	s.layOut()
 	return nil
@@ -138,7 +132,6 @@ func (s *socket) prepare(addr netip.AddrPort) error {
 // layOut points the batches' parts at each other.
 func (s *socket) layOut() {
 	in, out := &s.in, &s.out
-	in.polled = [2]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}, {Fd: int32(s.event), Events: unix.POLLIN}}
 	for i := range in.messages {
 		in.vectors[i].Base = &in.buffers[i][0]
 		in.vectors[i].SetLen(receiveSize)
@@ -162,12 +155,12 @@ func (s *socket) layOut() {
 // addr returns the address the socket is bound to.
 func (s *socket) addr() netip.AddrPort { return s.local }
 
-// receive returns what has arrived, after waiting for it up to wait (without end when negative) or until wake. more tells that there may be
-// more at once. The result is valid until the next call.
-func (s *socket) receive(wait time.Duration) (arrived []datagram, more bool, err error) {
+// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake; it may come back early. more tells
+// that there may be more at once. The result is valid until the next call.
+func (s *socket) receive(now, until time.Duration) (arrived []datagram, more bool, err error) {
 	in := &s.in
-	if wait != 0 {
-		if err := s.poll(wait); err != nil {
+	if until > now {
+		if err := s.poller.Wait(now, until); err != nil {
 			return nil, false, err
 		}
 	}
@@ -187,64 +180,8 @@ func (s *socket) receive(wait time.Duration) (arrived []datagram, more bool, err
 	for i := range int(n) {
 		in.decode(i)
 	}
+	s.single = n == 1
 	return in.datagrams[:n], n == receiveBatch, nil
-}
-
-// poll waits for the socket or for wake. While clients answer at once it first waits a moment without telling Go's scheduler: otherwise its
-// watchdog, where there is one processor only, takes the processor away in every such pause and the answer waits for its return. That is a fifth of
-// the speed of a single client in lock-step. Other goroutines lose no more than that moment.
-func (s *socket) poll(wait time.Duration) error {
-	in := &s.in
-	in.polled[0].Revents, in.polled[1].Revents = 0, 0
-	var timeout *unix.Timespec
-	if wait > 0 {
-		if s.briefly(wait) {
-			return nil
-		}
-		in.timeout = unix.NsecToTimespec(int64(wait))
-		timeout = &in.timeout
-	}
-	if _, err := unix.Ppoll(in.polled[:], timeout, nil); err != nil && err != unix.EINTR {
-		return os.NewSyscallError("ppoll", err)
-	}
-	s.woken()
-	return nil
-}
-
-const (
-	// briefWait is how long poll waits without the scheduler's knowledge.
-	briefWait = 100 * time.Microsecond
-
-	// briefMisses is after how many such waits in vain it does without, and briefRest for how many waits then.
-	briefMisses = 4
-	briefRest   = 256
-)
-
-// briefly waits a moment, and reports whether something came. It gives up for a while where clients are slower than that.
-func (s *socket) briefly(wait time.Duration) bool {
-	in := &s.in
-	if s.misses++; s.misses > briefMisses {
-		if s.misses > briefRest {
-			s.misses = 0
-		}
-		return false
-	}
-	in.timeout = unix.NsecToTimespec(int64(min(wait, briefWait)))
-	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&in.polled)), uintptr(len(in.polled)), uintptr(unsafe.Pointer(&in.timeout)), 0, 0, 0)
-	if errno != 0 || n == 0 {
-		return false
-	}
-	s.misses = 0
-	s.woken()
-	return true
-}
-
-// woken resets the event that ended a wait.
-func (s *socket) woken() {
-	if s.in.polled[1].Revents != 0 {
-		var count [8]byte
-		unix.Read(s.event, count[:]) // there is nothing to fail
-	}
 }
 
 // decode makes a datagram of the i-th message.
@@ -270,27 +207,16 @@ func (in *incoming) decode(i int) {
 }
 
 // wake ends a wait, the current one or the next. Any goroutine may call it, also after close.
-func (s *socket) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.closed {
-		var one [8]byte
-		binary.NativeEndian.PutUint64(one[:], 1)
-		unix.Write(s.event, one[:]) // fails only when it is set already
-	}
-}
+func (s *socket) wake() { s.poller.Wake() }
 
 // close closes the socket. It may be called twice.
 func (s *socket) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
+	if s.poller != nil {
+		s.poller.Close()
 	}
-	s.closed = true
-	unix.Close(s.fd)
-	if s.event >= 0 {
-		unix.Close(s.event)
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+		s.fd = -1
 	}
 }
 
@@ -306,7 +232,8 @@ func (s *socket) packet(r *route, p []byte) {
 	o.seal(r, 1, 0)
 }
 
-// blocks puts DATA packets into the batch: as few messages as the kernel cuts up, or one for each.
+// blocks puts DATA packets into the batch: as few messages as the kernel cuts up, or one for each. Where a single client waits, the first block
+// goes ahead, to wake it while the kernel still copies the others.
 func (s *socket) blocks(r *route, first int64, count, blockSize int, data [][]byte) {
 	o := &s.out
 	group := 1
@@ -314,8 +241,12 @@ func (s *socket) blocks(r *route, first int64, count, blockSize int, data [][]by
 		group = max(min(maxSegments, maxDatagram/(blockSize+headerLen)), 1)
 	}
 	var cursor []byte
+	ahead := s.single
 	for count > 0 {
 		n := min(group, count)
+		if ahead {
+			n, ahead = 1, false
+		}
 		if o.full(n*2+len(data), n*blockSize) {
 			s.flush()
 		}

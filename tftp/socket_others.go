@@ -51,11 +51,11 @@ func (s *socket) addr() netip.AddrPort {
 	return bound
 }
 
-// receive returns what has arrived, after waiting for it up to wait (without end when negative) or until wake.
-func (s *socket) receive(wait time.Duration) (arrived []datagram, more bool, err error) {
+// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake.
+func (s *socket) receive(now, until time.Duration) (arrived []datagram, more bool, err error) {
 	var deadline time.Time
-	if wait >= 0 {
-		deadline = time.Now().Add(wait)
+	if until != never {
+		deadline = time.Now().Add(until - now)
 	}
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
 		return nil, false, err
