@@ -29,9 +29,10 @@ check: ## formatting, vet, staticcheck, other systems
 	  CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go vet ./cmd/... ./proxydhcp ./tftp ./config || exit 1; \
 	done
 
-unit: ## tests of single packages, with the race detector
+unit: ## tests of single packages, with the race detector, and every benchmark once
 	go run ./internal/rom/installcommand | $(SUDO) sh -e
 	go test -race $$(go list ./... | grep -v /test)
+	go test -run '^$$' -bench . -benchtime 1x ./proxydhcp ./tftp
 
 fuzz: ## every fuzzer for a while (FUZZ=1m for longer)
 	@for package in $$(go list ./... | grep -v /test); do \

@@ -61,6 +61,25 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+func BenchmarkCompose(b *testing.B) {
+	m, err := Decode(discover(ArchX64, opt(optMachineID, "\x000123456789abcdef")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c, d, a := Client{Hardware: m.Hardware, Arch: ArchX64}, Decision{Kind: BootROM, File: "ipxe.efi"}, onServerPort()
+	var out []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		reply, reason := Compose(&m, c, d, a, Service{})
+		if reason != Answerable {
+			b.Fatal(reason)
+		}
+		if out, err = reply.Append(out[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkRespond(b *testing.B) {
 	for name, in := range map[string][]byte{
 		"firmware": discover(ArchX64, opt(optMachineID, "\x000123456789abcdef")),
