@@ -5,9 +5,10 @@ package tftp
 import "time"
 
 const (
-	// firstRTO is the timer before anything was measured. RFC 6298 says 1 s for the Internet; boot clients are a few routers away,
-	// answer an OACK at once, and a lost one would otherwise cost the whole second that iPXE starts its own timer at a quarter of.
-	firstRTO = 250 * time.Millisecond
+	// firstRTO is the timer before anything was measured. RFC 6298 says 1 s for the Internet; boot clients are a few routers away and
+	// answer an OACK at once. With its jitter it must end before the quarter of a second after which iPXE repeats itself: an answer that
+	// the client's own timer brought looks like a long round trip, and it takes many short ones to forget that.
+	firstRTO = 200 * time.Millisecond
 
 	// minRTO keeps the timer above the scheduling noise of busy hosts and polled network cards.
 	minRTO = 20 * time.Millisecond
@@ -16,8 +17,8 @@ const (
 	maxRTO = 5 * time.Second
 
 	// activeRTO ends it for a client that was heard moments ago: on a wire that loses a tenth, several losses in a row are no sign of an
-	// absent client, and waiting seconds for it is what makes peers take half a minute.
-	activeRTO = 250 * time.Millisecond
+	// absent client, and waiting seconds for it is what makes peers take half a minute. It is below iPXE's timer, too.
+	activeRTO = 200 * time.Millisecond
 )
 
 // An estimator measures round trips and says how long to wait for an answer.
@@ -39,12 +40,17 @@ func newEstimator(timeout time.Duration) estimator {
 }
 
 // sample takes in a round trip. By Karn's rule the caller never offers one of a flight that was sent twice, so a backed-off timer stays
-// until a clean measurement (or recover): a client slower than the timer is sent a few duplicates, not one for each packet.
+// until a clean measurement (or recover): a client slower than the timer is sent a few duplicates, not one for each packet. A round trip far below
+// what was usual so far is no variation to allow for: what came before it was the client's own timer (pxelinux has one of 110 ms), and is
+// forgotten by halves.
 func (e *estimator) sample(trip time.Duration) {
 	trip = max(trip, time.Microsecond)
-	if e.smoothed == 0 {
+	switch {
+	case e.smoothed == 0:
 		e.smoothed, e.variation, e.least = trip, trip/2, trip
-	} else {
+	case trip < e.smoothed-e.variation:
+		e.smoothed, e.variation, e.least = (e.smoothed+trip)/2, e.variation/2, min(e.least, trip)
+	default:
 		e.variation += ((e.smoothed - trip).Abs() - e.variation) / 4
 		e.smoothed += (trip - e.smoothed) / 8
 		e.least = min(e.least, trip)

@@ -231,7 +231,7 @@ func TestEstimator(t *testing.T) {
 	note()
 	e.recover(100 * ms)
 	note()
-	for range 50 {
+	for range 4 { // so long is forgotten soon
 		e.sample(ms)
 	}
 	note()
@@ -239,9 +239,17 @@ func TestEstimator(t *testing.T) {
 		e.backOff(maxRTO)
 	}
 	note()
-	want := []time.Duration{250 * ms, 300 * ms, 250 * ms, 500 * ms, 500 * ms, 250 * ms, 20 * ms, 5 * time.Second}
+	want := []time.Duration{200 * ms, 300 * ms, 250 * ms, 500 * ms, 500 * ms, 250 * ms, 20 * ms, 5 * time.Second}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("timer (-want +got):\n%s", diff)
+	}
+	// A client that is slow now and then is not taken for a fast one in between.
+	e = newEstimator(0)
+	for i := range 40 {
+		e.sample([]time.Duration{ms, 100 * ms}[i%2])
+		if i > 4 && e.rto < 110*ms {
+			t.Errorf("after %d round trips of 1 and 100 ms the timer is %v", i+1, e.rto)
+		}
 	}
 	if e := newEstimator(2 * time.Second); e.ceiling != 2*time.Second {
 		t.Errorf("ceiling %v", e.ceiling)
