@@ -270,12 +270,18 @@ func (c *packetConn) send(to hop, vlan uint16, d datagram) error {
 }
 
 // flush sends what is queued. A packet that the system refuses is reported and
-// does not hold up the others.
+// does not hold up the others; on a wire that takes nothing they are given up
+// with it, or each would be waited for.
 func (c *packetConn) flush() error {
 	var failed error
 	for first := 0; first < c.queued; {
 		n, errno := c.out.move(unix.SYS_SENDMMSG, c.fd, first, c.queued, 0)
-		if errno != 0 {
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			failed = fmt.Errorf("the wire took nothing for %s: %w", sendPatience, os.NewSyscallError("sendmmsg", errno))
+			n = c.queued - first
+		default:
 			failed = os.NewSyscallError("sendmmsg", errno)
 			n = 1
 		}

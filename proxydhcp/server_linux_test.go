@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"runtime"
@@ -109,6 +110,45 @@ func broadcastFrame(payload []byte, tagged bool) []byte {
 	}
 	d := datagram{from: onServerPort().From, to: netip.AddrPortFrom(broadcastAddr, PortServer), payload: payload}
 	return d.append(append(frame, 8, 0))
+}
+
+// TestFlushToStuckWire checks that a wire that takes nothing is waited for once
+// in a batch. A pair of sockets whose other end nobody reads stands for it: it
+// takes a few messages, whatever addresses they carry.
+func TestFlushToStuckWire(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fds[1])
+	c := &packetConn{fd: fds[0]}
+	defer c.Close()
+	if err := c.setOptions(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is
+		t.Fatal(err)
+	}
+	c.out.layOut(false)
+	for i := range c.out.messages {
+		c.out.messages[i].header.Namelen = 0
+	}
+	d := datagram{from: netip.MustParseAddrPort("192.0.2.2:67"), to: netip.AddrPortFrom(broadcastAddr, PortClient), payload: make([]byte, 300)}
+	for range receiveBatch {
+		if err := c.send(broadcastHop, 0, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	if err := c.flush(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("error %v, want that of a full socket", err)
+	}
+	if took := time.Since(began); took < sendPatience || took > receiveBatch/2*sendPatience {
+		t.Errorf("flushing took %s, the patience with a wire is %s", took, sendPatience)
+	}
+	if c.queued != 0 {
+		t.Errorf("%d packets left", c.queued)
+	}
 }
 
 // cable makes a network of this thread's own with two interfaces joined by a

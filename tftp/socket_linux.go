@@ -336,7 +336,8 @@ func (c *control) set(r *route, segment int) int {
 	return length + unix.CmsgSpace(2)
 }
 
-// flush writes the batch. What the system does not take is lost, as datagrams may be; the transfers' timers see to it.
+// flush writes the batch. What the system does not take is lost, as datagrams may be; the transfers' timers see to it. Where the wire takes
+// nothing, the rest of the batch is lost with it, or each message would be waited for.
 func (s *socket) flush() {
 	o := &s.out
 	for i := 0; i < o.count; {
@@ -345,6 +346,8 @@ func (s *socket) flush() {
 		case errno == 0:
 			i += int(n)
 		case errno == unix.EINTR:
+		case errno == unix.EAGAIN:
+			i = o.count
 		default:
 			if o.segments[i] != 0 {
 				s.singly(i)
