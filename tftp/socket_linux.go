@@ -159,6 +159,7 @@ func (s *socket) addr() netip.AddrPort { return s.local }
 // that there may be more at once. The result is valid until the next call.
 func (s *socket) receive(now, until time.Duration) (arrived []datagram, more bool, err error) {
 	in := &s.in
+	s.single = false
 	if until > now {
 		if err := s.poller.Wait(now, until); err != nil {
 			return nil, false, err

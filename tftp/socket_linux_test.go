@@ -5,8 +5,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
+
+// A window is one message that the kernel cuts up; where a single client waits, its first block goes ahead of it. Without segmentation offload
+// each block is a message.
+func TestWindowAsMessages(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		gso, single bool
+		want        []int // bytes of a segment, message by message
+	}{
+		{"many clients", true, false, []int{516}},
+		{"a single client", true, true, []int{0, 516}},
+		{"no offload", false, true, []int{0, 0, 0, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &socket{gso: c.gso, single: c.single}
+			s.layOut()
+			to := &route{client: netip.MustParseAddrPort("192.0.2.50:1024"), local: netip.MustParseAddr("192.0.2.2")}
+			s.blocks(to, 1, 4, 512, [][]byte{make([]byte, 3*512+100)})
+			if diff := cmp.Diff(c.want, s.out.segments[:s.out.count]); diff != "" {
+				t.Errorf("segments (-want +got):\n%s", diff)
+			}
+			if want := 4*headerLen + 3*512 + 100; s.out.bytes != want {
+				t.Errorf("%d bytes, want %d", s.out.bytes, want)
+			}
+		})
+	}
+}
 
 // A wire that takes nothing is waited for once in a batch, and is not taken for one without segmentation offload. A pair of sockets whose other
 // end nobody reads stands for it: it takes a few messages, whatever addresses they carry.
