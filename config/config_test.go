@@ -374,6 +374,8 @@ func TestServers(t *testing.T) {
 		{"no address", []string{"eth0"}, []string{"here"}, "", nil, `--server "here": not the IPv4 address of a host`},
 		{"no such interface", []string{"eth0"}, []string{"eth1=192.0.2.10"}, "", nil,
 			`--server "eth1=192.0.2.10": eth1 is no interface that is served; there is eth0 (192.0.2.10/24)`},
+		{"an interface without a name", []string{"eth0"}, []string{"=192.0.2.10"}, "", nil,
+			`--server "=192.0.2.10": the interface before the = is missing; want IP or INTERFACE=IP`},
 		{"two for all", []string{"eth0"}, []string{"192.0.2.10", "192.0.2.11"}, "", nil, `--server "192.0.2.11": there is another address for the same clients`},
 		{"a trunk without an address", []string{"trunk"}, []string{"eth0=192.0.2.10"}, "", nil,
 			`--interface "trunk": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev trunk, or name one of this host with --server`},

@@ -131,6 +131,9 @@ func parseServers(s Settings, p reporter) servers {
 		if !named {
 			name, address = "", text
 		}
+		if named && name == "" {
+			return struct{}{}, errors.New("the interface before the = is missing; want IP or INTERFACE=IP")
+		}
 		a, err := parseHost(address)
 		if _, twice := told[name]; twice && err == nil {
 			err = errors.New("there is another address for the same clients")
