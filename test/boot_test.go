@@ -20,6 +20,7 @@ func alone(guest lab.Guest, want outcome, sidecar func(*lab.Lab) (lab.Sidecar, e
 
 // TestBundledIPXE boots BIOS machines whose network card brings an iPXE.
 func TestBundledIPXE(t *testing.T) {
+	t.Parallel()
 	old, newest := ipxe(t, lab.Bookworm), ipxe(t, lab.Sid)
 	bundledOld := lab.Guest{Name: "old", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)}
 	bundledNew := lab.Guest{Name: "new", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Sid, lab.BIOS)}
@@ -48,6 +49,7 @@ func TestBundledIPXE(t *testing.T) {
 // TestLoopGuard serves BIOS ROMs that do not satisfy the policy, which nobody can read out of them beforehand: every
 // machine gets them once, and then the script; one warning names machine and ROM.
 func TestLoopGuard(t *testing.T) {
+	t.Parallel()
 	trixie, newest := ipxe(t, lab.Trixie), ipxe(t, lab.Sid)
 	tests := []struct {
 		name    string
@@ -84,6 +86,7 @@ func TestLoopGuard(t *testing.T) {
 
 // TestFirmware boots firmware that has no iPXE yet. 32-bit x86 is among the patched ROMs, see TestPatchedROM.
 func TestFirmware(t *testing.T) {
+	t.Parallel()
 	newest := ipxe(t, lab.Sid)
 	uefi := func(arch string, rom string) outcome {
 		return outcome{Version: newest.Version, Platform: "efi", Arch: arch, ROMs: []string{rom}, Asked4011: 1, Answered4011: 1}
@@ -115,6 +118,7 @@ func TestFirmware(t *testing.T) {
 
 // TestDHCPServers boots beside the DHCP servers there are, whichever of the two OFFERs comes first.
 func TestDHCPServers(t *testing.T) {
+	t.Parallel()
 	newest := ipxe(t, lab.Sid)
 	bios := lab.Guest{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)}
 	e1000, err := ipxe(t, lab.Bookworm).OptionROM(lab.BIOS, "e1000")

@@ -4,6 +4,7 @@ package test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -32,6 +33,9 @@ var (
 // guestSlots bounds how many guests run at once, whatever the number of parallel tests: an emulated machine fills a core.
 var guestSlots = make(chan struct{}, 2)
 
+// parallelTests is how many tests run at once where -parallel says nothing: most wait for a slot, or for a timer.
+const parallelTests = "8"
+
 // What bounds the waits on a good machine that is busy; deadline stretches it for slower ones.
 const (
 	// bootLimit bounds one machine's way to its boot script, emulation and a busy machine included.
@@ -52,7 +56,11 @@ func prepareAndRun(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	interrupted = ctx
-	var err error
+	err := flag.Set("test.parallel", parallelTests)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	stock, err = lab.OpenStock(ctx, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

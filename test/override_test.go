@@ -12,6 +12,7 @@ import (
 
 // TestOverride boots iPXE beside a dhcpd with a boot script of its own, with --override-dhcp-filename and without.
 func TestOverride(t *testing.T) {
+	t.Parallel()
 	for _, suite := range []lab.Suite{lab.Bookworm, lab.Sid} {
 		version := ipxe(t, suite).Version
 		guest := lab.Guest{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, suite, lab.BIOS)}

@@ -28,6 +28,7 @@ func versionText(t *testing.T, suite lab.Suite) string {
 
 // TestUpgradeByScript boots machines with an old iPXE whose DHCP server names our boot script.
 func TestUpgradeByScript(t *testing.T) {
+	t.Parallel()
 	newest := ipxe(t, lab.Sid)
 	version := versionText(t, lab.Sid)
 	old := func(name string, firmware lab.Firmware) lab.Guest {

@@ -10,6 +10,7 @@ import (
 
 // TestLabWithStandIn boots every kind of guest beside dnsmasq.
 func TestLabWithStandIn(t *testing.T) {
+	t.Parallel()
 	new, old := ipxe(t, lab.Sid), ipxe(t, lab.Bookworm)
 	tests := []struct {
 		guest lab.Guest

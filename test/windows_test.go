@@ -80,6 +80,7 @@ func windowsCases(t *testing.T) []windowsCase {
 
 // TestWindowsServers boots beside each, or waits for the line that says why not.
 func TestWindowsServers(t *testing.T) {
+	t.Parallel()
 	for _, c := range windowsCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -55,7 +55,7 @@ func (l *Lab) NewCapture(s *Segment) (*Capture, error) {
 
 // open makes the packet socket on the bridge. A promiscuous bridge hands up every frame it forwards, once.
 func (c *Capture) open() (err error) {
-	c.fd, err = openPacketSocket(bridgeName,
+	c.fd, err = openPacketSocket(bridgeName, unix.ETH_P_ALL,
 		socketOption{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer}, socketOption{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1})
 	return err
 }

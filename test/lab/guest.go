@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -48,6 +49,7 @@ type Machine struct {
 
 	lab     *Lab
 	console string
+	keys    net.Conn
 	program *Program
 }
 
@@ -125,6 +127,9 @@ func (m *Machine) start(ctx context.Context, accelerator string) (works bool, er
 			m.program.Stop()
 			return false, nil
 		}
+	}
+	if err := m.plugKeyboard(ctx); err != nil {
+		return false, err
 	}
 	m.lab.note(m.Started, m.Name, "switched on: %s, %s", m.describe(), strings.ToUpper(accelerator))
 	return true, nil

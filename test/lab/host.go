@@ -108,7 +108,8 @@ type Segment struct {
 // bridgeName is the bridge's name in its own namespace.
 const bridgeName = "br0"
 
-// NewSegment adds a bridge that forwards from its first moment on: no spanning tree, no delay, no snooping.
+// NewSegment adds a bridge that forwards from its first moment on: no spanning tree, no delay, no snooping. Nobody serves
+// IPv6 there but a router, see Options.
 func (l *Lab) NewSegment(name string, prefix netip.Prefix) (*Segment, error) {
 	host, err := l.NewHost("segment-" + name)
 	if err != nil {
@@ -118,7 +119,10 @@ func (l *Lab) NewSegment(name string, prefix netip.Prefix) (*Segment, error) {
 	if err := host.IP("link", "add", bridgeName, "type", "bridge", "stp_state", "0", "forward_delay", "0", "mcast_snooping", "0"); err != nil {
 		return nil, err
 	}
-	return s, host.IP("link", "set", bridgeName, "up")
+	if err := host.IP("link", "set", bridgeName, "up"); err != nil || l.noRouter {
+		return s, err
+	}
+	return s, l.newRouter(s)
 }
 
 // Address is the segment's n-th address.

@@ -22,6 +22,8 @@ type Options struct {
 	Stock *Stock
 	// Prefix is the network of the first segment.
 	Prefix netip.Prefix
+	// NoRouter leaves the segments without an IPv6 router, as many networks are.
+	NoRouter bool
 	// Dir holds the lab's files; empty means a temporary folder that Close removes.
 	Dir string
 	// Live is told every event of the timeline as it happens.
@@ -40,8 +42,9 @@ type Lab struct {
 	Collector *Collector
 	Capture   *Capture
 
-	started time.Time
-	live    func(Event)
+	started  time.Time
+	live     func(Event)
+	noRouter bool
 
 	mu     sync.Mutex
 	closed bool
@@ -68,7 +71,7 @@ const (
 func New(o Options) (*Lab, error) {
 	var id [4]byte
 	rand.Read(id[:])
-	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, started: time.Now(), names: map[string]string{}}
+	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, noRouter: o.NoRouter, started: time.Now(), names: map[string]string{}}
 	if !o.Prefix.IsValid() {
 		o.Prefix = defaultPrefix
 	}

@@ -19,9 +19,9 @@ const packetWake = 100 * time.Millisecond
 // socketOption is an option of a socket with a number for its value.
 type socketOption struct{ level, name, value int }
 
-// openPacketSocket opens a packet socket on an interface of the calling thread's namespace, for frames to anybody,
-// with further options.
-func openPacketSocket(iface string, options ...socketOption) (fd int, err error) {
+// openPacketSocket opens a packet socket on an interface of the calling thread's namespace, for frames of a protocol
+// (unix.ETH_P_...) to anybody, with further options.
+func openPacketSocket(iface string, protocol uint16, options ...socketOption) (fd int, err error) {
 	link, err := net.InterfaceByName(iface)
 	if err != nil {
 		return 0, fmt.Errorf("interface %s: %w", iface, err)
@@ -39,7 +39,7 @@ func openPacketSocket(iface string, options ...socketOption) (fd int, err error)
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wake),
 		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
 			&unix.PacketMreq{Ifindex: int32(link.Index), Type: unix.PACKET_MR_PROMISC}),
-		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap16(unix.ETH_P_ALL), Ifindex: link.Index}),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap16(protocol), Ifindex: link.Index}),
 	)
 	if err != nil {
 		return 0, fmt.Errorf("packet socket on %s: %w", iface, errors.Join(err, unix.Close(fd)))

@@ -31,7 +31,7 @@ func (l *Lab) NewVLAN(name string, id uint16, prefix netip.Prefix) (*Segment, er
 		}
 		err = host.Do(func() (err error) {
 			// What the switch itself sends is not to be moved on.
-			ends[i], err = openPacketSocket(iface, socketOption{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1})
+			ends[i], err = openPacketSocket(iface, unix.ETH_P_ALL, socketOption{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1})
 			return err
 		})
 		if err != nil {

@@ -1,6 +1,6 @@
 package lab
 
-// Prompts: machines that wait for commands on their serial console, and get them typed.
+// What is typed on a machine's serial console: commands where it waits for them, and a key where it waits in vain.
 
 import (
 	"context"
@@ -10,31 +10,26 @@ import (
 	"strings"
 )
 
+// hurried is what iPXE writes before it waits two seconds for somebody who wants its command line.
+const hurried = "Press Ctrl-B for the iPXE command line"
+
 // Prompt is a machine that waits for commands.
 type Prompt struct {
 	machine *Machine
 	// text is the whole line behind which the machine waits.
 	text string
-	keys net.Conn
 }
 
 // Prompt waits for a text on the machine's screen, answers it with a key, and then waits for the prompt.
 func (m *Machine) Prompt(ctx context.Context, before, key, prompt string) (*Prompt, error) {
-	keys, err := m.plugKeyboard(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// The screen comes this way, too, and the machine stops where nobody takes it.
-	go io.Copy(io.Discard, keys)
-	m.lab.onClose(keys.Close)
 	if err := m.AwaitConsole(ctx, before); err != nil {
 		return nil, err
 	}
-	p := &Prompt{machine: m, text: prompt, keys: keys}
-	if err := p.press(key); err != nil {
+	p := &Prompt{machine: m, text: prompt}
+	if err := m.press(key); err != nil {
 		return nil, err
 	}
-	_, err = p.await(ctx, 0)
+	_, err := p.await(ctx, 0)
 	return p, err
 }
 
@@ -42,29 +37,55 @@ func (m *Machine) Prompt(ctx context.Context, before, key, prompt string) (*Prom
 // name in the segment's network namespace.
 func (m *Machine) keyboard() string { return "keyboard-" + m.Name }
 
-// plugKeyboard connects to QEMU, once it listens.
-func (m *Machine) plugKeyboard(ctx context.Context) (keys net.Conn, err error) {
-	err = poll(ctx, "the keyboard of "+m.Name, func() (bool, error) {
+// plugKeyboard connects to QEMU, once it listens, and lets nobody wait for iPXE's command line.
+func (m *Machine) plugKeyboard(ctx context.Context) error {
+	err := poll(ctx, "the keyboard of "+m.Name, func() (bool, error) {
 		if m.exited() {
 			return false, errGuestEnded
 		}
 		// Until then nobody has the name.
-		dialled := m.Segment.Host.Do(func() (err error) { keys, err = net.Dial("unix", "@"+m.keyboard()); return err })
-		return dialled == nil, nil
+		err := m.Segment.Host.Do(func() (err error) { m.keys, err = net.Dial("unix", "@"+m.keyboard()); return err })
+		return err == nil, nil
 	})
-	return keys, err
+	if err != nil {
+		return fmt.Errorf("guest %s: %w\n%s", m.Name, err, m.Trouble())
+	}
+	m.lab.onClose(m.keys.Close)
+	go m.hurry()
+	return nil
 }
 
-// press sends keys.
-func (p *Prompt) press(keys string) error {
-	if _, err := io.WriteString(p.keys, keys); err != nil {
-		return fmt.Errorf("the keyboard of %s: %w", p.machine.Name, err)
+// hurry reads the screen until the machine ends, and presses Enter where iPXE waits for another key.
+func (m *Machine) hurry() {
+	// Escape sequences may stand between the letters.
+	const most = 16 * len(hurried)
+	var screen []byte
+	buffer := make([]byte, 4096)
+	for {
+		n, err := m.keys.Read(buffer)
+		if err != nil {
+			return
+		}
+		screen = append(screen, buffer[:n]...)
+		if strings.Contains(escapes.ReplaceAllString(string(screen), ""), hurried) {
+			screen = nil
+			// An error is a machine that was switched off.
+			m.press("\r")
+		}
+		screen = screen[max(0, len(screen)-most):]
+	}
+}
+
+// press presses keys.
+func (m *Machine) press(keys string) error {
+	if _, err := io.WriteString(m.keys, keys); err != nil {
+		return fmt.Errorf("the keyboard of %s: %w", m.Name, err)
 	}
 	return nil
 }
 
 // Type types a command, and does not wait for its end.
-func (p *Prompt) Type(command string) error { return p.press(command + "\r") }
+func (p *Prompt) Type(command string) error { return p.machine.press(command + "\r") }
 
 // Run types a command and waits for the prompt after it. It returns the lines that the command wrote, the last of which
 // must be whole.
