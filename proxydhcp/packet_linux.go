@@ -42,9 +42,10 @@ type packetConn struct {
 	trunk   bool // packets have a VLAN tag
 	answers bool // hear other servers' answers too
 	in      packetBatch
-	full    bool // the last batch was: there may be more at once
 	out     packetBatch
-	queued  int // messages in out
+
+	received int // messages in in
+	queued   int // messages in out
 
 	mu     sync.Mutex // setFilter against Close
 	closed bool
@@ -201,39 +202,19 @@ func (c *packetConn) setOptions() error {
 // receive waits for packets or for Wake, and returns how many there are, perhaps
 // none; packet gives each.
 func (c *packetConn) receive() (int, error) {
-	if !c.full {
-		if err := c.poller.Wait(0, poll.Never); err != nil {
-			return 0, err
-		}
-	}
 	for i := range c.in.messages {
 		c.in.messages[i].header.Namelen = unix.SizeofSockaddrLinklayer
 		if c.trunk {
 			c.in.messages[i].header.SetControllen(int(unsafe.Sizeof(tagMessage{})))
 		}
 	}
-	n, errno := c.in.move(unix.SYS_RECVMMSG, c.fd, 0, receiveBatch, unix.MSG_DONTWAIT)
-	c.full = n == receiveBatch
-	switch errno {
-	case 0, unix.EAGAIN:
-		return n, nil
+	until := poll.Never
+	if c.received == receiveBatch { // there may be more at once
+		until = 0
 	}
-	return 0, os.NewSyscallError("recvmmsg", errno)
-}
-
-// move makes one system call on a part of a batch, and returns how many of its
-// messages were moved.
-func (b *packetBatch) move(call uintptr, fd, first, end int, flags uintptr) (int, unix.Errno) {
-	for {
-		n, _, errno := unix.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&b.messages[first])), uintptr(end-first), flags, 0, 0)
-		switch errno {
-		case 0:
-			return int(n), 0
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
+	var err error
+	c.received, err = c.poller.Receive(unsafe.Pointer(&c.in.messages), receiveBatch, 0, until, c.received > 0)
+	return c.received, err
 }
 
 // packet returns the i-th packet of the last receive, who on the link sent it,
@@ -275,7 +256,7 @@ func (c *packetConn) send(to hop, vlan uint16, d datagram) error {
 func (c *packetConn) flush() error {
 	var failed error
 	for first := 0; first < c.queued; {
-		n, errno := c.out.move(unix.SYS_SENDMMSG, c.fd, first, c.queued, 0)
+		n, errno := c.poller.Send(unsafe.Pointer(&c.out.messages[first]), c.queued-first)
 		switch errno {
 		case 0:
 		case unix.EAGAIN:

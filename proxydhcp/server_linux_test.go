@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 // BenchmarkTap measures a request's way from one end of a cable through a packet
@@ -124,6 +126,9 @@ func TestFlushToStuckWire(t *testing.T) {
 	c := &packetConn{fd: fds[0]}
 	defer c.Close()
 	if err := c.setOptions(); err != nil {
+		t.Fatal(err)
+	}
+	if c.poller, err = poll.New(c.fd); err != nil {
 		t.Fatal(err)
 	}
 	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is

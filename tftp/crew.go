@@ -19,6 +19,7 @@ type crew struct {
 	ended bool
 
 	queued atomic.Int32 // len(jobs), to be read without the lock
+	given  atomic.Int32 // jobs that are not finished
 }
 
 // newCrew starts the helpers.
@@ -37,13 +38,15 @@ func (c *crew) do(job func()) {
 	if !c.ended {
 		c.jobs = append(c.jobs, job)
 		c.queued.Add(1)
+		c.given.Add(1)
 	}
 	c.mu.Unlock()
 	c.work.Signal()
 }
 
-// busy reports whether jobs are waiting for a helper.
-func (c *crew) busy() bool { return c.queued.Load() > 0 }
+// busy reports whether jobs are waiting for a helper, working whether any is not finished.
+func (c *crew) busy() bool    { return c.queued.Load() > 0 }
+func (c *crew) working() bool { return c.given.Load() > 0 }
 
 // run is one helper.
 func (c *crew) run() {
@@ -62,6 +65,7 @@ func (c *crew) run() {
 		c.queued.Add(-1)
 		c.mu.Unlock()
 		job()
+		c.given.Add(-1)
 	}
 }
 

@@ -484,6 +484,9 @@ func (e *engine) forget(s *session) {
 	}
 }
 
+// expecting reports whether any client is to be heard from.
+func (e *engine) expecting() bool { return len(e.sessions) > e.lingers }
+
 // never is a time that does not come.
 const never = poll.Never
 

@@ -289,8 +289,9 @@ const starvation = 50 * time.Millisecond
 func (p *port) run(s *Server) error {
 	now, until := s.now(), never
 	var dry time.Duration // when the socket last was
+	soon := false
 	for {
-		arrived, more, err := p.socket.receive(now, until)
+		arrived, more, err := p.socket.receive(now, until, soon)
 		if err != nil {
 			return err
 		}
@@ -298,9 +299,11 @@ func (p *port) run(s *Server) error {
 		for i := range arrived {
 			p.engine.datagram(&arrived[i], now)
 		}
+		idle := !s.crew.working() // asked first: all its letters are here then
 		for _, l := range p.box.empty() {
 			p.engine.letter(l, now)
 		}
+		soon = len(arrived) > 0 && idle && p.engine.expecting()
 		if p.ending.Load() {
 			p.engine.shutDown(now)
 			p.socket.flush()

@@ -7,6 +7,7 @@ package tftp
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"time"
@@ -155,34 +156,25 @@ func (s *socket) layOut() {
 // addr returns the address the socket is bound to.
 func (s *socket) addr() netip.AddrPort { return s.local }
 
-// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake; it may come back early. more tells
-// that there may be more at once. The result is valid until the next call.
-func (s *socket) receive(now, until time.Duration) (arrived []datagram, more bool, err error) {
+// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake; it may come back early. soon says
+// that clients are about to be heard: then a wake may be some milliseconds late. more tells that there may be more at once. The result is valid
+// until the next call.
+func (s *socket) receive(now, until time.Duration, soon bool) (arrived []datagram, more bool, err error) {
 	in := &s.in
-	s.single = false
-	if until > now {
-		if err := s.poller.Wait(now, until); err != nil {
-			return nil, false, err
-		}
-	}
 	for i := range in.messages {
 		h := &in.messages[i].header
 		h.Namelen = unix.SizeofSockaddrInet4
 		h.SetControllen(int(unsafe.Sizeof(control{})))
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&in.messages)), receiveBatch, unix.MSG_DONTWAIT, 0, 0)
-	switch errno {
-	case 0:
-	case unix.EAGAIN, unix.EINTR, unix.ECONNREFUSED, unix.ENETDOWN:
-		return nil, false, nil
-	default:
-		return nil, false, os.NewSyscallError("recvmmsg", errno)
+	n, err := s.poller.Receive(unsafe.Pointer(&in.messages), receiveBatch, now, until, soon)
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENETDOWN) {
+		err = nil
 	}
-	for i := range int(n) {
+	for i := range n {
 		in.decode(i)
 	}
 	s.single = n == 1
-	return in.datagrams[:n], n == receiveBatch, nil
+	return in.datagrams[:n], n == receiveBatch, err
 }
 
 // decode makes a datagram of the i-th message.
@@ -342,11 +334,10 @@ func (c *control) set(r *route, segment int) int {
 func (s *socket) flush() {
 	o := &s.out
 	for i := 0; i < o.count; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&o.messages[i])), uintptr(o.count-i), 0, 0, 0)
+		n, errno := s.poller.Send(unsafe.Pointer(&o.messages[i]), o.count-i)
 		switch {
 		case errno == 0:
-			i += int(n)
-		case errno == unix.EINTR:
+			i += n
 		case errno == unix.EAGAIN:
 			i = o.count
 		default:
@@ -378,7 +369,7 @@ func (s *socket) singly(i int) {
 		}
 		h.Iov = &vectors[0]
 		h.SetIovlen(n)
-		unix.Syscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&o.messages[i])), 1, 0, 0, 0)
+		s.poller.Send(unsafe.Pointer(&o.messages[i]), 1)
 		vectors = vectors[n:]
 	}
 }

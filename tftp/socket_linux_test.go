@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 // A window is one message that the kernel cuts up; where a single client waits, its first block goes ahead of it. Without segmentation offload
@@ -52,7 +54,12 @@ func TestFlushToStuckWire(t *testing.T) {
 	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is
 		t.Fatal(err)
 	}
-	s := &socket{fd: fds[0], gso: true}
+	poller, err := poll.New(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer poller.Close()
+	s := &socket{fd: fds[0], poller: poller, gso: true}
 	s.layOut()
 	for i := range s.out.messages {
 		s.out.messages[i].header.Namelen = 0

@@ -51,8 +51,8 @@ func (s *socket) addr() netip.AddrPort {
 	return bound
 }
 
-// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake.
-func (s *socket) receive(now, until time.Duration) (arrived []datagram, more bool, err error) {
+// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake. It has but one way to wait.
+func (s *socket) receive(now, until time.Duration, _ bool) (arrived []datagram, more bool, err error) {
 	var deadline time.Time
 	if until != never {
 		deadline = time.Now().Add(until - now)

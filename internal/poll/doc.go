@@ -1,5 +1,5 @@
-// Package poll lets a goroutine wait for a socket of its own, outside Go's
-// poller. That one is made for many goroutines that wait seldom: a packet wakes a
+// Package poll lets a goroutine wait for a socket of its own and move its
+// datagrams in batches, outside Go's poller. That one is made for many goroutines that wait seldom: a packet wakes a
 // thread that looks for what is ready, which wakes the thread that runs the
 // goroutine. Here the goroutine's own thread sleeps in the system call and nobody
 // else is in the way of an answer.

@@ -4,14 +4,26 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Poller waits for one socket. Wait belongs to one goroutine; Wake and Close may be called by any, and more than once.
+// brief is the longest that a thread waits without telling Go's scheduler. It is a tick of the system or two: that timer costs next to nothing,
+// other than the precise ones.
+const brief = 4 * time.Millisecond
+
+// A thread that waits so keeps one of Go's processors (GOMAXPROCS) from all others. seats is how many may be kept at once, which is all but one;
+// taken is how many are.
+var seats, taken atomic.Int32
+
+// A Poller waits for one socket and moves its datagrams. Wake and Close may be called by any goroutine, and more than once; all else belongs to one.
 type Poller struct {
+	socket int
 	polled [3]unix.PollFd // the socket, event, timer
 	event  int            // an eventfd that ends a wait
 	timer  int            // a timerfd that does
@@ -21,10 +33,15 @@ type Poller struct {
 	closed bool
 }
 
-// New returns a poller for the descriptor of a socket, which stays the caller's. An error is the system's.
+// New returns a poller for the descriptor of a socket, which stays the caller's and should block; its SO_RCVTIMEO is set. An error is the system's.
 func New(socket int) (*Poller, error) {
-	p := &Poller{event: -1, timer: -1, alarm: Never}
-	var err error
+	seats.Store(int32(runtime.GOMAXPROCS(0)) - 1)
+	p := &Poller{socket: socket, event: -1, timer: -1, alarm: Never}
+	patience := unix.NsecToTimeval(brief.Nanoseconds())
+	err := os.NewSyscallError("setsockopt SO_RCVTIMEO", unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
+	if err != nil {
+		return nil, err
+	}
 	if p.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
@@ -62,6 +79,55 @@ func (p *Poller) Wait(now, until time.Duration) error {
 		p.alarm = Never
 	}
 	return nil
+}
+
+// Receive reads up to count datagrams, into an array of struct mmsghdr (recvmmsg), and returns how many, perhaps none. Before, it waits for them from
+// now to until, as Wait does, if that is later than now. soon says that more are about to come, as where a client has just been answered: then it
+// may wait in the call that reads, where Wake does not reach it, for four milliseconds at most.
+//
+// No call here that does not wait for long is the scheduler's business. It would take the processor from a thread in a system call, and have its
+// watchdog look every twenty microseconds whether it is time to.
+func (p *Poller) Receive(messages unsafe.Pointer, count int, now, until time.Duration, soon bool) (int, error) {
+	var flags uintptr = unix.MSG_DONTWAIT
+	seated := soon && until > now && until-now > brief && sit()
+	switch {
+	case seated:
+		flags = unix.MSG_WAITFORONE
+	case until > now:
+		if err := p.Wait(now, until); err != nil {
+			return 0, err
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), flags, 0, 0)
+	if seated {
+		taken.Add(-1)
+	}
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EAGAIN, unix.EINTR: // after a signal, too, the scheduler must have its turn
+		return 0, nil
+	}
+	return 0, os.NewSyscallError("recvmmsg", errno)
+}
+
+// sit takes a seat, if one is free.
+func sit() bool {
+	if taken.Add(1) <= seats.Load() {
+		return true
+	}
+	taken.Add(-1)
+	return false
+}
+
+// Send writes count datagrams from an array of struct mmsghdr (sendmmsg) and returns how many were taken, at least one. Where there is no room for
+// any it waits, for as long as the socket's SO_SNDTIMEO says; EAGAIN is what comes then.
+func (p *Poller) Send(messages unsafe.Pointer, count int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), unix.MSG_DONTWAIT, 0, 0)
+	for full := errno == unix.EAGAIN; full || errno == unix.EINTR; full = false {
+		n, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), 0, 0, 0)
+	}
+	return int(n), errno
 }
 
 // arm sees to it that the alarm goes off by until. One that is set for an earlier time stays.

@@ -1,8 +1,11 @@
 package poll
 
 import (
+	"runtime"
+	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,7 +13,7 @@ import (
 // pair is a socket with a poller, and the other end.
 func pair(t *testing.T) (p *Poller, near, far int) {
 	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,4 +115,95 @@ func TestClosed(t *testing.T) {
 	p.Close()
 	p.Close()
 	p.Wake() // not into a descriptor that is somebody else's by now
+}
+
+// message is a struct mmsghdr for a byte.
+type message struct {
+	header unix.Msghdr
+	length uint32
+}
+
+// newMessage points a message at its byte.
+func newMessage() *message {
+	m := &message{}
+	m.header.Iov = &unix.Iovec{Base: new(byte)}
+	m.header.Iov.SetLen(1)
+	m.header.SetIovlen(1)
+	return m
+}
+
+// receive receives a datagram that is said to come soon, and returns whether it came and how long that took.
+func receive(t *testing.T, p *Poller, until time.Duration) (came bool, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	n, err := p.Receive(unsafe.Pointer(newMessage()), 1, 0, until, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := taken.Load(); n != 0 {
+		t.Errorf("%d seats are still taken", n)
+	}
+	return n == 1, time.Since(began)
+}
+
+// What is about to come is waited for in the call that reads, but not for long.
+func TestReceiveSoon(t *testing.T) {
+	p, _, far := pair(t)
+	seats.Store(1)
+	for range 3 {
+		go func() {
+			time.Sleep(time.Millisecond / 2)
+			unix.Write(far, []byte("x"))
+		}()
+		for came := false; !came; {
+			came, _ = receive(t, p, Never)
+		}
+	}
+	if came, took := receive(t, p, time.Hour); came || took < brief || took > time.Minute {
+		t.Errorf("came: %t, after %s, of nothing in %s", came, took, brief)
+	}
+	// What is due before that must not be late.
+	const early = time.Millisecond
+	if came, took := receive(t, p, early); came || took < early {
+		t.Errorf("came: %t, after %s of %s", came, took, early)
+	}
+	// Where all seats are taken it is a wait like any other.
+	seats.Store(0)
+	if came, took := receive(t, p, 10*brief); came || took < 10*brief {
+		t.Errorf("came: %t, after %s of %s", came, took, 10*brief)
+	}
+}
+
+// One of Go's processors is left for others.
+func TestSeats(t *testing.T) {
+	pair(t)
+	if want := int32(runtime.GOMAXPROCS(0)) - 1; seats.Load() != want {
+		t.Errorf("%d seats, want %d", seats.Load(), want)
+	}
+	seats.Store(2)
+	defer taken.Store(0)
+	if got := []bool{sit(), sit(), sit()}; !slices.Equal(got, []bool{true, true, false}) || taken.Load() != 2 {
+		t.Errorf("taken: %t, %d in all", got, taken.Load())
+	}
+}
+
+// A socket without room is waited for once, for as long as it says.
+func TestSendToFullSocket(t *testing.T) {
+	p, near, _ := pair(t)
+	const patience = 50 * time.Millisecond
+	timeout := unix.NsecToTimeval(int64(patience))
+	if err := unix.SetsockoptTimeval(near, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout); err != nil {
+		t.Fatal(err)
+	}
+	for sent := 0; ; sent++ {
+		began := time.Now()
+		n, errno := p.Send(unsafe.Pointer(newMessage()), 1)
+		if errno == 0 && n == 1 && sent < 1<<20 {
+			continue
+		}
+		if took := time.Since(began); errno != unix.EAGAIN || took < patience || took > time.Minute || sent == 0 {
+			t.Errorf("after %d datagrams: %d more, %v, in %s", sent, n, errno, took)
+		}
+		return
+	}
 }
