@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests need root, for network namespaces")
 		os.Exit(1)
 	}
+	sweep()
 	os.Exit(m.Run())
 }
 

@@ -28,10 +28,41 @@ type netns struct {
 
 var namespaces atomic.Int32
 
+// namespaceName is made of the id of the process that a namespace belongs to, and a number.
+const namespaceName = "pxnet-%d-%d"
+
+// sweep removes the namespaces of runs that were killed.
+func sweep() {
+	names, _ := os.ReadDir("/run/netns")
+	for _, entry := range names {
+		var process, number int
+		_, err := fmt.Sscanf(entry.Name(), namespaceName, &process, &number)
+		if err == nil && unix.Kill(process, 0) == unix.ESRCH {
+			exec.Command("ip", "netns", "del", entry.Name()).Run() // what can not be removed stays
+		}
+	}
+}
+
+// TestSweep removes a namespace whose process has ended, and keeps one whose process has not.
+func TestSweep(t *testing.T) {
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left, own := fmt.Sprintf(namespaceName, ended.Process.Pid, 1), newNetns(t)
+	run(t, "ip", "netns", "add", left)
+	sweep()
+	if _, err := os.Stat("/run/netns/" + left); err == nil {
+		t.Errorf("%s is still there", left)
+		run(t, "ip", "netns", "del", left)
+	}
+	own.exec("true")
+}
+
 // newNetns makes a namespace that ends with the test.
 func newNetns(t *testing.T) *netns {
 	t.Helper()
-	n := &netns{t, fmt.Sprintf("pxnet-%d-%d", os.Getpid(), namespaces.Add(1))}
+	n := &netns{t, fmt.Sprintf(namespaceName, os.Getpid(), namespaces.Add(1))}
 	run(t, "ip", "netns", "add", n.name)
 	t.Cleanup(func() { run(t, "ip", "netns", "del", n.name) })
 	n.ip("link set lo up")
