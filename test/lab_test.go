@@ -90,7 +90,14 @@ func stretched(d time.Duration) time.Duration { return time.Duration(float64(d) 
 // folder its files and captures are kept there.
 func newLab(t *testing.T) *lab.Lab {
 	t.Helper()
-	l, err := lab.New(lab.Options{Stock: stock})
+	return newLabAs(t, lab.Options{})
+}
+
+// newLabAs is newLab with options, but for the stock.
+func newLabAs(t *testing.T, o lab.Options) *lab.Lab {
+	t.Helper()
+	o.Stock = stock
+	l, err := lab.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +132,7 @@ func keep(t *testing.T, l *lab.Lab) {
 
 // scenario declares one network, its machines and what is to come of them.
 type scenario struct {
+	options lab.Options
 	// dhcp is made for the lab, too; nil means a dhcpd with a plain pool.
 	dhcp func(*lab.Lab) lab.DHCP
 	// sameHost puts the DHCP server on the sidecar's host.
@@ -183,7 +191,7 @@ func (s scenario) run(t *testing.T) trial {
 func (s scenario) setUp(t *testing.T) trial {
 	t.Helper()
 	ctx := deadline(t, fetchLimit)
-	l := newLab(t)
+	l := newLabAs(t, s.options)
 	r := trial{lab: l, machines: map[string]*lab.Machine{}}
 	config, err := s.sidecar(l)
 	if err != nil {
