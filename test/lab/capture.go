@@ -29,6 +29,11 @@ type Capture struct {
 	quit    chan struct{}
 	ended   chan struct{}
 
+	// taking is held while frames are taken from the socket and read.
+	taking          sync.Mutex
+	buffer, control []byte
+	taken           time.Time // when the last of them came
+
 	mu     sync.Mutex
 	frames []Frame
 	paused bool
@@ -40,7 +45,8 @@ const captureBuffer = 64 << 20
 
 // NewCapture starts recording a segment.
 func (l *Lab) NewCapture(s *Segment) (*Capture, error) {
-	c := &Capture{segment: s, Traffic: newTraffic(l), quit: make(chan struct{}), ended: make(chan struct{})}
+	c := &Capture{segment: s, quit: make(chan struct{}), ended: make(chan struct{}), buffer: make([]byte, 1<<16), control: make([]byte, 256)}
+	c.Traffic = newTraffic(l, c.catchUp)
 	if err := s.Host.Do(c.open); err != nil {
 		return nil, fmt.Errorf("capture of %s: %w", s.Name, err)
 	}
@@ -63,31 +69,72 @@ func (c *Capture) open() (err error) {
 // read takes frames until the lab closes.
 func (c *Capture) read() {
 	defer close(c.ended)
-	buffer, control := make([]byte, 1<<16), make([]byte, 256)
 	for {
 		select {
 		case <-c.quit:
 			return
 		default:
 		}
-		n, nc, _, _, err := unix.Recvmsg(c.fd, buffer, control, 0)
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		if !c.waiting(packetWake) {
 			continue
 		}
-		if err != nil {
+		if err := c.take(); err != nil {
 			c.mu.Lock()
 			c.err = fmt.Errorf("capture of %s: %w", c.segment.Name, err)
 			c.mu.Unlock()
 			return
 		}
-		at, tag := readControl(control[:nc])
-		frame := Frame{At: at, Data: withTag(buffer[:n], tag)}
+	}
+}
+
+// waiting tells whether frames wait to be taken, now or after a while.
+func (c *Capture) waiting(d time.Duration) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, int(d.Milliseconds()))
+	return n > 0 && err == nil
+}
+
+// take takes the frames that wait, some of them.
+func (c *Capture) take() error {
+	c.taking.Lock()
+	defer c.taking.Unlock()
+	const atOnce = 64
+	for range atOnce {
+		n, nc, _, _, err := unix.Recvmsg(c.fd, c.buffer, c.control, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		at, tag := readControl(c.control[:nc])
+		frame := Frame{At: at, Data: withTag(c.buffer[:n], tag)}
 		c.mu.Lock()
 		if !c.paused {
 			c.frames = append(c.frames, frame)
 		}
 		c.mu.Unlock()
 		c.Traffic.frame(frame)
+		c.taken = at
+	}
+	return nil
+}
+
+// catchUp waits until all frames are taken that the kernel has seen by now: who acts upon a frame may be faster than the
+// capture.
+func (c *Capture) catchUp() {
+	now := time.Now()
+	for {
+		c.taking.Lock()
+		behind := c.taken.Before(now) && c.waiting(0)
+		c.taking.Unlock()
+		if !behind {
+			return
+		}
+		select {
+		case <-c.ended:
+			return
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ type HTTPRequest struct {
 
 // Traffic is read out of a capture while it runs.
 type Traffic struct {
-	lab *Lab
+	lab     *Lab
+	catchUp func()
 
 	mu        sync.Mutex
 	messages  []Message
@@ -56,9 +57,9 @@ type Traffic struct {
 	changed chan struct{}
 }
 
-// newTraffic starts with nothing seen.
-func newTraffic(l *Lab) *Traffic {
-	return &Traffic{lab: l, byClient: map[netip.AddrPort]*Transfer{}, sent: map[netip.Addr]int{}, changed: make(chan struct{})}
+// newTraffic starts with nothing seen. catchUp returns when all frames were taken in that are on the wire by now.
+func newTraffic(l *Lab, catchUp func()) *Traffic {
+	return &Traffic{lab: l, catchUp: catchUp, byClient: map[netip.AddrPort]*Transfer{}, sent: map[netip.Addr]int{}, changed: make(chan struct{})}
 }
 
 // The UDP and TCP ports that matter here.
@@ -293,6 +294,7 @@ func (m Message) BootFile() string {
 
 // Messages returns the DHCP messages of one client (all with an empty address) that keep likes; nil likes all.
 func (t *Traffic) Messages(client string, keep func(Message) bool) []Message {
+	t.catchUp()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []Message
@@ -306,6 +308,7 @@ func (t *Traffic) Messages(client string, keep func(Message) bool) []Message {
 
 // Sent is how many IPv4 packets an address has sent.
 func (t *Traffic) Sent(from netip.Addr) int {
+	t.catchUp()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.sent[from]
@@ -313,6 +316,7 @@ func (t *Traffic) Sent(from netip.Addr) int {
 
 // Requests returns the HTTP requests of a client, by its hardware address.
 func (t *Traffic) Requests(client string) []HTTPRequest {
+	t.catchUp()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []HTTPRequest

@@ -141,6 +141,7 @@ func (x *Transfer) fail(d Datagram, byClient bool) string {
 
 // Transfers returns copies of the transfers of a client (all with an empty address) that keep likes; nil likes all.
 func (t *Traffic) Transfers(client string, keep func(Transfer) bool) []Transfer {
+	t.catchUp()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []Transfer
