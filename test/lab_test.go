@@ -39,7 +39,7 @@ const parallelTests = "8"
 // What bounds the waits on a good machine that is busy; deadline stretches it for slower ones.
 const (
 	// bootLimit bounds one machine's way to its boot script, emulation and a busy machine included.
-	bootLimit = 3 * time.Minute
+	bootLimit = 4 * time.Minute
 	// fetchLimit bounds what may have to be downloaded first.
 	fetchLimit = 5 * time.Minute
 	// stepLimit bounds everything that needs no firmware.
