@@ -10,7 +10,8 @@
 //
 // A [Lab] owns everything of one scenario. Its hosts are network namespaces that have no name: each is held by one
 // thread of this process and by nothing else, so they are gone when the process is, however it ends, and so are the
-// programs started in them. Nothing touches the machine's own interfaces.
+// programs started in them. Nothing touches the machine's own interfaces. Guests are not made to wait for what is not
+// in question: every segment has an IPv6 router (see [Options]), and Enter is pressed at iPXE's prompts.
 //
 // The evidence a scenario asks for comes from three places: the [Collector], which boot scripts tell what runs them;
 // the [Capture] of the segment, out of which [Traffic] counts DHCP messages and completed TFTP reads; and the logs of
