@@ -47,6 +47,26 @@ func openPacketSocket(iface string, protocol uint16, options ...socketOption) (f
 	return fd, nil
 }
 
+// eachFrame hands over the frames of a packet socket, and the VLAN tags that the kernel took off (nil for none), until
+// quit is closed. A frame is valid until handle returns.
+func eachFrame(fd int, quit <-chan struct{}, handle func(frame, tag []byte)) {
+	buffer, control := make([]byte, 1<<16), make([]byte, 256)
+	for {
+		select {
+		case <-quit:
+			return
+		default:
+		}
+		n, nc, _, _, err := unix.Recvmsg(fd, buffer, control, 0)
+		if err != nil {
+			// Mostly the wake-up; and a link that goes down with the lab.
+			continue
+		}
+		_, tag := readControl(control[:nc])
+		handle(buffer[:n], tag)
+	}
+}
+
 // swap16 turns a number into network byte order on the little-endian machines the lab runs on.
 func swap16(v uint16) uint16 { return v<<8 | v>>8 }
 

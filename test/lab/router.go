@@ -54,21 +54,12 @@ func (l *Lab) newRouter(s *Segment) error {
 
 // run answers until the lab closes.
 func (r *router) run() {
-	buffer, control := make([]byte, 1<<16), make([]byte, 256)
-	for {
-		select {
-		case <-r.quit:
-			return
-		default:
-		}
-		n, nc, _, _, err := unix.Recvmsg(r.fd, buffer, control, 0)
-		if err != nil {
-			continue
-		}
-		if _, tag := readControl(control[:nc]); tag == nil && isRouterSolicitation(buffer[:n]) {
+	eachFrame(r.fd, r.quit, func(frame, tag []byte) {
+		if tag == nil && isRouterSolicitation(frame) {
+			// Who hears nothing asks again.
 			unix.Write(r.fd, r.answer)
 		}
-	}
+	})
 }
 
 // isRouterSolicitation tells whether a frame asks for routers (RFC 4861, section 4.1).

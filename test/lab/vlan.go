@@ -56,24 +56,12 @@ type vlanSwitch struct {
 // run moves frames from one port to the other until the lab closes, as convert makes them; it drops those of which
 // convert makes nothing.
 func (w *vlanSwitch) run(from, to int, convert func(frame, tag []byte) []byte) {
-	buffer, control := make([]byte, 1<<16), make([]byte, 256)
-	for {
-		select {
-		case <-w.quit:
-			return
-		default:
-		}
-		n, nc, _, _, err := unix.Recvmsg(from, buffer, control, 0)
-		if err != nil {
-			// Mostly the wake-up; and a link that goes down with the lab.
-			continue
-		}
-		_, tag := readControl(control[:nc])
-		if frame := convert(buffer[:n], tag); frame != nil {
+	eachFrame(from, w.quit, func(frame, tag []byte) {
+		if frame = convert(frame, tag); frame != nil {
 			// A frame that is lost is the clients' to repeat, as on any wire.
 			unix.Write(to, frame)
 		}
-	}
+	})
 }
 
 // untag takes the VLAN's tag off.
