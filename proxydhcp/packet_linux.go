@@ -272,7 +272,8 @@ func (c *packetConn) flush() error {
 	return failed
 }
 
-// Wake ends a wait of receive, the current one or the next.
+// Wake ends a wait of receive, the current one or the next, at most some
+// milliseconds later.
 func (c *packetConn) Wake() { c.poller.Wake() }
 
 // Close closes the socket.

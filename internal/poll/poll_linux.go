@@ -140,7 +140,7 @@ func (p *Poller) arm(now, until time.Duration) error {
 	return os.NewSyscallError("timerfd_settime", unix.TimerfdSettime(p.timer, 0, &setting, nil))
 }
 
-// Wake ends a wait, the current one or the next. After Close it does nothing.
+// Wake ends a wait, the current one or the next; Receive says when that is a little late. After Close it does nothing.
 func (p *Poller) Wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
