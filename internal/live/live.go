@@ -57,6 +57,9 @@ func (f *Files) Close() error { return f.current.Load().tree.Close() }
 // Open opens a file of the current tree (io/fs.FS), as everybody sees it.
 func (f *Files) Open(name string) (fs.File, error) { return f.current.Load().tree.Open(name) }
 
+// Stat describes a file of the current tree (io/fs.StatFS), as everybody sees it.
+func (f *Files) Stat(name string) (fs.FileInfo, error) { return f.current.Load().tree.Stat(name) }
+
 // For returns the files as the client at an address sees them. The result is
 // comparable, and equal for clients that see the same.
 func (f *Files) For(client netip.Addr, now time.Time) fs.FS {
@@ -108,18 +111,31 @@ func (f *Files) forget(now time.Time) {
 	}
 }
 
-// afterUpgrade is the tree as a machine sees it that has just read a ROM.
-type afterUpgrade struct{ *tree.Tree }
+// afterUpgrade is the tree as a machine sees it that has just read a ROM: where
+// it has a version check, there is one that goes on.
+type afterUpgrade struct{ tree *tree.Tree }
 
-// Open opens a file; in place of the version check, one that goes on.
+// Open opens a file (io/fs.FS).
 func (t afterUpgrade) Open(name string) (fs.File, error) {
-	if name != script.CheckName {
-		return t.Tree.Open(name)
+	if !t.replaces(name) {
+		return t.tree.Open(name)
 	}
-	f, err := t.Tree.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	f.Close()
 	return tree.Generated(name, script.Tried()), nil
+}
+
+// Stat describes a file (io/fs.StatFS).
+func (t afterUpgrade) Stat(name string) (fs.FileInfo, error) {
+	if !t.replaces(name) {
+		return t.tree.Stat(name)
+	}
+	return tree.Generated(name, script.Tried()).Stat()
+}
+
+// replaces reports whether a name is that of the tree's version check.
+func (t afterUpgrade) replaces(name string) bool {
+	if name != script.CheckName {
+		return false
+	}
+	_, err := t.tree.Stat(name)
+	return err == nil
 }

@@ -39,6 +39,10 @@ func TestVersionCheck(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("the check is %q, %v; want %q", got, err, want)
 		}
+		// TFTP looks first and reads what it saw.
+		if info, err := fs.Stat(files.For(at, now), script.CheckName); err != nil || info.Size() != int64(len(text)) {
+			t.Errorf("the check is described as %v, %v; it has %d bytes", info, err, len(text))
+		}
 	}
 	for range 2 {
 		check(client, "check")

@@ -27,6 +27,7 @@ type layer struct {
 	fs.FS
 	mount  string // the directory of the tree it is in, "" for its root
 	source string // where its files come from, for people
+	folder bool   // source is a directory with its files
 }
 
 // Join is the name that a file of a layer has in the tree.
@@ -43,7 +44,7 @@ func (t *Tree) AddDir(mount, dir string) error {
 	if _, err := fs.ReadDir(root.FS(), "."); err != nil {
 		return fmt.Errorf("directory %s: %w", dir, cause(err))
 	}
-	t.layers = append(t.layers, layer{directory{root.FS()}, mount, dir})
+	t.layers = append(t.layers, layer{root.FS(), mount, dir, true})
 	return nil
 }
 
@@ -59,12 +60,12 @@ func (t *Tree) AddFile(name, file string) {
 	if t.Source(name) == file {
 		return
 	}
-	t.layers = append(t.layers, layer{single{name, file}, "", file})
+	t.layers = append(t.layers, layer{single{name, file}, "", file, false})
 }
 
 // AddGenerated adds a layer of files that are kept in memory.
 func (t *Tree) AddGenerated(files map[string][]byte) {
-	t.layers = append(t.layers, layer{generated(files), "", "generated"})
+	t.layers = append(t.layers, layer{generated(files), "", "generated", false})
 }
 
 // Close closes the directories.
@@ -78,19 +79,43 @@ func (t *Tree) Close() error {
 
 // Open opens the named file in the first layer that has it (io/fs.FS). A layer
 // that has the name but refuses it, because it may not be read or leads out of
-// the directory, hides the layers below: they hold another file.
+// the directory, hides the layers below: they hold another file. What is neither
+// a file nor a directory is refused, too: a named pipe would be waited for.
 func (t *Tree) Open(name string) (fs.File, error) {
+	return first(t, "open", name, func(l layer, inside string) (fs.File, error) {
+		info, err := fs.Stat(l.FS, inside)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() && !info.IsDir() {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: errIrregular}
+		}
+		return l.Open(inside)
+	})
+}
+
+// errIrregular is why a device, a socket or a named pipe is refused.
+var errIrregular = errors.New("not a regular file")
+
+// Stat describes the named file in the first layer that has it, without opening
+// it (io/fs.StatFS): each TFTP request begins with that.
+func (t *Tree) Stat(name string) (fs.FileInfo, error) {
+	return first(t, "stat", name, func(l layer, inside string) (fs.FileInfo, error) { return fs.Stat(l.FS, inside) })
+}
+
+// first returns what get makes of a name in the first layer that has it.
+func first[T any](t *Tree, op, name string, get func(l layer, inside string) (T, error)) (found T, err error) {
 	for _, l := range t.layers {
 		inside, ok := l.name(name)
 		if !ok {
 			continue
 		}
-		f, err := l.Open(inside)
+		found, err := get(l, inside)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return f, err
+			return found, err
 		}
 	}
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	return found, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 }
 
 // Source says where the named file comes from, for people: a path on disk, or
@@ -101,10 +126,10 @@ func (t *Tree) Source(name string) string {
 		if !ok {
 			continue
 		}
-		if info, err := fs.Stat(l, inside); err != nil || info.IsDir() {
+		if info, err := fs.Stat(l.FS, inside); err != nil || info.IsDir() {
 			continue
 		}
-		if _, ok := l.FS.(directory); ok {
+		if l.folder {
 			return path.Join(l.source, inside)
 		}
 		return l.source
@@ -120,9 +145,6 @@ func (l layer) name(name string) (string, bool) {
 	return strings.CutPrefix(name, l.mount+"/")
 }
 
-// directory is a directory, which no link leads out of.
-type directory struct{ fs.FS }
-
 // single is a file system with one file in it.
 type single struct {
 	name string // the name it is served under
@@ -135,6 +157,14 @@ func (s single) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	return os.Open(s.file)
+}
+
+// Stat describes the one file (io/fs.StatFS).
+func (s single) Stat(name string) (fs.FileInfo, error) {
+	if name != s.name {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
+	return os.Stat(s.file)
 }
 
 // cause is a file error without its operation and path, which our own text
