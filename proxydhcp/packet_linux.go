@@ -165,11 +165,23 @@ func (b *packetBatch) layOut(tags bool) {
 		b.vectors[i].SetLen(packetSize)
 		h := &b.messages[i].header
 		h.Name = (*byte)(unsafe.Pointer(&b.names[i]))
-		h.Namelen = unix.SizeofSockaddrLinklayer
 		h.Iov = &b.vectors[i]
 		h.SetIovlen(1)
 		if tags {
 			h.Control = (*byte)(unsafe.Pointer(&b.tags[i]))
+		}
+	}
+	b.reset(len(b.messages))
+}
+
+// reset makes room again for the addresses and control messages of the first
+// count messages, which the kernel has set to what it wrote there.
+func (b *packetBatch) reset(count int) {
+	for i := range count {
+		h := &b.messages[i].header
+		h.Namelen = unix.SizeofSockaddrLinklayer
+		if h.Control != nil {
+			h.SetControllen(int(unsafe.Sizeof(tagMessage{})))
 		}
 	}
 }
@@ -202,12 +214,7 @@ func (c *packetConn) setOptions() error {
 // receive waits for packets or for Wake, and returns how many there are, perhaps
 // none; packet gives each.
 func (c *packetConn) receive() (int, error) {
-	for i := range c.in.messages {
-		c.in.messages[i].header.Namelen = unix.SizeofSockaddrLinklayer
-		if c.trunk {
-			c.in.messages[i].header.SetControllen(int(unsafe.Sizeof(tagMessage{})))
-		}
-	}
+	c.in.reset(c.received)
 	until := poll.Never
 	if c.received == receiveBatch { // there may be more at once
 		until = 0

@@ -47,7 +47,7 @@ type socket struct {
 	poller *poll.Poller
 	local  netip.AddrPort
 	gso    bool
-	single bool // one datagram arrived last, so one client waits
+	filled int // datagrams that arrived last
 
 	in  incoming
 	out outgoing
@@ -142,6 +142,7 @@ func (s *socket) layOut() {
 		h.SetIovlen(1)
 		h.Control = (*byte)(unsafe.Pointer(&in.controls[i]))
 	}
+	in.reset(len(in.messages))
 	for i := range out.messages {
 		h := &out.messages[i].header
 		h.Name = (*byte)(unsafe.Pointer(&out.names[i]))
@@ -161,11 +162,7 @@ func (s *socket) addr() netip.AddrPort { return s.local }
 // until the next call.
 func (s *socket) receive(now, until time.Duration, soon bool) (arrived []datagram, more bool, err error) {
 	in := &s.in
-	for i := range in.messages {
-		h := &in.messages[i].header
-		h.Namelen = unix.SizeofSockaddrInet4
-		h.SetControllen(int(unsafe.Sizeof(control{})))
-	}
+	in.reset(s.filled)
 	n, err := s.poller.Receive(unsafe.Pointer(&in.messages), receiveBatch, now, until, soon)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENETDOWN) {
 		err = nil
@@ -173,8 +170,17 @@ func (s *socket) receive(now, until time.Duration, soon bool) (arrived []datagra
 	for i := range n {
 		in.decode(i)
 	}
-	s.single = n == 1
+	s.filled = n
 	return in.datagrams[:n], n == receiveBatch, err
+}
+
+// reset makes room again for the addresses and control messages of the first count messages, which the kernel has set to what it wrote there.
+func (in *incoming) reset(count int) {
+	for i := range count {
+		h := &in.messages[i].header
+		h.Namelen = unix.SizeofSockaddrInet4
+		h.SetControllen(int(unsafe.Sizeof(control{})))
+	}
 }
 
 // decode makes a datagram of the i-th message.
@@ -234,7 +240,7 @@ func (s *socket) blocks(r *route, first int64, count, blockSize int, data [][]by
 		group = max(min(maxSegments, maxDatagram/(blockSize+headerLen)), 1)
 	}
 	var cursor []byte
-	ahead := s.single
+	ahead := s.filled == 1 // so one client waits
 	for count > 0 {
 		n := min(group, count)
 		if ahead {

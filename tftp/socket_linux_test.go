@@ -15,16 +15,17 @@ import (
 // each block is a message.
 func TestWindowAsMessages(t *testing.T) {
 	for _, c := range []struct {
-		name        string
-		gso, single bool
-		want        []int // bytes of a segment, message by message
+		name    string
+		gso     bool
+		clients int   // heard last
+		want    []int // bytes of a segment, message by message
 	}{
-		{"many clients", true, false, []int{516}},
-		{"a single client", true, true, []int{0, 516}},
-		{"no offload", false, true, []int{0, 0, 0, 0}},
+		{"many clients", true, 2, []int{516}},
+		{"a single client", true, 1, []int{0, 516}},
+		{"no offload", false, 1, []int{0, 0, 0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &socket{gso: c.gso, single: c.single}
+			s := &socket{gso: c.gso, filled: c.clients}
 			s.layOut()
 			to := &route{client: netip.MustParseAddrPort("192.0.2.50:1024"), local: netip.MustParseAddr("192.0.2.2")}
 			s.blocks(to, 1, 4, 512, [][]byte{make([]byte, 3*512+100)})

@@ -29,6 +29,9 @@ type Poller struct {
 	timer  int            // a timerfd that does
 	alarm  time.Duration  // when timer goes off at the latest, or Never
 
+	woken  atomic.Bool // by Wake, for a wait that has not ended for it
+	asleep atomic.Bool // in Wait, about to or just no longer: then it takes the event to wake it
+
 	mu     sync.Mutex // Wake against Close
 	closed bool
 }
@@ -67,12 +70,18 @@ func (p *Poller) Wait(now, until time.Duration) error {
 	for i := range p.polled {
 		p.polled[i].Revents = 0
 	}
+	p.asleep.Store(true)
+	defer p.asleep.Store(false)
+	if p.woken.Swap(false) {
+		return nil
+	}
 	if _, err := unix.Ppoll(p.polled[:], nil, nil); err != nil && !errors.Is(err, unix.EINTR) {
 		return os.NewSyscallError("ppoll", err)
 	}
 	var count [8]byte
 	if p.polled[1].Revents != 0 {
 		unix.Read(p.event, count[:]) // there is nothing to fail
+		p.woken.Store(false)
 	}
 	if p.polled[2].Revents != 0 {
 		unix.Read(p.timer, count[:]) // as above
@@ -89,11 +98,13 @@ func (p *Poller) Wait(now, until time.Duration) error {
 // watchdog look every twenty microseconds whether it is time to.
 func (p *Poller) Receive(messages unsafe.Pointer, count int, now, until time.Duration, soon bool) (int, error) {
 	var flags uintptr = unix.MSG_DONTWAIT
-	seated := soon && until > now && until-now > brief && sit()
+	seated := false
 	switch {
-	case seated:
+	case until <= now || p.woken.Swap(false):
+	case soon && until-now > brief && sit():
+		seated = true
 		flags = unix.MSG_WAITFORONE
-	case until > now:
+	default:
 		if err := p.Wait(now, until); err != nil {
 			return 0, err
 		}
@@ -142,6 +153,9 @@ func (p *Poller) arm(now, until time.Duration) error {
 
 // Wake ends a wait, the current one or the next; Receive says when that is a little late. After Close it does nothing.
 func (p *Poller) Wake() {
+	if p.woken.Swap(true) || !p.asleep.Load() {
+		return // it is about to look
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
