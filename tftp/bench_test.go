@@ -48,7 +48,7 @@ func BenchmarkTransferStep(b *testing.B) {
 
 // The same through the engine, with a thousand transfers.
 func BenchmarkEngineAck(b *testing.B) {
-	d := newDesktop(b, Config{MaxTransfersPerClient: 1000}, make([]byte, 1<<20))
+	d := newDesktop(b, Config{MaxTransfersPerClient: 1000, MaxRequestRate: 1000}, make([]byte, 1<<20))
 	d.engine.out = nowhere{}
 	rrq := join(1, "rom", "octet", "blksize", "8")
 	var arrivals []datagram
@@ -56,6 +56,9 @@ func BenchmarkEngineAck(b *testing.B) {
 		d.arrive(uint16(5000+i), rrq)
 		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte((5000 + i) >> 8)}), uint16(5000+i))
 		arrivals = append(arrivals, datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: ack(0)})
+	}
+	if running := len(d.engine.sessions); running != len(arrivals) {
+		b.Fatalf("%d transfers", running)
 	}
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {

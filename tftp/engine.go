@@ -4,6 +4,7 @@ package tftp
 // knows neither the socket nor the clock, so tests feed it whatever they like.
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"sync"
@@ -133,12 +134,21 @@ func (b *letterBox) empty() []letter {
 	return taken
 }
 
+// A clientKey is a client's IPv4 address and port: a map finds a number in half of the time of a netip.AddrPort.
+type clientKey uint64
+
+// keyOf returns the key of a client.
+func keyOf(client netip.AddrPort) clientKey {
+	a := client.Addr().As4()
+	return clientKey(binary.BigEndian.Uint32(a[:]))<<16 | clientKey(client.Port())
+}
+
 // An engine is the transfers of one socket.
 type engine struct {
 	server   *Server
 	out      outbox
 	door     bool // requests are taken here
-	sessions map[netip.AddrPort]*session
+	sessions map[clientKey]*session
 	queue    deadlines
 	lingers  int  // sessions that are over and remembered
 	asking   rate // of requests
@@ -150,7 +160,7 @@ type engine struct {
 // newEngine makes an engine without transfers.
 func newEngine(s *Server, out outbox, door bool) *engine {
 	limit := rate{limit: s.config.MaxRequestRate}
-	return &engine{server: s, out: out, door: door, sessions: map[netip.AddrPort]*session{}, asking: limit, strange: limit}
+	return &engine{server: s, out: out, door: door, sessions: map[clientKey]*session{}, asking: limit, strange: limit}
 }
 
 // datagram takes what arrived. An ERROR is never answered.
@@ -179,7 +189,7 @@ func (e *engine) datagram(d *datagram, now time.Duration) {
 
 // find returns the running transfer that a datagram belongs to.
 func (e *engine) find(d *datagram) *session {
-	s := e.sessions[d.client]
+	s := e.sessions[keyOf(d.client)]
 	if s == nil || s.over || s.route.local != d.local {
 		return nil
 	}
@@ -219,7 +229,7 @@ func (e *engine) act(s *session, b burst, now time.Duration) {
 
 // stranger answers an ACK that belongs to no transfer (RFC 1350, section 4). One that is late for a finished transfer is passed over.
 func (e *engine) stranger(d *datagram, now time.Duration) {
-	if e.sessions[d.client] != nil || d.multicast || !plausible(d.client) {
+	if e.sessions[keyOf(d.client)] != nil || d.multicast || !plausible(d.client) {
 		return
 	}
 	if !e.strange.allow(d.client.Addr(), now) {
@@ -305,10 +315,10 @@ func (e *engine) start(s *session, now time.Duration) {
 		s.file = nil
 		return
 	}
-	if old := e.sessions[s.route.client]; old != nil && old.over {
+	if old := e.sessions[keyOf(s.route.client)]; old != nil && old.over {
 		e.lingers--
 	}
-	e.sessions[s.route.client] = s
+	e.sessions[keyOf(s.route.client)] = s
 	s.begun = now
 	s.heard.Store(int64(now))
 	b := s.machine.begin(now)
@@ -350,7 +360,7 @@ func (e *engine) again(s *session, r Request, now time.Duration) {
 		e.server.admit(r, now)
 		return
 	}
-	if e.sessions[s.route.client] != s { // not yet begun
+	if e.sessions[keyOf(s.route.client)] != s { // not yet begun
 		return
 	}
 	same := r.File == s.request.File && r.Netascii == s.request.Netascii && r.Options == s.request.Options
@@ -478,8 +488,8 @@ func (e *engine) expire(now time.Duration) {
 
 // forget ends the memory of a finished transfer.
 func (e *engine) forget(s *session) {
-	if e.sessions[s.route.client] == s {
-		delete(e.sessions, s.route.client)
+	if e.sessions[keyOf(s.route.client)] == s {
+		delete(e.sessions, keyOf(s.route.client))
 		e.lingers--
 	}
 }
@@ -503,7 +513,7 @@ func (e *engine) finish(s *session, result Result, err error, now time.Duration)
 	s.over = true
 	s.machine.result = result
 	e.server.desk.leave(s)
-	if e.sessions[s.route.client] != s { // never begun: start releases the file
+	if e.sessions[keyOf(s.route.client)] != s { // never begun: start releases the file
 		return
 	}
 	summary := s.summary(now)
