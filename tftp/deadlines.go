@@ -34,19 +34,19 @@ func (d deadlines) delay(at time.Duration) {
 	d.down(0)
 }
 
-// pop takes the first session out.
-func (d *deadlines) pop() {
-	old := *d
-	old[0].place = 0
-	end := len(old) - 1
-	if end > 0 {
-		old[0] = old[end]
-		old[0].place = 1
+// remove takes a session out, if it is in.
+func (d *deadlines) remove(s *session) {
+	if s.place == 0 {
+		return
 	}
-	old[end] = nil
-	*d = old[:end]
-	if end > 0 {
-		d.down(0)
+	i, end := s.place-1, len(*d)-1
+	d.swap(i, end)
+	(*d)[end] = nil
+	*d = (*d)[:end]
+	s.place = 0
+	if i < end {
+		d.up(i)
+		d.down(i)
 	}
 }
 

@@ -14,10 +14,6 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
-// linger is how long a finished transfer is remembered: a late duplicate of its final ACK is then no stranger, and does not get an ERROR that
-// might hit the next transfer of a client that always uses the same port.
-const linger = 3 * time.Second
-
 // Texts of ERROR packets.
 const (
 	textNotFound   = "file not found"
@@ -150,7 +146,7 @@ type engine struct {
 	door     bool // requests are taken here
 	sessions map[clientKey]*session
 	queue    deadlines
-	lingers  int  // sessions that are over and remembered
+	recent   recent
 	asking   rate // of requests
 	strange  rate // of packets that belong to nothing
 	buffer   []byte
@@ -160,7 +156,9 @@ type engine struct {
 // newEngine makes an engine without transfers.
 func newEngine(s *Server, out outbox, door bool) *engine {
 	limit := rate{limit: s.config.MaxRequestRate}
-	return &engine{server: s, out: out, door: door, sessions: map[clientKey]*session{}, asking: limit, strange: limit}
+	return &engine{
+		server: s, out: out, door: door, sessions: map[clientKey]*session{}, recent: newRecent(s.config.MaxTransfers), asking: limit, strange: limit,
+	}
 }
 
 // datagram takes what arrived. An ERROR is never answered.
@@ -190,7 +188,7 @@ func (e *engine) datagram(d *datagram, now time.Duration) {
 // find returns the running transfer that a datagram belongs to.
 func (e *engine) find(d *datagram) *session {
 	s := e.sessions[keyOf(d.client)]
-	if s == nil || s.over || s.route.local != d.local {
+	if s == nil || s.route.local != d.local {
 		return nil
 	}
 	return s
@@ -229,7 +227,7 @@ func (e *engine) act(s *session, b burst, now time.Duration) {
 
 // stranger answers an ACK that belongs to no transfer (RFC 1350, section 4). One that is late for a finished transfer is passed over.
 func (e *engine) stranger(d *datagram, now time.Duration) {
-	if e.sessions[keyOf(d.client)] != nil || d.multicast || !plausible(d.client) {
+	if key := keyOf(d.client); e.sessions[key] != nil || e.recent.has(key) || d.multicast || !plausible(d.client) {
 		return
 	}
 	if !e.strange.allow(d.client.Addr(), now) {
@@ -314,9 +312,6 @@ func (e *engine) start(s *session, now time.Duration) {
 		s.file.release()
 		s.file = nil
 		return
-	}
-	if old := e.sessions[keyOf(s.route.client)]; old != nil && old.over {
-		e.lingers--
 	}
 	e.sessions[keyOf(s.route.client)] = s
 	s.begun = now
@@ -464,6 +459,7 @@ func (e *engine) chunks(s *session, l letter, now time.Duration) {
 
 // expire handles the deadlines that have passed.
 func (e *engine) expire(now time.Duration) {
+	e.recent.expire(now)
 	for {
 		s := e.queue.first()
 		switch {
@@ -471,9 +467,6 @@ func (e *engine) expire(now time.Duration) {
 			return
 		case s.machine.deadline > now:
 			e.queue.delay(s.machine.deadline)
-		case s.over:
-			e.queue.pop()
-			e.forget(s)
 		case s.waiting: // for our disk: not the client's silence
 			s.machine.await(now)
 		default:
@@ -486,16 +479,8 @@ func (e *engine) expire(now time.Duration) {
 	}
 }
 
-// forget ends the memory of a finished transfer.
-func (e *engine) forget(s *session) {
-	if e.sessions[keyOf(s.route.client)] == s {
-		delete(e.sessions, keyOf(s.route.client))
-		e.lingers--
-	}
-}
-
 // expecting reports whether any client is to be heard from.
-func (e *engine) expecting() bool { return len(e.sessions) > e.lingers }
+func (e *engine) expecting() bool { return len(e.sessions) > 0 }
 
 // never is a time that does not come.
 const never = poll.Never
@@ -508,23 +493,22 @@ func (e *engine) next() time.Duration {
 	return never
 }
 
-// finish ends a transfer. Its key stays known for a while.
+// finish ends a transfer. Its client stays known for a while.
 func (e *engine) finish(s *session, result Result, err error, now time.Duration) {
 	s.over = true
 	s.machine.result = result
 	e.server.desk.leave(s)
-	if e.sessions[keyOf(s.route.client)] != s { // never begun: start releases the file
+	key := keyOf(s.route.client)
+	if e.sessions[key] != s { // never begun: start releases the file
 		return
 	}
+	delete(e.sessions, key)
+	e.queue.remove(s)
+	e.recent.add(key, now)
 	summary := s.summary(now)
 	summary.Err = err
 	s.file.release()
 	s.file, s.held, s.pending = nil, nil, burst{}
-	if e.lingers++; e.lingers > e.server.config.MaxTransfers {
-		e.forget(s)
-	}
-	s.machine.deadline = now + linger
-	e.queue.set(s, s.machine.deadline)
 	if hook := e.server.config.Events.Finished; hook != nil {
 		hook(summary)
 	}
@@ -533,10 +517,8 @@ func (e *engine) finish(s *session, result Result, err error, now time.Duration)
 // shutDown tells every running client that the server ends.
 func (e *engine) shutDown(now time.Duration) {
 	for _, s := range e.sessions {
-		if !s.over {
-			e.tell(&s.route, codeUndefined, textShutDown)
-			e.finish(s, ShutDown, errShutDown, now)
-		}
+		e.tell(&s.route, codeUndefined, textShutDown)
+		e.finish(s, ShutDown, errShutDown, now)
 	}
 }
 

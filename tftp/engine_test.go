@@ -233,8 +233,8 @@ func TestEngineAmplification(t *testing.T) {
 			t.Errorf("%d bytes to %v", sent, client)
 		}
 	}
-	if len(d.engine.sessions) != 0 || len(d.engine.queue) != 0 || len(d.server.desk.sessions) != 0 || len(d.server.desk.clients) != 0 {
-		t.Errorf("left behind: %d sessions, %d deadlines, %d at the desk", len(d.engine.sessions), len(d.engine.queue), len(d.server.desk.sessions))
+	if left := d.left(); left != "" {
+		t.Errorf("left behind: %s", left)
 	}
 }
 
@@ -305,8 +305,8 @@ func FuzzEngine(f *testing.F) {
 		for range 200 {
 			d.pass(time.Second)
 		}
-		if began != ended || len(d.engine.sessions)+len(d.engine.queue)+len(d.server.desk.sessions)+len(d.server.desk.clients) != 0 {
-			t.Fatalf("%d began, %d ended; left: %d sessions, %d deadlines", began, ended, len(d.engine.sessions), len(d.engine.queue))
+		if left := d.left(); began != ended || left != "" {
+			t.Fatalf("%d began, %d ended; left behind: %s", began, ended, left)
 		}
 	})
 }
@@ -328,9 +328,20 @@ func check(t *testing.T, d *desktop, port uint16, packet []byte) {
 			t.Fatalf("packet of %d answered with %q", port, sent)
 		}
 	}
-	if len(d.engine.sessions) > 2*4+1 || len(d.server.desk.sessions) > 4 {
-		t.Fatalf("%d sessions, %d at the desk", len(d.engine.sessions), len(d.server.desk.sessions))
+	if len(d.engine.sessions) > 4 || len(d.engine.queue) > 4 || len(d.engine.recent.order) > 4 || len(d.engine.recent.ended) > 4 || len(d.server.desk.sessions) > 4 {
+		t.Fatalf("too much: %s", d.left())
 	}
+}
+
+// left tells what is in memory, "" where that is nothing.
+func (d *desktop) left() string {
+	e, desk := d.engine, d.server.desk
+	counts := [...]int{len(e.sessions), len(e.queue), len(e.recent.order), len(e.recent.ended), len(desk.sessions), len(desk.clients)}
+	if counts == [len(counts)]int{} {
+		return ""
+	}
+	return fmt.Sprintf("%d sessions, %d deadlines, %d ends of %d clients, at the desk %d sessions of %d clients",
+		counts[0], counts[1], counts[2], counts[3], counts[4], counts[5])
 }
 
 func TestStrings(t *testing.T) {
