@@ -223,7 +223,7 @@ func transferSockets() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), 4) }
 
 // openPort opens one socket.
 func (s *Server) openPort(addr netip.AddrPort, door bool) error {
-	socket, err := openSocket(addr)
+	socket, err := openSocket(addr, door && !s.config.SinglePort)
 	if err != nil {
 		return fmt.Errorf("tftp: listen on %s: %w", addr, err)
 	}

@@ -44,13 +44,21 @@ type control [8]uint64
 // A socket is a UDP socket with its batches. All but wake belong to one goroutine.
 type socket struct {
 	fd     int // -1 when closed
-	poller *poll.Poller
+	poller poller
 	local  netip.AddrPort
 	gso    bool
 	filled int // datagrams that arrived last
 
 	in  incoming
 	out outgoing
+}
+
+// A poller waits for a socket and moves its datagrams: a poll.Poller, or a poll.Parked where there are but requests, which helpers go on with.
+type poller interface {
+	Receive(messages unsafe.Pointer, count int, now, until time.Duration, soon bool) (int, error)
+	Send(messages unsafe.Pointer, count int) (int, unix.Errno)
+	Wake()
+	Close()
 }
 
 // incoming is the batch that is read into.
@@ -77,14 +85,14 @@ type outgoing struct {
 	bytes    int
 }
 
-// openSocket opens a socket on an IPv4 address. Errors are of package os and wrap the system's.
-func openSocket(addr netip.AddrPort) (*socket, error) {
+// openSocket opens a socket on an IPv4 address: for requests alone, or for transfers, too. Errors are of package os and wrap the system's.
+func openSocket(addr netip.AddrPort, requests bool) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
 	s := &socket{fd: fd}
-	if err := s.prepare(addr); err != nil {
+	if err := s.prepare(addr, requests); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -92,7 +100,7 @@ func openSocket(addr netip.AddrPort) (*socket, error) {
 }
 
 // prepare sets options, binds, and lays out the batches.
-func (s *socket) prepare(addr netip.AddrPort) error {
+func (s *socket) prepare(addr netip.AddrPort, requests bool) error {
 	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
 		// Not privileged: as much as the system allows.
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
@@ -123,11 +131,21 @@ func (s *socket) prepare(addr netip.AddrPort) error {
 	}
 	_, err = unix.GetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso = err == nil
-	if s.poller, err = poll.New(s.fd); err != nil {
+	s.layOut()
+	waiting, err := newPoller(s.fd, requests)
+	if err != nil {
 		return err
 	}
-	s.layOut()
+	s.poller = waiting
 	return nil
+}
+
+// newPoller returns what waits for a socket.
+func newPoller(fd int, requests bool) (poller, error) {
+	if requests {
+		return poll.NewParked(fd)
+	}
+	return poll.New(fd)
 }
 
 // layOut points the batches' parts at each other.

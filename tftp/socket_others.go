@@ -33,7 +33,7 @@ type socket struct {
 }
 
 // openSocket opens a socket on an IPv4 address.
-func openSocket(addr netip.AddrPort) (*socket, error) {
+func openSocket(addr netip.AddrPort, _ bool) (*socket, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const brief = 4 * time.Millisecond
 // taken is how many are.
 var seats, taken atomic.Int32
 
-// A Poller waits for one socket and moves its datagrams. Wake and Close may be called by any goroutine, and more than once; all else belongs to one.
+// A Poller waits for one socket, with the thread of the goroutine that calls it, and moves its datagrams. Wake and Close may be called by any goroutine, and more than once; all else belongs to one.
 type Poller struct {
 	socket int
 	polled [3]unix.PollFd // the socket, event, timer
@@ -30,7 +30,7 @@ type Poller struct {
 	alarm  time.Duration  // when timer goes off at the latest, or Never
 
 	woken  atomic.Bool // by Wake, for a wait that has not ended for it
-	asleep atomic.Bool // in Wait, about to or just no longer: then it takes the event to wake it
+	asleep atomic.Bool // in wait, about to or just no longer: then it takes the event to wake it
 
 	mu     sync.Mutex // Wake against Close
 	closed bool
@@ -58,12 +58,11 @@ func New(socket int) (*Poller, error) {
 	return p, nil
 }
 
-// Wait returns when the socket can be read or has an error, when Wake was called since the last Wait, at until, and sometimes for nothing. now and
-// until are times on a clock of the caller's, which must run like the system's monotonic one; until may be Never.
+// wait returns when the socket can be read or has an error, when Wake was called since the last wait, at until, and sometimes for nothing.
 //
 // The alarm is a timer of its own, because it seldom changes: a timeout of the call would have the processor's timer programmed for every packet,
 // which in a virtual machine costs as much as the packet.
-func (p *Poller) Wait(now, until time.Duration) error {
+func (p *Poller) wait(now, until time.Duration) error {
 	if err := p.arm(now, until); err != nil {
 		return err
 	}
@@ -91,11 +90,9 @@ func (p *Poller) Wait(now, until time.Duration) error {
 }
 
 // Receive reads up to count datagrams, into an array of struct mmsghdr (recvmmsg), and returns how many, perhaps none. Before, it waits for them from
-// now to until, as Wait does, if that is later than now. soon says that more are about to come, as where a client has just been answered: then it
-// may wait in the call that reads, where Wake does not reach it, for four milliseconds at most.
-//
-// No call here that does not wait for long is the scheduler's business. It would take the processor from a thread in a system call, and have its
-// watchdog look every twenty microseconds whether it is time to.
+// now to until, if that is later than now. These are times on a clock of the caller's, which must run like the system's monotonic one; until may be
+// Never. soon says that more are about to come, as where a client has just been answered: then it may wait in the call that reads, where Wake does
+// not reach it, for four milliseconds at most.
 func (p *Poller) Receive(messages unsafe.Pointer, count int, now, until time.Duration, soon bool) (int, error) {
 	var flags uintptr = unix.MSG_DONTWAIT
 	seated := false
@@ -105,21 +102,15 @@ func (p *Poller) Receive(messages unsafe.Pointer, count int, now, until time.Dur
 		seated = true
 		flags = unix.MSG_WAITFORONE
 	default:
-		if err := p.Wait(now, until); err != nil {
+		if err := p.wait(now, until); err != nil {
 			return 0, err
 		}
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), flags, 0, 0)
+	n, errno := receive(p.socket, messages, count, flags)
 	if seated {
 		taken.Add(-1)
 	}
-	switch errno {
-	case 0:
-		return int(n), nil
-	case unix.EAGAIN, unix.EINTR: // after a signal, too, the scheduler must have its turn
-		return 0, nil
-	}
-	return 0, os.NewSyscallError("recvmmsg", errno)
+	return n, failure(errno)
 }
 
 // sit takes a seat, if one is free.
@@ -134,11 +125,7 @@ func sit() bool {
 // Send writes count datagrams from an array of struct mmsghdr (sendmmsg) and returns how many were taken, at least one. Where there is no room for
 // any it waits, for as long as the socket's SO_SNDTIMEO says; EAGAIN is what comes then.
 func (p *Poller) Send(messages unsafe.Pointer, count int) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), unix.MSG_DONTWAIT, 0, 0)
-	for full := errno == unix.EAGAIN; full || errno == unix.EINTR; full = false {
-		n, _, errno = unix.Syscall6(unix.SYS_SENDMMSG, uintptr(p.socket), uintptr(messages), uintptr(count), 0, 0, 0)
-	}
-	return int(n), errno
+	return send(p.socket, messages, count)
 }
 
 // arm sees to it that the alarm goes off by until. One that is set for an earlier time stays.

@@ -33,7 +33,7 @@ func wait(t *testing.T, p *Poller, until time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
 	done := make(chan error, 1)
-	go func() { done <- p.Wait(0, until) }()
+	go func() { done <- p.wait(0, until) }()
 	select {
 	case err := <-done:
 		if err != nil {
@@ -92,7 +92,7 @@ func TestAlarm(t *testing.T) {
 	wait(t, p, early)
 	wait(t, p, late)
 	// What is due already does not wait.
-	if err := p.Wait(2, 1); err != nil {
+	if err := p.wait(2, 1); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -102,7 +102,7 @@ func TestClock(t *testing.T) {
 	p, _, _ := pair(t)
 	const pause = 20 * time.Millisecond
 	began := time.Now()
-	if err := p.Wait(time.Hour, time.Hour+pause); err != nil {
+	if err := p.wait(time.Hour, time.Hour+pause); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(began); took < pause || took > time.Minute {
@@ -132,8 +132,8 @@ func newMessage() *message {
 	return m
 }
 
-// receive receives a datagram that is said to come soon, and returns whether it came and how long that took.
-func receive(t *testing.T, p *Poller, until time.Duration) (came bool, took time.Duration) {
+// receiveOne receives a datagram that is said to come soon, and returns whether it came and how long that took.
+func receiveOne(t *testing.T, p *Poller, until time.Duration) (came bool, took time.Duration) {
 	t.Helper()
 	began := time.Now()
 	n, err := p.Receive(unsafe.Pointer(newMessage()), 1, 0, until, true)
@@ -156,21 +156,21 @@ func TestReceiveSoon(t *testing.T) {
 			unix.Write(far, []byte("x"))
 		}()
 		for came := false; !came; {
-			came, _ = receive(t, p, Never)
+			came, _ = receiveOne(t, p, Never)
 		}
 	}
 	// The system counts in ticks, so it may be shorter.
-	if came, took := receive(t, p, time.Hour); came || took > time.Minute {
+	if came, took := receiveOne(t, p, time.Hour); came || took > time.Minute {
 		t.Errorf("came: %t, after %s of nothing", came, took)
 	}
 	// What is due before that must not be late.
 	const early = time.Millisecond
-	if came, took := receive(t, p, early); came || took < early {
+	if came, took := receiveOne(t, p, early); came || took < early {
 		t.Errorf("came: %t, after %s of %s", came, took, early)
 	}
 	// Where all seats are taken it is a wait like any other.
 	seats.Store(0)
-	if came, took := receive(t, p, 10*brief); came || took < 10*brief {
+	if came, took := receiveOne(t, p, 10*brief); came || took < 10*brief {
 		t.Errorf("came: %t, after %s of %s", came, took, 10*brief)
 	}
 }
