@@ -59,24 +59,23 @@ type outbox interface {
 
 // A session is a transfer with all that belongs to it.
 type session struct {
-	heard atomic.Int64 // when the client last made itself heard, a time.Duration; the desk reads it
-
-	box     *letterBox // where its socket's goroutine gets its letters
-	route   route
-	request Request
-	terms   terms
+	// What each ACK touches comes first, on as few cache lines as may be.
+	heard   atomic.Int64 // when the client last made itself heard, a time.Duration; the desk reads it
+	over    bool         // finished, or never to begin
+	waiting bool         // a letter with pending's chunks is on its way
 	file    *file
-	machine transfer
-	begun   time.Duration
 	sent    int64
+	place   int           // in deadlines, from 1; 0 when not there
+	alarm   time.Duration // when deadlines has it come up
+	route   route
+	machine transfer
+	terms   terms
 
-	pending burst    // what waits for chunks to be read
-	waiting bool     // a letter with them is on its way
-	held    []*chunk // chunks brought by the last letter
-
-	alarm time.Duration // when deadlines has it come up
-	place int           // in deadlines, from 1; 0 when not there
-	over  bool          // finished, or never to begin
+	held    []*chunk   // chunks brought by the last letter
+	pending burst      // what waits for chunks to be read
+	box     *letterBox // where its socket's goroutine gets its letters
+	begun   time.Duration
+	request Request
 }
 
 // A letterKind says what a letter is about.
