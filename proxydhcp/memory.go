@@ -46,8 +46,8 @@ func newMemory() *memory {
 func (g *memory) discovered(c Client, xid [4]byte, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e, ok := g.machines[c.Hardware]
-	if !ok {
+	e := g.find(c.Hardware)
+	if e == nil {
 		e = g.newcomer(c.Hardware)
 	}
 	g.quiet.MoveToFront(e)
@@ -72,10 +72,19 @@ func (g *memory) newcomer(hw HardwareAddr) *list.Element {
 	return e
 }
 
-// known returns the machine with a hardware address, nil where it is not known.
-// The lock must be held.
+// find returns the machine with a hardware address, nil where it is not known.
+// Nearly always it is the one that was heard last: each answer asks several
+// times. The lock must be held.
+func (g *memory) find(hw HardwareAddr) *list.Element {
+	if e := g.quiet.Front(); e != nil && e.Value.(*machine).hardware == hw {
+		return e
+	}
+	return g.machines[hw]
+}
+
+// known is find for those who do not need its place.
 func (g *memory) known(hw HardwareAddr) *machine {
-	if e, ok := g.machines[hw]; ok {
+	if e := g.find(hw); e != nil {
 		return e.Value.(*machine)
 	}
 	return nil
@@ -102,8 +111,8 @@ func (g *memory) place(hw HardwareAddr, now time.Time) (s Segment, ok bool) {
 func (g *memory) leased(hw HardwareAddr, ip netip.Addr, xid [4]byte, ipxe bool, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e, ok := g.machines[hw]
-	if !ok {
+	e := g.find(hw)
+	if e == nil {
 		return
 	}
 	g.forgetIP(e)
@@ -142,7 +151,7 @@ func (g *memory) read(ip netip.Addr, file string, now time.Time) {
 func cleanName(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
 func (g *memory) forgetIP(e *list.Element) {
-	if ip := e.Value.(*machine).ip; g.byIP[ip] == e {
+	if ip := e.Value.(*machine).ip; ip.IsValid() && g.byIP[ip] == e {
 		delete(g.byIP, ip)
 	}
 }
