@@ -149,7 +149,7 @@ type engine struct {
 	asking   rate // of requests
 	strange  rate // of packets that belong to nothing
 	buffer   []byte
-	pieces   [][]byte
+	view     view // what is being sent, and what the outbox still looks at
 }
 
 // newEngine makes an engine without transfers.
@@ -377,8 +377,8 @@ func (e *engine) send(s *session, b burst, now time.Duration) {
 	block := int64(s.terms.block)
 	offset := (b.first - 1) * block
 	want := min(int64(b.count)*block, s.file.size-offset)
-	pieces, got := s.file.view(offset, want, s.held, e.pieces[:0])
-	count := b.count
+	got := s.file.view(&e.view, offset, want, s.held)
+	pieces, count := e.view.pieces, b.count
 	if got < want {
 		count = int(got / block)
 		got = int64(count) * block
@@ -388,8 +388,7 @@ func (e *engine) send(s *session, b burst, now time.Duration) {
 		e.out.blocks(&s.route, b.first, count, s.terms.block, pieces)
 		s.sent += got
 	}
-	clear(pieces) // lets go of the file
-	e.pieces = pieces[:0]
+	e.view.reset()
 	if s.file.source != nil {
 		e.stream(s, burst{first: b.first + int64(count), count: b.count - count}, offset+got)
 	}
@@ -397,7 +396,7 @@ func (e *engine) send(s *session, b burst, now time.Duration) {
 
 // stream sees to the chunks of a streamed file: asks for those the rest of a burst waits for, or for the one that comes next.
 func (e *engine) stream(s *session, rest burst, offset int64) {
-	s.held = nil
+	e.letGo(s)
 	s.pending = rest
 	if rest.count == 0 {
 		s.file.fetch(offset/chunkSize+1, nil)
@@ -409,15 +408,32 @@ func (e *engine) stream(s *session, rest burst, offset int64) {
 	s.waiting = true
 	from := offset / chunkSize
 	to := min(offset+int64(s.terms.block), s.file.size-1) / chunkSize
-	s.file.fetch(from, func(c *chunk, err error) {
+	file := s.file // the session may let go of it meanwhile
+	file.fetch(from, func(c *chunk, err error) {
 		if err != nil || to == from {
 			s.box.post(letter{kind: letterChunks, session: s, chunks: []*chunk{c}, err: err})
 			return
 		}
-		s.file.fetch(to, func(d *chunk, err error) {
+		file.fetch(to, func(d *chunk, err error) {
 			s.box.post(letter{kind: letterChunks, session: s, chunks: []*chunk{c, d}, err: err})
 		})
 	})
+}
+
+// letGo has the chunks that a session holds given back.
+func (e *engine) letGo(s *session) {
+	e.view.lent = append(e.view.lent, s.held...)
+	s.held = nil
+}
+
+// flushed gives back what was sent, now that the outbox does not look at it any more.
+func (e *engine) flushed() {
+	if len(e.view.lent) == 0 {
+		return
+	}
+	e.server.library.giveBack(e.view.lent)
+	clear(e.view.lent)
+	e.view.lent = e.view.lent[:0]
 }
 
 // trim cuts pieces to n bytes.
@@ -435,7 +451,9 @@ func trim(pieces [][]byte, n int64) [][]byte {
 // chunks goes on with a burst whose chunks have been read.
 func (e *engine) chunks(s *session, l letter, now time.Duration) {
 	s.waiting = false
+	s.held = l.chunks
 	if s.over {
+		e.letGo(s)
 		return
 	}
 	if l.err != nil {
@@ -449,9 +467,9 @@ func (e *engine) chunks(s *session, l letter, now time.Duration) {
 	}
 	b := s.pending
 	if b.count == 0 {
+		e.letGo(s)
 		return
 	}
-	s.held = l.chunks
 	s.machine.await(now) // the wait for the disk was not the client's
 	e.act(s, b, now)
 }
@@ -506,8 +524,9 @@ func (e *engine) finish(s *session, result Result, err error, now time.Duration)
 	e.recent.add(key, now)
 	summary := s.summary(now)
 	summary.Err = err
+	e.letGo(s)
 	s.file.release()
-	s.file, s.held, s.pending = nil, nil, burst{}
+	s.file, s.pending = nil, burst{}
 	if hook := e.server.config.Events.Finished; hook != nil {
 		hook(summary)
 	}

@@ -8,7 +8,7 @@ package tftp
 // Each opening compares the name's size, time of change and (where the system has one) inode with what is in memory, so a new
 // version is served from the next request on, while older transfers finish with the old one.
 //
-// All of it is called from the helper goroutines, except view, ahead and release, which do not block on a disk.
+// All of it is called from the helper goroutines, except view, giveBack, fetch and release, which do not block on a disk.
 
 import (
 	"container/list"
@@ -30,6 +30,9 @@ const (
 
 	// unsettledLife is how long a file that changed just now is trusted, so that a burst of requests for it is one read all the same.
 	unsettledLife = 200 * time.Millisecond
+
+	// spares bounds the memory of chunks that is kept to be used again: each helper may be about to read one.
+	spares = crewSize
 
 	// readTries is how often a file that changes while it is read is read anew.
 	readTries = 3
@@ -58,6 +61,7 @@ type library struct {
 	files map[fileKey]*file
 	used  int64      // bytes of snapshots and chunks
 	shelf *list.List // of *file (snapshots) and *chunk, most recently used first
+	spare [][]byte   // memory of former chunks: new memory has to be cleared, and collected when it is garbage
 }
 
 // A file is one version of a file. Fields above mu's line are constant once loaded.
@@ -85,6 +89,7 @@ type chunk struct {
 	data    []byte // nil while it is being read
 	waiters []func(*chunk, error)
 	place   *list.Element
+	lent    int // to views, and to transfers that waited for it
 }
 
 // newLibrary makes an empty library.
@@ -196,8 +201,44 @@ func (l *library) discard(c *chunk) {
 		l.shelf.Remove(c.place)
 		l.used -= int64(len(c.data))
 		c.place = nil
+		l.reuse(c)
 	}
 	delete(c.file.chunks, c.index)
+}
+
+// reuse takes the memory of a chunk that was discarded, where nobody can look at it any more.
+func (l *library) reuse(c *chunk) {
+	if c.place != nil || c.lent > 0 || len(c.data) < chunkSize {
+		return
+	}
+	if len(l.spare) < spares {
+		l.spare = append(l.spare, c.data)
+	}
+	c.data = nil
+}
+
+// memory returns memory for a chunk of n bytes, with anything in it.
+func (l *library) memory(n int64) []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := len(l.spare) - 1
+	if n < chunkSize || last < 0 {
+		return make([]byte, n)
+	}
+	data := l.spare[last]
+	l.spare[last] = nil
+	l.spare = l.spare[:last]
+	return data
+}
+
+// giveBack ends a loan of each of the chunks.
+func (l *library) giveBack(lent []*chunk) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range lent {
+		c.lent--
+		l.reuse(c)
+	}
 }
 
 // evict makes room for n more bytes: chunks, and snapshots that nobody reads, the least recently used first.
@@ -319,34 +360,48 @@ func toNetascii(data []byte) []byte {
 	return converted
 }
 
-// view appends to pieces the bytes [offset, offset+n) as far as they are in memory without a gap, held ones included, and returns how
-// many bytes that is.
-func (f *file) view(offset, n int64, held []*chunk, pieces [][]byte) ([][]byte, int64) {
+// A view is a part of a file's content as it is in memory, in pieces, and the chunks that are to be given back when nobody looks at it any more.
+type view struct {
+	pieces [][]byte
+	lent   []*chunk
+}
+
+// reset lets go of the content, and keeps the chunks.
+func (v *view) reset() {
+	clear(v.pieces)
+	v.pieces = v.pieces[:0]
+}
+
+// view adds to v the bytes [offset, offset+n) as far as they are in memory without a gap, held ones included, and returns how many bytes that is.
+func (f *file) view(v *view, offset, n int64, held []*chunk) int64 {
 	if f.source == nil {
-		return append(pieces, f.data[offset:offset+n]), n
+		v.pieces = append(v.pieces, f.data[offset:offset+n])
+		return n
 	}
 	f.library.mu.Lock()
 	defer f.library.mu.Unlock()
 	var got int64
 	for got < n {
 		at := offset + got
-		data := f.resident(at/chunkSize, held)
-		if data == nil {
+		c := f.resident(at/chunkSize, held)
+		if c == nil {
 			break
 		}
-		part := data[at%chunkSize:]
+		part := c.data[at%chunkSize:]
 		part = part[:min(int64(len(part)), n-got)]
-		pieces = append(pieces, part)
+		v.pieces = append(v.pieces, part)
+		c.lent++
+		v.lent = append(v.lent, c)
 		got += int64(len(part))
 	}
-	return pieces, got
+	return got
 }
 
-// resident returns a chunk's bytes, nil when they are not in memory.
-func (f *file) resident(index int64, held []*chunk) []byte {
+// resident returns a chunk that is in memory, nil when it is not.
+func (f *file) resident(index int64, held []*chunk) *chunk {
 	for _, c := range held {
 		if c != nil && c.index == index {
-			return c.data
+			return c
 		}
 	}
 	c := f.chunks[index]
@@ -354,10 +409,10 @@ func (f *file) resident(index int64, held []*chunk) []byte {
 		return nil
 	}
 	f.library.shelf.MoveToFront(c.place)
-	return c.data
+	return c
 }
 
-// fetch reads a chunk and calls done with it, from a helper goroutine; done is nil for reading ahead. It does not block.
+// fetch reads a chunk and calls done with it, which is lent then, from a helper goroutine; done is nil for reading ahead. It does not block.
 func (f *file) fetch(index int64, done func(*chunk, error)) {
 	l := f.library
 	l.mu.Lock()
@@ -366,6 +421,7 @@ func (f *file) fetch(index int64, done func(*chunk, error)) {
 	case index*chunkSize >= f.size || done == nil && c != nil:
 		l.mu.Unlock()
 	case c != nil && c.data != nil:
+		c.lent++
 		l.mu.Unlock()
 		done(c, nil)
 	case c != nil:
@@ -386,11 +442,12 @@ func (f *file) fetch(index int64, done func(*chunk, error)) {
 // fill reads a chunk from the disk and hands it to those who wait.
 func (f *file) fill(c *chunk) {
 	l := f.library
-	data := make([]byte, min(chunkSize, f.size-c.index*chunkSize))
+	data := l.memory(min(chunkSize, f.size-c.index*chunkSize))
 	err := f.source.read(data, c.index*chunkSize)
 	l.mu.Lock()
 	waiters := c.waiters
 	c.waiters = nil
+	c.lent += len(waiters)
 	if err != nil {
 		delete(f.chunks, c.index)
 	} else {

@@ -140,6 +140,69 @@ func TestLibraryVersions(t *testing.T) {
 	read("other", 4)
 }
 
+// The memory of chunks is used again, but never while somebody looks at it.
+func TestChunkMemory(t *testing.T) {
+	content := random(8 * chunkSize)
+	l := newLibrary(2*chunkSize, func(job func()) { job() })
+	f, err := borrow(t, l, fstest.MapFS{"rom": {Data: content, ModTime: long}}, "rom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.release()
+	look := func(v *view, index int64, held ...*chunk) {
+		t.Helper()
+		if got := f.view(v, index*chunkSize, chunkSize, held); got != chunkSize {
+			t.Fatalf("%d bytes of chunk %d", got, index)
+		}
+	}
+	check := func(v *view, index int64) {
+		t.Helper()
+		if !bytes.Equal(v.pieces[0], content[index*chunkSize:][:chunkSize]) {
+			t.Fatalf("chunk %d is another by now", index)
+		}
+	}
+	var early, waited view
+	f.fetch(0, nil)
+	look(&early, 0)
+	var held *chunk
+	f.fetch(1, func(c *chunk, err error) { held = c })
+	for index := int64(2); index < 8; index++ { // there is room for two
+		f.fetch(index, nil)
+	}
+	check(&early, 0)
+	look(&waited, 1, held)
+	check(&waited, 1)
+	spare := len(l.spare)
+	l.giveBack(early.lent)
+	if len(l.spare) != spare+1 {
+		t.Errorf("%d spare, want one more than %d", len(l.spare), spare)
+	}
+	l.giveBack(waited.lent)
+	f.fetch(0, nil)
+	f.fetch(2, nil)
+	check(&waited, 1) // the transfer that waited still holds it
+	spare = len(l.spare)
+	l.giveBack([]*chunk{held})
+	if len(l.spare) != spare+1 {
+		t.Errorf("%d spare, want one more than %d", len(l.spare), spare)
+	}
+	if l.used > l.limit || len(l.spare) > spares {
+		t.Errorf("%d bytes and %d spare", l.used, len(l.spare))
+	}
+	// Reading on and on takes no more memory than there is room for.
+	if n := testing.AllocsPerRun(10, func() {
+		for index := range int64(8) {
+			var v view
+			f.fetch(index, nil)
+			look(&v, index)
+			check(&v, index)
+			l.giveBack(v.lent)
+		}
+	}); n > 8*12 {
+		t.Errorf("%v allocations for 8 chunks", n)
+	}
+}
+
 // A streamed file that offers neither ReadAt nor Seek is read onward, and again from the start for what lies behind.
 func TestSourceReadsOn(t *testing.T) {
 	content := random(10_000)

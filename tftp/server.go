@@ -314,6 +314,7 @@ func (p *port) run(s *Server) error {
 			p.engine.expire(now)
 		}
 		p.socket.flush()
+		p.engine.flushed()
 		if until = p.engine.next(); more {
 			until = now
 		}

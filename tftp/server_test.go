@@ -132,6 +132,24 @@ func TestServeSizes(t *testing.T) {
 	}
 }
 
+// Clients that are at different places of a file that is never in memory as a whole: its chunks come and go, and their memory with them.
+func TestServeStreamToMany(t *testing.T) {
+	content := random(2<<20 + 17)
+	addr := serve(t, Config{FS: fstest.MapFS{"big": {Data: content, ModTime: long}}, CacheBytes: 2 * chunkSize, MaxTransfersPerClient: 100})
+	var reading sync.WaitGroup
+	for i := range 6 {
+		reading.Go(func() {
+			client := testClient{server: addr, options: []string{"blksize", "1468", "windowsize", fmt.Sprint(1 << i)}}
+			for range 3 {
+				if got, err := client.get("big"); err != nil || !bytes.Equal(got, content) {
+					t.Errorf("window %d: %d bytes, %v", 1<<i, len(got), err)
+				}
+			}
+		})
+	}
+	reading.Wait()
+}
+
 // The events of a transfer, whole.
 func TestServeEvents(t *testing.T) {
 	var events record
