@@ -216,9 +216,9 @@ const (
 // which then ends in NUL and stands last but for option 82. A name or reply
 // that does not fit is an error: nothing is cut short.
 func (r *Reply) Append(b []byte) ([]byte, error) {
-	name, machineID, clientID := r.NextServer.String(), r.MachineID, r.ClientID
+	name, machineID, clientID := r.NextServer, r.MachineID, r.ClientID
 	if r.Plain {
-		name, machineID, clientID = "", nil, nil
+		name, machineID, clientID = netip.Addr{}, nil, nil
 	}
 	start := len(b)
 	b = append(b, bootReply, r.Hardware.Type, r.Hardware.Len, 0)
@@ -230,12 +230,14 @@ func (r *Reply) Append(b []byte) ([]byte, error) {
 	b = appendAddr(b, r.NextServer)
 	b = appendAddr(b, r.GIAddr)
 	b = append(b, r.Hardware.Bytes[:]...)
-	b = appendField(b, name, offFile-offSName)
+	b = name.AppendTo(b)
+	b = appendZeros(b, start+offFile-len(b))
 	file, long := r.File, ""
 	if len(file) > maxFileField {
 		file, long = "", file+"\x00"
 	}
-	b = appendField(b, file, offCookie-offFile)
+	b = append(b, file...)
+	b = appendZeros(b, start+offCookie-len(b))
 	b = append(b, magicCookie[:]...)
 
 	b = append(b, optMessageType, 1, r.Type)
@@ -270,12 +272,6 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	}
 	v := a.As4()
 	return append(b, v[:]...)
-}
-
-// appendField appends a fixed-size field, filled up with NULs.
-func appendField(b []byte, s string, size int) []byte {
-	b = append(b, s...)
-	return appendZeros(b, size-len(s))
 }
 
 // appendZeros appends n zeros.
