@@ -127,6 +127,20 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+// A machine that is half as fast in one round is so for everybody: the medians of the two would say 0.90.
+func TestRatio(t *testing.T) {
+	r := &record{contenders: three(), runs: map[key][]sample{
+		{idOffers, "us"}:    {{rate: 50}, {rate: 110}, {rate: 90}, {rate: 1}},
+		{idOffers, "limit"}: {{rate: 50}, {rate: 100}, {rate: 100}},
+	}}
+	if got, ok := r.ratio(idOffers, "us", "limit", rateOf); got != 1 || !ok {
+		t.Errorf("%v, %v", got, ok)
+	}
+	if got, ok := r.ratio(idOffers, "us", "a", rateOf); ok {
+		t.Errorf("%v to one that was not measured", got)
+	}
+}
+
 func TestMiddle(t *testing.T) {
 	got := middle([]sample{
 		{rate: 3, median: 5, peak: 1, done: 9, total: 10, failed: 1},

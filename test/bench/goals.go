@@ -71,6 +71,21 @@ func (r *record) best(id string, as role, m measure) (figure float64, name strin
 	return figure, name
 }
 
+// ratio is that of two contenders' figures, the median of all rounds: what slows the machine down for a while slows both.
+func (r *record) ratio(id, name, other string, m measure) (ratio float64, ok bool) {
+	mine, others := r.runs[key{id, name}], r.runs[key{id, other}]
+	var ratios []float64
+	for i := range min(len(mine), len(others)) {
+		if of := m(others[i]); of > 0 {
+			ratios = append(ratios, m(mine[i])/of)
+		}
+	}
+	if len(ratios) == 0 {
+		return 0, false
+	}
+	return figure.Median(ratios), true
+}
+
 // titleOf is the title of a pattern.
 func titleOf(id string) string {
 	for _, p := range allPatterns() {
@@ -83,15 +98,15 @@ func titleOf(id string) string {
 
 // atLeast judges a ratio to the best of the others.
 func (r *record) atLeast(v []verdict, id, name string, as role, m measure, factor float64) []verdict {
-	mine, ok := r.get(id, name)
-	other, of := r.best(id, as, m)
-	if !ok || of == "" {
+	_, of := r.best(id, as, m)
+	ratio, ok := r.ratio(id, name, of, m)
+	if !ok {
 		return v
 	}
-	ratio := m(mine) / other
 	found := fmt.Sprintf("%.2f (%s)", ratio, of)
-	if limit, _ := r.best(id, bound, m); as == peer && limit > 0 && limit < factor*other {
-		found += fmt.Sprintf(", the limit itself %.2f", limit/other)
+	_, limit := r.best(id, bound, m)
+	if most, ok := r.ratio(id, limit, of, m); ok && as == peer && most < factor {
+		found += fmt.Sprintf(", the limit itself %.2f", most)
 	}
 	return append(v, verdict{
 		goal:    fmt.Sprintf("%s: at least %.2f of %s", titleOf(id), factor, map[role]string{peer: "the best peer", bound: "the limit"}[as]),
@@ -102,23 +117,20 @@ func (r *record) atLeast(v []verdict, id, name string, as role, m measure, facto
 
 // atMost judges a cost against the cheapest peer.
 func (r *record) atMost(v []verdict, id, name string, m measure, factor float64) []verdict {
-	mine, ok := r.get(id, name)
-	if !ok {
-		return v
-	}
 	least, of := math.Inf(1), ""
 	for _, c := range r.contenders {
 		if s, ok := r.get(id, c.name); ok && c.role == peer && m(s) < least {
 			least, of = m(s), c.name
 		}
 	}
-	if of == "" {
+	ratio, ok := r.ratio(id, name, of, m)
+	if !ok {
 		return v
 	}
-	ratio := m(mine) / least
 	found := fmt.Sprintf("%.2f (%s)", ratio, of)
-	if limit, _ := r.best(id, bound, m); limit > factor*least {
-		found += fmt.Sprintf(", the limit itself %.2f", limit/least)
+	_, limit := r.best(id, bound, m)
+	if least, ok := r.ratio(id, limit, of, m); ok && least > factor {
+		found += fmt.Sprintf(", the limit itself %.2f", least)
 	}
 	return append(v, verdict{
 		goal:    fmt.Sprintf("%s: CPU at most %.2f of the cheapest peer's", titleOf(id), factor),

@@ -1,6 +1,6 @@
 package main
 
-// The runs: every contender once, then every contender again, and what came of them.
+// The runs: every contender once, then every contender again in the other direction, and what came of them.
 
 import (
 	"context"
@@ -25,7 +25,11 @@ func (r *record) compete(ctx context.Context, a *arena, o options, patterns []pa
 	for i, p := range patterns {
 		began := time.Now()
 		for rep := range reps {
-			for _, c := range r.contenders {
+			for i := range r.contenders {
+				if rep%2 == 1 { // so that who comes late in one round comes early in the next
+					i = len(r.contenders) - 1 - i
+				}
+				c := r.contenders[i]
 				if r.cutOff(p, c) {
 					continue
 				}
