@@ -226,7 +226,7 @@ func (e *engine) act(s *session, b burst, now time.Duration) {
 
 // stranger answers an ACK that belongs to no transfer (RFC 1350, section 4). One that is late for a finished transfer is passed over.
 func (e *engine) stranger(d *datagram, now time.Duration) {
-	if key := keyOf(d.client); e.sessions[key] != nil || e.recent.has(key) || d.multicast || !plausible(d.client) {
+	if key := keyOf(d.client); e.sessions[key] != nil || e.recent.has(key, now) || d.multicast || !plausible(d.client) {
 		return
 	}
 	if !e.strange.allow(d.client.Addr(), now) {

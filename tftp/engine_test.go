@@ -269,6 +269,24 @@ func TestEngineStreams(t *testing.T) {
 	}
 }
 
+// A client whose transfer ended is no stranger for a while, but not for ever, though nothing else happens meanwhile.
+func TestEngineRecent(t *testing.T) {
+	d := newDesktop(t, Config{}, random(10))
+	d.arrive(5000, join(1, "rom", "octet"))
+	d.arrive(5000, ack(1))
+	d.paper.take()
+	d.now += linger - 1
+	d.arrive(5000, ack(1))
+	if sent := d.paper.take(); len(sent) != 0 {
+		t.Errorf("a late duplicate is answered with %q", sent)
+	}
+	d.now++
+	d.arrive(5000, ack(1))
+	if sent := d.paper.take(); len(sent) != 1 {
+		t.Errorf("a stranger is answered with %q", sent)
+	}
+}
+
 // Whatever arrives: an ERROR is not answered, nobody gets more than a window for an ACK or anything he did not cause, every byte is the file's, and
 // what is remembered stays bounded and goes away.
 func FuzzEngine(f *testing.F) {

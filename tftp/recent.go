@@ -33,13 +33,13 @@ func (r *recent) add(key clientKey, now time.Duration) {
 	r.order = append(r.order, ending{key, now})
 }
 
-// has reports whether a client is remembered.
-func (r *recent) has(key clientKey) bool {
-	_, ok := r.ended[key]
-	return ok
+// has reports whether a client's transfer ended a moment ago.
+func (r *recent) has(key clientKey, now time.Duration) bool {
+	at, ok := r.ended[key]
+	return ok && now-at < linger
 }
 
-// expire forgets who has been remembered for long enough.
+// expire forgets who has been remembered for long enough. It frees memory, which can wait until something is to be done anyway.
 func (r *recent) expire(now time.Duration) {
 	for len(r.order) > 0 && now-r.order[0].at >= linger {
 		r.forget()
