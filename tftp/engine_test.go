@@ -269,6 +269,43 @@ func TestEngineStreams(t *testing.T) {
 	}
 }
 
+// A client may leave while its block, which lies over two chunks, waits for the first of them.
+func TestEngineAbortedBetweenChunks(t *testing.T) {
+	var finished []Transfer
+	d := newDesktop(t, Config{CacheBytes: 600 << 10, Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(3*chunkSize))
+	d.arrive(5000, join(1, "rom", "octet", "blksize", "1468"))
+	straddling := uint16(chunkSize/1468 + 1)
+	for block := range straddling {
+		if block == straddling-1 { // as if others had needed the room
+			for _, s := range d.engine.sessions {
+				for _, c := range s.file.chunks {
+					d.server.library.discard(c)
+				}
+			}
+		}
+		var jobs []func()
+		d.server.do = func(job func()) { jobs = append(jobs, job) }
+		d.paper.take()
+		d.arrive(5000, ack(block))
+		if block == straddling-1 {
+			if sent := d.paper.take(); len(sent) != 0 || len(jobs) == 0 {
+				t.Fatalf("%q was sent, %d jobs", sent, len(jobs))
+			}
+			d.arrive(5000, []byte{0, 5, 0, 0, 0})
+		}
+		for len(jobs) > 0 {
+			job := jobs[0]
+			jobs = jobs[1:]
+			job()
+			d.mail()
+		}
+	}
+	d.pass(linger)
+	if left := d.left(); left != "" || len(finished) != 1 || finished[0].Result != Aborted || d.server.library.used != 0 {
+		t.Errorf("left behind: %q and %d bytes; finished %+v", left, d.server.library.used, finished)
+	}
+}
+
 // A client whose transfer ended is no stranger for a while, but not for ever, though nothing else happens meanwhile.
 func TestEngineRecent(t *testing.T) {
 	d := newDesktop(t, Config{}, random(10))
