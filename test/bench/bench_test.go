@@ -127,7 +127,7 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-// A machine that is half as fast in one round is so for everybody: the medians of the two would say 0.90.
+// A machine that is half as fast in one round is so for everybody: its ratio is the median of the rounds', not that of the medians.
 func TestRatio(t *testing.T) {
 	r := &record{contenders: three(), runs: map[key][]sample{
 		{idOffers, "us"}:    {{rate: 50}, {rate: 110}, {rate: 90}, {rate: 1}},

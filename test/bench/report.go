@@ -21,7 +21,7 @@ func (r *record) report(patterns []pattern) string {
 	b.WriteString("\nDetails: of TFTP the transfers' median, 99th percentile and worst; of DHCP the way from DISCOVER to OFFER. " +
 		"CPU is the server's, for a GB or for 100,000 OFFERs; memory its peak; load is how busy the load's core was.\n\n")
 	b.WriteString(r.details(patterns).String())
-	b.WriteString("\n")
+	b.WriteString("\nRatios are taken within each round of runs, one server after the other, and are medians of these.\n\n")
 	b.WriteString(goalTable(r.goals()).String())
 	return b.String()
 }
