@@ -58,7 +58,8 @@ type Config struct {
 	// (pxelinux, GRUB with its modules, the Raspberry Pi) ask for dozens of names in a moment, one after the other.
 	MaxRequestRate int
 
-	// CacheBytes bounds the file content kept in memory. Files up to half of it are held whole, larger ones streamed.
+	// CacheBytes bounds the file content kept in memory. Files up to half of it are held whole, larger ones streamed; what is being read of these,
+	// and memory to read more into, may come to 4 MiB on top.
 	CacheBytes int64
 
 	// IgnoreCase has a name that does not exist match one that differs in case alone.

@@ -3,7 +3,8 @@ package tftp
 // A UDP socket on Linux: batches both ways (recvmmsg, sendmmsg), and windows handed to the kernel whole to be cut into datagrams there
 // (UDP_SEGMENT, since Linux 4.18). A system call for each packet is the ceiling of servers without these.
 //
-// The goroutine waits for it outside Go's poller: for a client in lock-step the detour by the scheduler would be part of every round trip.
+// The goroutine of one with transfers waits for it outside Go's poller: for a client in lock-step the detour by the scheduler would be part of
+// every round trip.
 
 import (
 	"encoding/binary"

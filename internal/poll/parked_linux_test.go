@@ -19,22 +19,11 @@ func TestParked(t *testing.T) {
 	const pause = 20 * time.Millisecond
 	receive := func(until time.Duration) (count int, took time.Duration) {
 		t.Helper()
-		began := time.Now()
-		done := make(chan error, 1)
-		go func() {
-			var err error
+		took = bounded(t, func() (err error) {
 			count, err = p.Receive(unsafe.Pointer(newMessage()), 1, 0, until, true)
-			done <- err
-		}()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Fatal(err)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("the wait does not end")
-		}
-		return count, time.Since(began)
+			return err
+		})
+		return count, took
 	}
 	say := func(texts ...string) {
 		for _, text := range texts {

@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// brief is the longest that a thread waits without telling Go's scheduler. It is a tick of the system or two: that timer costs next to nothing,
-// other than the precise ones.
+// brief is the longest that a thread waits without telling Go's scheduler. The system counts it in ticks, of which it is but one or a few, so it may
+// be shorter: that timer costs next to nothing, other than the precise ones.
 const brief = 4 * time.Millisecond
 
 // A thread that waits so keeps one of Go's processors (GOMAXPROCS) from all others. seats is how many may be kept at once, which is all but one;
 // taken is how many are.
 var seats, taken atomic.Int32
 
-// A Poller waits for one socket, with the thread of the goroutine that calls it, and moves its datagrams. Wake and Close may be called by any goroutine, and more than once; all else belongs to one.
+// A Poller waits for one socket, with the thread of the goroutine that calls it, and moves its datagrams. Wake and Close may be called by any
+// goroutine, and more than once; all else belongs to one.
 type Poller struct {
 	socket int
 	polled [3]unix.PollFd // the socket, event, timer

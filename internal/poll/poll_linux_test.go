@@ -28,12 +28,18 @@ func pair(t *testing.T) (p *Poller, near, far int) {
 	return p, fds[0], fds[1]
 }
 
-// wait waits and returns how long that took; it fails where the test's own patience ends.
+// wait waits and returns how long that took.
 func wait(t *testing.T, p *Poller, until time.Duration) time.Duration {
+	t.Helper()
+	return bounded(t, func() error { return p.wait(0, until) })
+}
+
+// bounded returns how long a wait took; it fails where that returns an error, or the test's own patience ends.
+func bounded(t *testing.T, wait func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
 	done := make(chan error, 1)
-	go func() { done <- p.wait(0, until) }()
+	go func() { done <- wait() }()
 	select {
 	case err := <-done:
 		if err != nil {
