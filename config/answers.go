@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/pxesidecar/pxesidecar/internal/tree"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -32,7 +32,7 @@ const builtinScript = "boot.ipxe"
 // the boot file tree.
 type resolver struct {
 	host     Host
-	tree     *tree.Tree
+	tree     *bootfiles.Tree
 	mounts   map[string]mount // by their names, the directories that segments have of their own
 	warnings []string
 }
@@ -69,7 +69,7 @@ func (r *resolver) script(a Answers, mount string, foreign bool, p reporter) str
 	if !named {
 		name = builtinScript
 	}
-	inSegment := tree.Join(mount, name)
+	inSegment := bootfiles.Join(mount, name)
 	if strings.Contains(name, "{") {
 		return inSegment
 	}

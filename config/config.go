@@ -8,35 +8,48 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/pxesidecar/pxesidecar/internal/script"
-	"github.com/pxesidecar/pxesidecar/internal/tree"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
 // Host is what the settings are held against: the machine we run on.
 type Host struct {
 	Root       string // its file system; "/" but in tests
-	Interfaces []Interface
+	Interfaces []netstate.Interface
 	Version    string // our own, for the built-in script
 }
 
 // Config is what the program does: settings that were understood and found to
 // be possible.
 type Config struct {
-	Interfaces []Interface
-	VLANs      []uint16         // the VLANs that are served on them; none for what carries no tag alone
-	DHCP       proxydhcp.Config // without its hooks
-	TFTP       tftp.Config      // without its hooks
-	NoDHCP     bool             // serve files alone
-	TFTPOff    bool             // do not serve TFTP
-	HTTP       netip.AddrPort   // where to serve HTTP; invalid for not at all
-	TLS        *tls.Config      // HTTP speaks TLS; nil for plain
-	Tree       *tree.Tree       // the boot file tree, open
-	Segments   []Segment        // what is given where; the last is everybody's
-	Warnings   []string         // what works, but probably not as meant
+	Interfaces []netstate.Interface
+	VLANs      []uint16 // the VLANs that are served on them; none for what carries no tag alone
+	DHCP       DHCP
+	TFTP       tftp.Config     // without its hooks
+	NoDHCP     bool            // serve files alone
+	TFTPOff    bool            // do not serve TFTP
+	HTTP       netip.AddrPort  // where to serve HTTP; invalid for not at all
+	TLS        *tls.Config     // HTTP speaks TLS; nil for plain
+	Tree       *bootfiles.Tree // the boot file tree, open
+	Segments   []Segment       // what is given where; the last is everybody's
+	Warnings   []string        // what works, but probably not as meant
 
 	hasRelays bool // a segment is behind a relay
+}
+
+// DHCP is what is answered, and where.
+type DHCP struct {
+	Interfaces []server.Interface
+	ProxyOnly  bool
+	Relayed    bool
+	Policy     *proxydhcp.Policy
+	Options    proxydhcp.ReplyOptions
+	DryRun     bool
 }
 
 // Segment is what the machines of one part of the network are given.
@@ -56,7 +69,7 @@ const localDiskScript = "local-disk.ipxe"
 // The error joins everything that is wrong, a line each; nothing stays open
 // then. The caller closes the tree.
 func Load(s Settings, h Host) (_ *Config, err error) {
-	c := &Config{Tree: &tree.Tree{}}
+	c := &Config{Tree: &bootfiles.Tree{}}
 	defer func() {
 		if err != nil {
 			c.Tree.Close()
@@ -76,9 +89,9 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	c.DHCP = proxydhcp.Config{
+	c.DHCP = DHCP{
 		Policy:  policy,
-		Service: proxydhcp.Service{HTTPPort: c.HTTP.Port(), HTTPS: c.TLS != nil, OverrideFilename: s.Override, UBoot: s.UBoot},
+		Options: proxydhcp.ReplyOptions{HTTPPort: c.HTTP.Port(), HTTPS: c.TLS != nil, OverrideFilename: s.Override, UBoot: s.UBoot},
 		DryRun:  s.DryRun,
 
 		ProxyOnly: s.ProxyOnly,
@@ -95,9 +108,9 @@ func Load(s Settings, h Host) (_ *Config, err error) {
 // place is an interface with its VLANs, and what its clients are told is our
 // address. Where VLANs are asked for by flag, what carries no tag is served only
 // if it is asked for, too.
-func (c *Config) place(name string, byFlag bool, server netip.Addr) proxydhcp.Interface {
+func (c *Config) place(name string, byFlag bool, told netip.Addr) server.Interface {
 	tagged := slices.DeleteFunc(slices.Clone(c.VLANs), func(id uint16) bool { return id == 0 })
-	return proxydhcp.Interface{Name: name, VLANs: tagged, TaggedOnly: byFlag && len(tagged) == len(c.VLANs), Server: server}
+	return server.Interface{Name: name, VLANs: tagged, TaggedOnly: byFlag && len(tagged) == len(c.VLANs), Server: told}
 }
 
 // loadPolicy finds the files of every segment, makes the rules, and holds the
@@ -105,8 +118,8 @@ func (c *Config) place(name string, byFlag bool, server netip.Addr) proxydhcp.In
 func (c *Config) loadPolicy(s Settings, h Host, p *problems) *proxydhcp.Policy {
 	r := resolver{host: h, tree: c.Tree, mounts: map[string]mount{}}
 	in := policyInputs{
-		allow:     parseAll(p, "allow-mac", s.AllowMACs, proxydhcp.ParseMACPrefix),
-		deny:      parseAll(p, "deny-mac", s.DenyMACs, proxydhcp.ParseMACPrefix),
+		allow:     parseAll(p, "allow-mac", s.AllowMACs, dhcp4.ParseMACPrefix),
+		deny:      parseAll(p, "deny-mac", s.DenyMACs, dhcp4.ParseMACPrefix),
 		everybody: r.resolve(s.Answers, "", p),
 		settings:  s,
 		has:       func(name string) bool { _, err := fs.Stat(c.Tree, name); return err == nil },
@@ -170,24 +183,24 @@ func (c *Config) flagSegments(s Settings, p reporter) []SegmentText {
 // name. The version check is made where upgrades go by script: where we answer
 // no DHCP, or where its versions are named.
 func generated(s Settings, h Host, a answers, p reporter) map[string][]byte {
-	files := map[string][]byte{localDiskScript: script.LocalDisk()}
-	upgrade := script.Upgrade{Accepted: s.IPXETexts, ROMs: map[proxydhcp.Platform]script.Replacement{}}
+	files := map[string][]byte{localDiskScript: ipxescript.LocalDisk()}
+	upgrade := ipxescript.Upgrade{Accepted: s.IPXETexts, ROMs: map[proxydhcp.Platform]ipxescript.Replacement{}}
 	for _, r := range a.roms {
 		text := r.Image.VersionText
 		if text != "" && len(s.IPXETexts) == 0 && !slices.Contains(upgrade.Accepted, text) {
 			upgrade.Accepted = append(upgrade.Accepted, text)
 		}
-		upgrade.ROMs[r.Platform] = script.Replacement{URL: r.Name, Version: text}
+		upgrade.ROMs[r.Platform] = ipxescript.Replacement{URL: r.Name, Version: text}
 	}
 	check := len(s.IPXETexts) > 0 || s.NoDHCP && len(upgrade.Accepted) > 0
 	if check {
-		text, err := script.VersionCheck(upgrade)
+		text, err := ipxescript.VersionCheck(upgrade)
 		if err != nil {
 			p.note(err)
 		}
-		files[script.CheckName] = text
+		files[ipxescript.CheckName] = text
 	}
-	files[builtinScript] = script.Boot(script.Facts{Version: h.Version, Check: check})
+	files[builtinScript] = ipxescript.Boot(ipxescript.Facts{Version: h.Version, Check: check})
 	return files
 }
 
@@ -204,7 +217,7 @@ func (c *Config) ROMNames() []string {
 
 // segment describes the answers for the start-up report.
 func (a answers) segment() Segment {
-	s := Segment{Name: a.label, Place: a.scope.Place(), Deny: a.deny, Script: a.script, ROMs: a.roms}
+	s := Segment{Name: a.label, Place: a.scope.Segment(), Deny: a.deny, Script: a.script, ROMs: a.roms}
 	for _, platform := range proxydhcp.Platforms() {
 		if !slices.ContainsFunc(a.roms, func(r ROM) bool { return r.Platform == platform }) {
 			s.NoROM = append(s.NoROM, platform)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -57,9 +58,9 @@ func copyROM(t *testing.T, from, to string, version proxydhcp.Version) {
 // unless bare.
 func testHost(t *testing.T, bare bool) Host {
 	t.Helper()
-	h := Host{Root: t.TempDir(), Version: "test", Interfaces: []Interface{
-		{"lo", net.FlagUp | net.FlagLoopback, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
-		{"eth0", net.FlagUp | net.FlagBroadcast, []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")}},
+	h := Host{Root: t.TempDir(), Version: "test", Interfaces: []netstate.Interface{
+		{Name: "lo", Flags: net.FlagUp | net.FlagLoopback, Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
+		{Name: "eth0", Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")}},
 	}}
 	if !bare {
 		copyROM(t, debianEFI, filepath.Join(h.Root, "usr/lib/ipxe/snponly.efi"), proxydhcp.Version{})
@@ -309,25 +310,25 @@ func TestBuiltinScript(t *testing.T) {
 func TestChooseInterfaces(t *testing.T) {
 	up := net.FlagUp | net.FlagBroadcast
 	prefix := func(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
-	lo := Interface{"lo", net.FlagUp | net.FlagLoopback, prefix("127.0.0.1/8")}
-	eth0, eth1 := Interface{"eth0", up, prefix("192.0.2.10/24")}, Interface{"eth1", up, prefix("198.51.100.1/24")}
-	bare, down := Interface{"eth2", up, nil}, Interface{"eth3", net.FlagBroadcast, prefix("192.0.2.11/24")}
-	tunnel, local := Interface{"tun0", net.FlagUp | net.FlagPointToPoint, prefix("10.0.0.1/30")}, Interface{"eth4", up, prefix("169.254.1.1/16")}
+	lo := netstate.Interface{Name: "lo", Flags: net.FlagUp | net.FlagLoopback, Addresses: prefix("127.0.0.1/8")}
+	eth0, eth1 := netstate.Interface{Name: "eth0", Flags: up, Addresses: prefix("192.0.2.10/24")}, netstate.Interface{Name: "eth1", Flags: up, Addresses: prefix("198.51.100.1/24")}
+	bare, down := netstate.Interface{Name: "eth2", Flags: up, Addresses: nil}, netstate.Interface{Name: "eth3", Flags: net.FlagBroadcast, Addresses: prefix("192.0.2.11/24")}
+	tunnel, local := netstate.Interface{Name: "tun0", Flags: net.FlagUp | net.FlagPointToPoint, Addresses: prefix("10.0.0.1/30")}, netstate.Interface{Name: "eth4", Flags: up, Addresses: prefix("169.254.1.1/16")}
 	for _, tt := range []struct {
 		name  string
 		named []string
-		host  []Interface
+		host  []netstate.Interface
 		want  []string
 		err   string
 	}{
-		{"the only candidate", nil, []Interface{lo, eth0, bare, down, tunnel, local}, []string{"eth0"}, ""},
-		{"several candidates", nil, []Interface{lo, eth0, eth1}, nil,
+		{"the only candidate", nil, []netstate.Interface{lo, eth0, bare, down, tunnel, local}, []string{"eth0"}, ""},
+		{"several candidates", nil, []netstate.Interface{lo, eth0, eth1}, nil,
 			"several interfaces could be served; choose with --interface: eth0 (192.0.2.10/24), eth1 (198.51.100.1/24)"},
-		{"no candidate", nil, []Interface{lo, bare}, nil, "no interface to serve: none is up with an IPv4 address; there is eth2 (no IPv4 address)"},
-		{"nothing at all", nil, []Interface{lo}, nil, "no interface to serve: none is up with an IPv4 address; there is only the loopback interface"},
-		{"named, twice", []string{"eth1,eth0", "eth1"}, []Interface{lo, eth0, eth1}, []string{"eth1", "eth0"}, ""},
-		{"named, with a link-local address", []string{"eth4"}, []Interface{local}, []string{"eth4"}, ""},
-		{"unknown, bare and loopback", []string{"eth9,eth2,lo"}, []Interface{lo, eth0, bare}, nil,
+		{"no candidate", nil, []netstate.Interface{lo, bare}, nil, "no interface to serve: none is up with an IPv4 address; there is eth2 (no IPv4 address)"},
+		{"nothing at all", nil, []netstate.Interface{lo}, nil, "no interface to serve: none is up with an IPv4 address; there is only the loopback interface"},
+		{"named, twice", []string{"eth1,eth0", "eth1"}, []netstate.Interface{lo, eth0, eth1}, []string{"eth1", "eth0"}, ""},
+		{"named, with a link-local address", []string{"eth4"}, []netstate.Interface{local}, []string{"eth4"}, ""},
+		{"unknown, bare and loopback", []string{"eth9,eth2,lo"}, []netstate.Interface{lo, eth0, bare}, nil,
 			`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24), eth2 (no IPv4 address)` + "\n" +
 				`--interface "eth2": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev eth2, or name one of this host with --server` + "\n" +
 				`--interface "lo": a loopback interface, which no machine boots from`},
@@ -355,8 +356,8 @@ func TestChooseInterfaces(t *testing.T) {
 func TestServers(t *testing.T) {
 	h := testHost(t, false)
 	h.Interfaces = append(h.Interfaces,
-		Interface{"eth1", net.FlagUp | net.FlagBroadcast, []netip.Prefix{netip.MustParsePrefix("198.51.100.10/24")}},
-		Interface{"trunk", net.FlagUp | net.FlagBroadcast, nil})
+		netstate.Interface{Name: "eth1", Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.10/24")}},
+		netstate.Interface{Name: "trunk", Flags: net.FlagUp | net.FlagBroadcast, Addresses: nil})
 	const forwarded = "clients are told that this host is at 203.0.113.9, which is no address of its own: " +
 		"what is sent there to UDP 4011 and 69, and TCP of --http, must be forwarded here; --tftp-single-port helps with that"
 	for _, tt := range []struct {
@@ -425,7 +426,7 @@ func TestListeners(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Tree.Close()
-	if !c.TFTPOff || c.HTTP.String() != "0.0.0.0:8080" || c.DHCP.Service.HTTPPort != 8080 || c.TFTP.PortRange != [2]uint16{20000, 20015} ||
+	if !c.TFTPOff || c.HTTP.String() != "0.0.0.0:8080" || c.DHCP.Options.HTTPPort != 8080 || c.TFTP.PortRange != [2]uint16{20000, 20015} ||
 		c.TFTP.MaxBlockSize != 1024 || c.TFTP.MaxWindow != 4 || c.TFTP.MaxTransfers != 9 || c.TFTP.CacheBytes != 64<<20 {
 		t.Errorf("%+v", c)
 	}
@@ -452,8 +453,8 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Tree.Close()
-	if c.TLS == nil || !c.DHCP.Service.HTTPS {
-		t.Errorf("TLS %v, URLs https %v", c.TLS, c.DHCP.Service.HTTPS)
+	if c.TLS == nil || !c.DHCP.Options.HTTPS {
+		t.Errorf("TLS %v, URLs https %v", c.TLS, c.DHCP.Options.HTTPS)
 	}
 	for _, tt := range []struct {
 		settings Settings

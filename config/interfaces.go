@@ -9,50 +9,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // Where clients are answered.
 
-// Interface is one of the host's interfaces, as far as serving on it matters.
-type Interface struct {
-	Name      string
-	Flags     net.Flags
-	Addresses []netip.Prefix // IPv4
-}
-
-// HostInterfaces lists the interfaces of this host.
-func HostInterfaces() ([]Interface, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("listing the interfaces: %w", err)
-	}
-	var list []Interface
-	for _, ifi := range all {
-		addresses, err := proxydhcp.Addresses(ifi.Name)
-		if err != nil {
-			continue // it went away meanwhile
-		}
-		list = append(list, Interface{ifi.Name, ifi.Flags, addresses})
-	}
-	return list, nil
-}
-
-// String shows the interface with its addresses.
-func (i Interface) String() string {
-	if len(i.Addresses) == 0 {
-		return i.Name + " (no IPv4 address)"
-	}
-	texts := make([]string, len(i.Addresses))
-	for n, a := range i.Addresses {
-		texts[n] = a.String()
-	}
-	return i.Name + " (" + strings.Join(texts, ", ") + ")"
-}
-
 // isCandidate reports whether the interface can be meant where none is named:
 // it is up, it broadcasts, and it has an address that clients can be told.
-func (i Interface) isCandidate() bool {
+func isCandidate(i netstate.Interface) bool {
 	const want = net.FlagUp | net.FlagBroadcast
 	return i.Flags&want == want && i.Flags&(net.FlagLoopback|net.FlagPointToPoint) == 0 &&
 		slices.ContainsFunc(i.Addresses, func(p netip.Prefix) bool { return !p.Addr().IsLinkLocalUnicast() })
@@ -61,22 +25,22 @@ func (i Interface) isCandidate() bool {
 // ChooseInterfaces returns the interfaces to serve: those that are named, or
 // the only candidate there is. An error lists what there is to choose from. A
 // host without a list is one that nothing is served on; none are chosen then.
-func ChooseInterfaces(named []string, host []Interface) ([]Interface, error) {
+func ChooseInterfaces(named []string, host []netstate.Interface) ([]netstate.Interface, error) {
 	return chooseInterfaces(named, host, nil)
 }
 
 // chooseInterfaces is ChooseInterfaces where clients may be told other addresses
 // than those of the interfaces.
-func chooseInterfaces(named []string, host []Interface, told servers) ([]Interface, error) {
+func chooseInterfaces(named []string, host []netstate.Interface, told servers) ([]netstate.Interface, error) {
 	if host == nil {
 		return nil, nil
 	}
 	if len(named) > 0 {
 		return namedInterfaces(named, host, told)
 	}
-	var candidates []Interface
+	var candidates []netstate.Interface
 	for _, i := range host {
-		if i.isCandidate() {
+		if isCandidate(i) {
 			candidates = append(candidates, i)
 		}
 	}
@@ -90,15 +54,15 @@ func chooseInterfaces(named []string, host []Interface, told servers) ([]Interfa
 }
 
 // namedInterfaces finds each named interface once.
-func namedInterfaces(named []string, host []Interface, told servers) ([]Interface, error) {
-	var chosen []Interface
+func namedInterfaces(named []string, host []netstate.Interface, told servers) ([]netstate.Interface, error) {
+	var chosen []netstate.Interface
 	p := &problems{}
 	for _, name := range parseAll(p, "interface", named, func(s string) (string, error) { return s, nil }) {
-		at := slices.IndexFunc(host, func(i Interface) bool { return i.Name == name })
+		at := slices.IndexFunc(host, func(i netstate.Interface) bool { return i.Name == name })
 		switch {
 		case at < 0:
 			p.add("interface", name, fmt.Errorf("no such interface; there is %s", listInterfaces(host)))
-		case slices.ContainsFunc(chosen, func(i Interface) bool { return i.Name == name }):
+		case slices.ContainsFunc(chosen, func(i netstate.Interface) bool { return i.Name == name }):
 		case host[at].Flags&net.FlagLoopback != 0:
 			p.add("interface", name, errors.New("a loopback interface, which no machine boots from"))
 		case len(host[at].Addresses) == 0 && !told.of(name).IsValid():
@@ -145,9 +109,9 @@ func parseServers(s Settings, p reporter) servers {
 }
 
 // check looks for interfaces that are not served.
-func (s servers) check(chosen []Interface, p reporter) {
+func (s servers) check(chosen []netstate.Interface, p reporter) {
 	for _, name := range slices.Sorted(maps.Keys(s)) {
-		if name != "" && chosen != nil && !slices.ContainsFunc(chosen, func(i Interface) bool { return i.Name == name }) {
+		if name != "" && chosen != nil && !slices.ContainsFunc(chosen, func(i netstate.Interface) bool { return i.Name == name }) {
 			p.add("server", name+"="+s[name].String(), fmt.Errorf("%s is no interface that is served; there is %s", name, listInterfaces(chosen)))
 		}
 	}
@@ -166,7 +130,7 @@ func (s servers) warnings(h Host) []string {
 }
 
 // listInterfaces lists interfaces for people.
-func listInterfaces(list []Interface) string {
+func listInterfaces(list []netstate.Interface) string {
 	var texts []string
 	for _, i := range list {
 		if i.Flags&net.FlagLoopback == 0 {

@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/rom"
-	"github.com/pxesidecar/pxesidecar/internal/tree"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -51,7 +51,7 @@ type romFinder struct {
 	answers  Answers
 	mount    string // where the user's directory is in the tree
 	host     Host
-	tree     *tree.Tree
+	tree     *bootfiles.Tree
 	foreign  bool // the files are on another host and cannot be looked at
 	warnings []string
 }
@@ -133,7 +133,7 @@ func (f *romFinder) locate(platform proxydhcp.Platform, value string) (source, n
 		if rel, err := filepath.Rel(root, value); filepath.IsAbs(value) && err == nil && filepath.IsLocal(rel) {
 			name = filepath.ToSlash(rel)
 		}
-		name = tree.Join(f.mount, name)
+		name = bootfiles.Join(f.mount, name)
 		if info, err := fs.Stat(f.tree, name); err == nil && info.Mode().IsRegular() {
 			return f.tree.Source(name), name, nil
 		}
@@ -179,7 +179,7 @@ func (f *romFinder) inRoot() map[proxydhcp.Platform]ROM {
 			f.warnings = append(f.warnings, err.Error())
 		}
 		if choice.Found() {
-			found[platform] = ROM{Platform: platform, Name: tree.Join(f.mount, choice.Name), Source: filepath.Join(f.answers.Root, choice.Name), Image: choice.Image}
+			found[platform] = ROM{Platform: platform, Name: bootfiles.Join(f.mount, choice.Name), Source: filepath.Join(f.answers.Root, choice.Name), Image: choice.Image}
 		}
 	}
 	return found
@@ -222,15 +222,15 @@ func (f *romFinder) nothingFound() error {
 // packed, is warned of: on the wire the loop ends after one download. ROMs that
 // lack the same are told together.
 func checkROMs(policy *proxydhcp.Policy, a answers, p reporter) (warnings []string) {
-	var order []string
-	lacking := map[string][]ROM{}
+	var order []proxydhcp.Unmet
+	lacking := map[proxydhcp.Unmet][]ROM{}
 	for _, r := range a.roms {
 		unmet := policy.Rejects(a.scope, r.Platform, r.ipxe())
 		switch {
-		case unmet == "":
+		case unmet == (proxydhcp.Unmet{}):
 			continue
 		case r.Packed:
-			warnings = append(warnings, rejection([]ROM{r}, unmet, "so the machines that run it are given the boot script as they are", a.demands))
+			warnings = append(warnings, rejection([]ROM{r}, unmet.Text, "so the machines that run it are given the boot script as they are", a.demands))
 			continue
 		case lacking[unmet] == nil:
 			order = append(order, unmet)
@@ -238,7 +238,7 @@ func checkROMs(policy *proxydhcp.Policy, a answers, p reporter) (warnings []stri
 		lacking[unmet] = append(lacking[unmet], r)
 	}
 	for _, unmet := range order {
-		p.note(errors.New(rejection(lacking[unmet], unmet, "so the machines that run it would be handed it again for ever", a.demands)))
+		p.note(errors.New(rejection(lacking[unmet], unmet.Text, "so the machines that run it would be handed it again for ever", a.demands)))
 	}
 	return warnings
 }

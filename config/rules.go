@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // Rules as the user writes them in the file.
@@ -111,7 +112,7 @@ func (t RuleText) parseMatch(m *proxydhcp.Match, p reporter) {
 		p.add("firmware", t.Firmware, err)
 	}
 	m.VendorClass = t.VendorClass
-	m.MACs = parseAll(p, "mac", t.MACs, proxydhcp.ParseMACPrefix)
+	m.MACs = parseAll(p, "mac", t.MACs, dhcp4.ParseMACPrefix)
 	m.UUIDs = parseAll(p, "uuid", t.UUIDs, ParseUUID)
 	m.NICs = parseAll(p, "nic", t.NICs, ParsePCIID)
 	t.parseIPXE(m, p)

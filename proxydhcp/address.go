@@ -2,15 +2,13 @@ package proxydhcp
 
 import "net/netip"
 
-// Which of our addresses a client is told.
-
-// chooseServer picks our address for a client out of the addresses of the
-// interface on which it was heard: the one it wrote to; else the one whose
-// network holds an address that the request names (its relay, its own); else
+// ChooseServer returns which of our addresses a client is told, out of those of
+// the interface on which it was heard: the one it wrote to; else the one whose
+// network has an address that the request names (its relay's or its own); else
 // the first that others can route to; else a link-local one. The zero Addr
 // means that there is none. An address of a /32 is a shared one that may move
 // to another host, and comes after the others.
-func chooseServer(ours []netip.Prefix, to netip.Addr, near ...netip.Addr) netip.Addr {
+func ChooseServer(ours []netip.Prefix, to netip.Addr, near ...netip.Addr) netip.Addr {
 	for _, p := range ours {
 		if p.Addr() == to {
 			return to
@@ -33,8 +31,8 @@ func chooseServer(ours []netip.Prefix, to netip.Addr, near ...netip.Addr) netip.
 	return best
 }
 
-// rankServer orders the addresses of an interface; 0 is one that no client can
-// be told.
+// rankServer orders the addresses of an interface. No client can be told one of
+// rank 0.
 func rankServer(p netip.Prefix) int {
 	a := p.Addr()
 	switch {

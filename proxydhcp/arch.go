@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// Which machine is asking: the processor architecture types of option 93, and
-// the eight platforms for which a boot ROM can exist.
-
 // Arch is a client system architecture type as option 93 carries it: a 16-bit
 // number in network byte order, assigned in IANA's registry "Processor
 // Architecture Types" (RFC 4578, section 2.1; RFC 5970, section 3.3). Unknown
@@ -44,12 +41,12 @@ const (
 	ArchLoong64HTTP  Arch = 0x28
 	ArchRPiBoot      Arch = 0x29
 
-	noArch Arch = 0xffff // what U-Boot sends where it has none
+	noArch Arch = 0xffff // U-Boot sends it if it was built without PXE
 )
 
-// Platform is what a boot ROM is built for: a processor and the firmware
-// under it. Several architecture types share one platform (7, 9, 16 and 17
-// all run the x64 EFI build).
+// Platform is what a boot ROM is built for: a processor and its firmware.
+// Several architecture types share one platform (7, 9, 16 and 17 all run the
+// x64 EFI build).
 type Platform uint8
 
 // The platforms, in the order in which they are listed to people.
@@ -66,7 +63,9 @@ const (
 )
 
 // platformNames are the names of the command line's --rom ARCH=FILE.
-var platformNames = [...]string{"none", "bios", "ia32", "x64", "arm32", "arm64", "riscv32", "riscv64", "loong64"}
+var platformNames = [...]string{
+	NoPlatform: "none", BIOS: "bios", IA32: "ia32", X64: "x64", ARM32: "arm32", ARM64: "arm64", RISCV32: "riscv32", RISCV64: "riscv64", Loong64: "loong64",
+}
 
 // Platforms returns every platform a ROM can be named for.
 func Platforms() []Platform {
@@ -75,10 +74,7 @@ func Platforms() []Platform {
 
 // String returns the platform's name on the command line, such as "x64".
 func (p Platform) String() string {
-	if int(p) < len(platformNames) {
-		return platformNames[p]
-	}
-	return "platform-" + strconv.Itoa(int(p))
+	return enumName(platformNames[:], p, "platform")
 }
 
 // HTTP reports whether a is registered for HTTP boot rather than for PXE.
@@ -87,7 +83,7 @@ func (a Arch) HTTP() bool {
 	return r.http
 }
 
-// ParsePlatform reads a platform's name. The error lists the names there are.
+// ParsePlatform reads a platform's name. The error lists the names.
 func ParsePlatform(s string) (Platform, error) {
 	if i := slices.Index(platformNames[1:], strings.ToLower(s)); i >= 0 {
 		return Platform(i + 1), nil
@@ -159,8 +155,8 @@ func (a Arch) row() (archRow, bool) {
 	return archRow{}, false
 }
 
-// String returns the field's name for a, such as "x64-uefi"; "arch-42" where
-// the registry has none.
+// String returns the field's name for a, such as "x64-uefi"; "arch-42" if the
+// registry has none.
 func (a Arch) String() string {
 	if r, ok := a.row(); ok {
 		return r.name

@@ -3,25 +3,27 @@ package proxydhcp
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // ordinary is the DISCOVER of an operating system, as an office sends it all
 // day.
 func ordinary() []byte {
-	return request(testMAC, opt(optMessageType, "\x01"), opt(61, "\x01abcdef"), opt(12, "laptop"), opt(optVendorClass, "MSFT 5.0"), opt(55, "\x01\x03\x06\x0f\x1f\x21\x2b\x2c\x2e\x2f\x77\x79\xf9\xfc"))
+	return request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(61, "\x01abcdef"), opt(12, "laptop"), opt(dhcp4.OptionClassIdentifier, "MSFT 5.0"), opt(55, "\x01\x03\x06\x0f\x1f\x21\x2b\x2c\x2e\x2f\x77\x79\xf9\xfc"))
 }
 
 // TestIgnoredCostsNothing checks that what is not answered allocates nothing.
 func TestIgnoredCostsNothing(t *testing.T) {
-	r := NewResponder(testPolicy(t), Service{}, false)
+	r := NewResponder(ResponderConfig{Policy: testPolicy(t)})
 	a, in := onServerPort(), ordinary()
-	frame := datagram{netip.MustParseAddrPort("0.0.0.0:68"), netip.MustParseAddrPort("255.255.255.255:67"), in}.append(nil)
+	frame := dhcp4.Datagram{From: netip.MustParseAddrPort("0.0.0.0:68"), To: netip.MustParseAddrPort("255.255.255.255:67"), Payload: in}.Append(nil)
 	allocations := testing.AllocsPerRun(1000, func() {
-		d, ok := parseDatagram(frame)
+		d, ok := dhcp4.ParseDatagram(frame)
 		if !ok {
 			t.Fatal("not parsed")
 		}
-		if res := r.Respond(nil, d.payload, a, testTime); res.Reason != NotBooting {
+		if res := r.Respond(nil, d.Payload, a, testTime); res.Reason != NotBooting {
 			t.Fatal(res.Reason)
 		}
 	})
@@ -31,7 +33,7 @@ func TestIgnoredCostsNothing(t *testing.T) {
 }
 
 func BenchmarkIgnore(b *testing.B) {
-	r := NewResponder(&Policy{}, Service{}, false)
+	r := NewResponder(ResponderConfig{Policy: &Policy{}})
 	a, in := onServerPort(), ordinary()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -43,7 +45,7 @@ func BenchmarkDecode(b *testing.B) {
 	in := discover(ArchX64, ipxeOptions(Version{1, 0, 0}, 19, 20)...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Decode(in); err != nil {
+		if _, err := dhcp4.Decode(in); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -62,15 +64,17 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func BenchmarkCompose(b *testing.B) {
-	m, err := Decode(discover(ArchX64, opt(optMachineID, "\x000123456789abcdef")))
+	m, err := dhcp4.Decode(discover(ArchX64, opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef")))
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, d, a := Client{Hardware: m.Hardware, Arch: ArchX64}, Decision{Kind: BootROM, File: "ipxe.efi"}, onServerPort()
+	a, d := onServerPort(), Decision{Kind: BootROM, File: "ipxe.efi"}
+	a.Server = testServer
+	q, _ := ReadRequest(&m, a, ReplyOptions{})
 	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		reply, reason := Compose(&m, c, d, a, Service{})
+		reply, reason := Compose(&q, d, AskProxy, ReplyOptions{})
 		if reason != Answerable {
 			b.Fatal(reason)
 		}
@@ -82,14 +86,14 @@ func BenchmarkCompose(b *testing.B) {
 
 func BenchmarkRespond(b *testing.B) {
 	for name, in := range map[string][]byte{
-		"firmware": discover(ArchX64, opt(optMachineID, "\x000123456789abcdef")),
+		"firmware": discover(ArchX64, opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef")),
 		"iPXE":     discover(ArchX64, ipxeOptions(Version{2, 0, 0}, 19, 20)...),
 	} {
 		b.Run(name, func(b *testing.B) {
-			r := NewResponder(&Policy{Rules: []Rule{
+			r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{
 				{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
 				{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
-			}}, Service{}, false)
+			}}})
 			a := onServerPort()
 			var out, frame []byte
 			b.ReportAllocs()
@@ -99,7 +103,7 @@ func BenchmarkRespond(b *testing.B) {
 					b.Fatal(res.Reason)
 				}
 				out = res.Reply
-				frame = datagram{from: netip.AddrPortFrom(res.Arrival.Server, 67), to: res.To.To, payload: out}.append(frame[:0])
+				frame = dhcp4.Datagram{From: netip.AddrPortFrom(res.Arrival.Server, 67), To: res.To.To, Payload: out}.Append(frame[:0])
 			}
 		})
 	}

@@ -2,10 +2,11 @@ package proxydhcp
 
 import (
 	"bytes"
-	"net/netip"
 	"testing"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // What holds for every input.
@@ -15,13 +16,13 @@ func seeds(f *testing.F, add func([]byte)) {
 	f.Helper()
 	add(discover(ArchBIOS))
 	add(discover(ArchX64, ipxeOptions(Version{1, 0, 0}, 19, 20)...))
-	add(discover(ArchX64, opt(optRelayInfo, "\x01\x04eth1"), opt(optClientID, "\x01abcdef"), opt(optMachineID, "\x000123456789abcdef"), opt(optMaxSize, "\x05\xc0")))
-	add(request(testMAC, opt(optMessageType, "\x01"), opt(optArch, "\x00\x10"), opt(optVendorClass, "HTTPClient:Arch:00016")))
-	add(request(testMAC, opt(optMessageType, "\x03"), opt(optArch, "\x00\x07"), opt(optVendorClass, "PXEClient")))
-	add(request(testMAC, opt(optMessageType, "\x01"), opt(optOverload, "\x03")))
-	add(request(testMAC, opt(optMessageType, "\x01"), opt(optArch, "\x00\x16"), opt(optVendorClass, "U-Boot.armv8")))
-	add(request([6]byte{0xdc, 0xa6, 0x32}, opt(optMessageType, "\x01"), opt(optArch, "\x00\x00"), opt(optVendorClass, "PXEClient")))
-	add(request(testMAC, opt(optMessageType, "\x03"), opt(optArch, "\x00\x06"), opt(optVendorClass, "PXEClient"), opt(optVendorInfo, "\x47\x04\x80\x00\x00\x00\xff")))
+	add(discover(ArchX64, opt(dhcp4.OptionRelayAgentInformation, "\x01\x04eth1"), opt(dhcp4.OptionClientIdentifier, "\x01abcdef"), opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef"), opt(dhcp4.OptionMaximumDHCPMessageSize, "\x05\xc0")))
+	add(request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x10"), opt(dhcp4.OptionClassIdentifier, "HTTPClient:Arch:00016")))
+	add(request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x03"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x07"), opt(dhcp4.OptionClassIdentifier, "PXEClient")))
+	add(request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(dhcp4.OptionOptionOverload, "\x03")))
+	add(request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x16"), opt(dhcp4.OptionClassIdentifier, "U-Boot.armv8")))
+	add(request([6]byte{0xdc, 0xa6, 0x32}, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x00"), opt(dhcp4.OptionClassIdentifier, "PXEClient")))
+	add(request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x03"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x06"), opt(dhcp4.OptionClassIdentifier, "PXEClient"), opt(dhcp4.OptionVendorSpecificInformation, "\x47\x04\x80\x00\x00\x00\xff")))
 	add(discover(ArchIA32))
 }
 
@@ -44,7 +45,7 @@ func FuzzRespond(f *testing.F) {
 		if proxy {
 			a = onProxyPort("192.0.2.50:4011")
 		}
-		r := NewResponder(policy, Service{HTTPPort: 80, UBoot: true}, false)
+		r := NewResponder(ResponderConfig{Policy: policy, Options: ReplyOptions{HTTPPort: 80, UBoot: true}})
 		res := r.Respond(nil, bytes.Clone(in), a, testTime)
 		if res.Reply == nil {
 			if res.Reason == Answerable && res.Err == nil {
@@ -57,9 +58,9 @@ func FuzzRespond(f *testing.F) {
 			t.Fatalf("the answer does not parse: %v", err)
 		}
 		switch {
-		case len(res.Reply) < minReply || len(res.Reply) > maxReply:
+		case len(res.Reply) < 300 || len(res.Reply) > 1472:
 			t.Errorf("%d bytes", len(res.Reply))
-		case !bytes.Equal(res.Reply[offXID:offSecs], in[offXID:offSecs]):
+		case !bytes.Equal(res.Reply[offXID:offXID+4], in[offXID:offXID+4]):
 			t.Error("another xid")
 		case !bytes.Equal(res.Reply[offCHAddr:offSName], in[offCHAddr:offSName]) || !bytes.Equal(res.Reply[1:3], in[1:3]):
 			t.Error("another hardware address")
@@ -70,19 +71,19 @@ func FuzzRespond(f *testing.F) {
 		case m.Options.Get(dhcpv4.OptionServerIdentifier) == nil:
 			t.Error("no option 54")
 		}
-		for _, code := range []uint8{1, 3, 6, 51, 58, 59, 121, optOverload, 13} {
+		for _, code := range []uint8{1, 3, 6, 51, 58, 59, 121, uint8(dhcp4.OptionOptionOverload), 13} {
 			if m.Options.Has(dhcpv4.GenericOptionCode(code)) {
 				t.Errorf("option %d in a proxy's answer", code)
 			}
 		}
-		if class := m.Options[optVendorClass]; string(class) != pxeClient && string(class) != httpClient {
+		if class := m.Options[uint8(dhcp4.OptionClassIdentifier)]; string(class) != pxeClient && string(class) != httpClient {
 			t.Errorf("vendor class %q", class)
 		}
-		if info := m.Options[optVendorInfo]; info != nil && (!subOptions(info, func(uint8, []byte) {}) || info[len(info)-1] != optEnd) {
+		if info := m.Options[uint8(dhcp4.OptionVendorSpecificInformation)]; info != nil && (!dhcp4.SubOptions(info, func(uint8, []byte) {}) || info[len(info)-1] != uint8(dhcp4.OptionEnd)) {
 			t.Errorf("option 43 is % x", info)
 		}
-		q, err := Decode(in)
-		if class := q.Option(optVendorClass); err != nil || !hasTransport(class) && !isUBoot(class) {
+		q, err := dhcp4.Decode(in)
+		if class := q.Option(dhcp4.OptionClassIdentifier); err != nil || !isPXEOrHTTP(class) && !isUBoot(class) {
 			t.Errorf("answered somebody who is not booting: %v", err)
 		}
 	})
@@ -93,49 +94,12 @@ func FuzzRespond(f *testing.F) {
 func FuzzFirstLook(f *testing.F) {
 	seeds(f, func(in []byte) { f.Add(in, false); f.Add(in, true) })
 	f.Fuzz(func(t *testing.T, in []byte, uBoot bool) {
-		m, err := Decode(in)
+		m, err := dhcp4.Decode(in)
 		if err != nil {
 			return
 		}
-		if _, reason := Classify(&m, PortServer, Segment{}, testServer, Service{UBoot: uBoot}); reason == Answerable && !mayBoot(in, uBoot) {
+		if _, reason := readClientOf(&m, PortServer, Segment{}, ReplyOptions{UBoot: uBoot}); reason == Answerable && !MayBoot(in, uBoot) {
 			t.Error("the first look drops a booting client")
-		}
-	})
-}
-
-// FuzzDatagram checks that no packet breaks the parser, and that what it takes
-// survives being written again.
-func FuzzDatagram(f *testing.F) {
-	f.Add(datagram{netip.MustParseAddrPort("0.0.0.0:68"), netip.MustParseAddrPort("255.255.255.255:67"), discover(ArchBIOS)}.append(nil))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		d, ok := parseDatagram(in)
-		if !ok {
-			return
-		}
-		again, ok := parseDatagram(d.append(nil))
-		if !ok || again.from != d.from || again.to != d.to || !bytes.Equal(again.payload, d.payload) {
-			t.Errorf("%v %v becomes %v %v", d.from, d.to, again.from, again.to)
-		}
-	})
-}
-
-// FuzzDecode compares with another implementation: what both take as a message
-// has the same options.
-func FuzzDecode(f *testing.F) {
-	seeds(f, func(in []byte) { f.Add(in) })
-	f.Add(request(testMAC, opt(optMessageType, "\x01"), opt(optVendorClass, "PXE"), opt(12, ""), opt(optVendorClass, "Client")))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		ours, err := Decode(in)
-		theirs, theirErr := dhcpv4.FromBytes(in)
-		if err != nil || theirErr != nil || ours.Has(optOverload) {
-			return
-		}
-		for code := range 256 {
-			code := uint8(code)
-			value, has := theirs.Options[code]
-			if has != ours.Has(code) || !bytes.Equal(value, ours.Option(code)) {
-				t.Errorf("option %d: % x (%v), theirs % x (%v)", code, ours.Option(code), ours.Has(code), value, has)
-			}
 		}
 	})
 }

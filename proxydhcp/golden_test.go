@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/tools/txtar"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // Packets as golden files: what real firmware sent, under a policy, and the
@@ -107,7 +109,7 @@ func words(text string, f func(key, rest string)) {
 func parseArrival(t *testing.T, text string) Arrival {
 	t.Helper()
 	a := Arrival{
-		Port: PortServer, From: netip.MustParseAddrPort("0.0.0.0:68"), To: broadcastAddr,
+		Port: PortServer, From: netip.MustParseAddrPort("0.0.0.0:68"), To: Broadcast,
 		Segment: Segment{Interface: "eth0"}, Ours: []netip.Prefix{netip.MustParsePrefix("192.0.2.10/24")},
 	}
 	words(text, func(key, rest string) {
@@ -132,9 +134,9 @@ func parseArrival(t *testing.T, text string) Arrival {
 // parsePolicy reads for example "version >=2.0.0", "feature https", "script
 // URL", "rom x64 ipxe.efi", "http 8080", "override", and makes the rules that
 // the command line makes.
-func parsePolicy(t *testing.T, text string) (*Policy, Service) {
+func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 	t.Helper()
-	var s Service
+	var s ReplyOptions
 	demands := &IPXEMatch{}
 	roms := ROMs{}
 	script := Outcome{Kind: BootScript, File: "boot.ipxe"}
@@ -227,7 +229,7 @@ func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, 
 			t.Fatal(err)
 		}
 		now = testTime.Add(after)
-		xid := [4]byte(c.request[offXID:offSecs])
+		xid := [4]byte(c.request[offXID : offXID+4])
 		xid[0] += transaction
 		hw := [6]byte(c.request[offCHAddr:])
 		switch rest {
@@ -236,9 +238,9 @@ func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, 
 			again[offXID] = xid[0]
 			r.Respond(nil, again, a, now)
 		case "offer":
-			r.Heard(a, answer(hw, xid, typeOffer), now)
+			r.Heard(a, answer(hw, xid, dhcp4.MessageTypeOffer), now)
 		case "ack":
-			r.Heard(a, answer(hw, xid, typeAck), now)
+			r.Heard(a, answer(hw, xid, dhcp4.MessageTypeAck), now)
 		case "request":
 			r.Respond(nil, leaseRequest(hw, xid), a, now)
 		case "then": // the request itself
@@ -253,7 +255,7 @@ func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, 
 func (c goldenCase) run(t *testing.T) string {
 	t.Helper()
 	policy, service := parsePolicy(t, c.policy)
-	r := NewResponder(policy, service, false)
+	r := NewResponder(ResponderConfig{Policy: policy, Options: service})
 	a := parseArrival(t, c.arrival)
 	now, transaction := c.play(t, r, a)
 	in := bytes.Clone(c.request)
@@ -295,7 +297,7 @@ func describe(t *testing.T, b *strings.Builder, reply []byte) {
 	fmt.Fprintf(b, "ciaddr %s, yiaddr %s, siaddr %s, giaddr %s\n", m.ClientIPAddr, m.YourIPAddr, m.ServerIPAddr, m.GatewayIPAddr)
 	fmt.Fprintf(b, "chaddr %s, sname %q, file %q\n", m.ClientHWAddr, m.ServerHostName, m.BootFileName)
 	fmt.Fprintf(b, "options in order:")
-	for opts := reply[offOptions:]; opts[0] != optEnd; opts = opts[2+int(opts[1]):] {
+	for opts := reply[dhcp4.HeaderLen:]; opts[0] != uint8(dhcp4.OptionEnd); opts = opts[2+int(opts[1]):] {
 		fmt.Fprintf(b, " %d", opts[0])
 	}
 	b.WriteString("\n")
@@ -344,8 +346,8 @@ func annotate(m []byte) string {
 	line(44, 108, "sname")
 	line(108, 236, "file")
 	line(236, 240, "magic cookie")
-	for at := offOptions; at < len(m); {
-		if m[at] == optEnd || at+1 >= len(m) || at+2+int(m[at+1]) > len(m) {
+	for at := dhcp4.HeaderLen; at < len(m); {
+		if m[at] == uint8(dhcp4.OptionEnd) || at+1 >= len(m) || at+2+int(m[at+1]) > len(m) {
 			line(at, len(m), "end and padding")
 			break
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // The loop guard, by the packets of machines that no ROM helps.
@@ -28,7 +30,7 @@ var looperAddr = netip.MustParseAddr("192.0.2.50")
 func newLooper(t *testing.T, n int) *looper {
 	l := &looper{now: testTime}
 	for range n {
-		l.sidecars = append(l.sidecars, NewResponder(testPolicy(t), Service{}, false))
+		l.sidecars = append(l.sidecars, NewResponder(ResponderConfig{Policy: testPolicy(t)}))
 	}
 	return l
 }
@@ -39,8 +41,8 @@ func (l *looper) broadcasts(in []byte) []Result {
 	var all []Result
 	for _, r := range l.sidecars {
 		res := r.Respond(nil, in, onServerPort(), l.now)
-		if res.Ended != "" {
-			l.told = append(l.told, res.Ended)
+		if res.LoopEnded != "" {
+			l.told = append(l.told, res.LoopEnded)
 		}
 		all = append(all, res)
 	}
@@ -67,14 +69,14 @@ func (l *looper) asks(t *testing.T, v Version) []OutcomeKind {
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Errorf("asked again (-first +second):\n%s", diff)
 	}
-	l.broadcasts(request(testMAC, append(own, opt(optMessageType, "\x03"), opt(optServerID, "\xc0\x00\x02\x01"),
-		opt(optRequestedIP, "\xc0\x00\x02\x32"), opt(optVendorClass, "PXEClient"))...))
+	l.broadcasts(request(testMAC, append(own, opt(dhcp4.OptionDHCPMessageType, "\x03"), opt(dhcp4.OptionServerIdentifier, "\xc0\x00\x02\x01"),
+		opt(dhcp4.OptionRequestedIPAddress, "\xc0\x00\x02\x32"), opt(dhcp4.OptionClassIdentifier, "PXEClient"))...))
 	return first
 }
 
 // reads has the machine read the ROM from a sidecar, to its end.
 func (l *looper) reads(sidecar int) {
-	l.sidecars[sidecar].BootFileRead(looperAddr, "/undionly.kpxe", l.now)
+	l.sidecars[sidecar].machines.ROMRead(looperAddr, "/undionly.kpxe", l.now)
 }
 
 // TestUpgradeLoop plays the boots of one machine whose ROM does not help, and
@@ -114,7 +116,7 @@ func TestUpgradeLoop(t *testing.T) {
 				}
 				kind := l.asks(t, version)[0]
 				got = append(got, kind)
-				l.sidecars[0].BootFileRead(looperAddr, "other", l.now)
+				l.sidecars[0].machines.FileRequested(looperAddr, l.now)
 				if tt.reads && kind == BootROM {
 					l.reads(0)
 				}
@@ -134,15 +136,15 @@ func TestUpgradeLoop(t *testing.T) {
 func TestUpgradeInSteps(t *testing.T) {
 	rom := func(file string) Outcome { return Outcome{Kind: BootROM, ROMs: ROMs{BIOS: file}} }
 	script := Outcome{Kind: BootScript, File: "http://boot.example/boot.ipxe"}
-	l := &looper{now: testTime, sidecars: []*Responder{NewResponder(&Policy{Rules: []Rule{
+	l := &looper{now: testTime, sidecars: []*Responder{NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{
 		{Name: "old", Match: Match{IPXE: &IPXEMatch{Version: mustRange(t, "<2.0.0")}}, Outcome: rom("second.kpxe")},
 		{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: script},
 		{Name: "rom", Outcome: rom("first.kpxe")},
-	}}, Service{}, false)}}
+	}}})}}
 	var got []OutcomeKind
 	for i, version := range []Version{{}, {1, 0, 0}, {1, 0, 0}} {
 		got = append(got, l.asks(t, version)[0])
-		l.sidecars[0].BootFileRead(looperAddr, []string{"first.kpxe", "second.kpxe", "none"}[i], l.now)
+		l.sidecars[0].machines.ROMRead(looperAddr, []string{"first.kpxe", "second.kpxe", "none"}[i], l.now)
 	}
 	if diff := cmp.Diff([]OutcomeKind{BootROM, BootROM, BootScript}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

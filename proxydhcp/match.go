@@ -7,8 +7,6 @@ import (
 	"strings"
 )
 
-// What a rule demands of a client.
-
 // Match is what a rule demands of a client. Every demand that is set must
 // hold; the zero Match takes every client.
 type Match struct {
@@ -25,57 +23,6 @@ type Match struct {
 	VLANs       []uint16       // in one of these VLANs, 0 for untagged
 	Relays      []netip.Prefix // from a relay with an address in one of these networks
 	Circuits    []string       // from one of these circuits of a relay
-}
-
-// Firmware is what runs on the machine when it asks.
-type Firmware uint8
-
-// The kinds of firmware. An iPXE is not firmware, even where it is in a card's
-// flash.
-const (
-	AnyClient Firmware = iota
-	BIOSFirmware
-	UEFIFirmware     // UEFI PXE
-	HTTPBootFirmware // UEFI HTTP boot
-	NoIPXE           // any that is no iPXE
-	RaspberryPi      // the boot ROM or EEPROM of a Raspberry Pi
-	UBootFirmware    // U-Boot, where it is served
-)
-
-// firmwareNames are those of the configuration file.
-var firmwareNames = [...]string{"any", "bios", "uefi", "uefi-http", "no-ipxe", "raspberry-pi", "u-boot"}
-
-// String returns the name of the configuration file.
-func (f Firmware) String() string {
-	if int(f) < len(firmwareNames) {
-		return firmwareNames[f]
-	}
-	return fmt.Sprintf("firmware %d", f)
-}
-
-// ParseFirmware reads the name of a kind of firmware. The error lists them.
-func ParseFirmware(s string) (Firmware, error) {
-	if i := slices.Index(firmwareNames[:], s); i >= 0 {
-		return Firmware(i), nil
-	}
-	return AnyClient, fmt.Errorf("unknown firmware %q: one of %s", s, strings.Join(firmwareNames[:], ", "))
-}
-
-// firmware returns the kind of firmware that c is, AnyClient for an iPXE.
-func (c *Client) firmware() Firmware {
-	switch {
-	case c.IPXE.Present:
-		return AnyClient
-	case isUBoot([]byte(c.VendorClass)):
-		return UBootFirmware
-	case c.isRaspberryPi():
-		return RaspberryPi
-	case c.Transport == HTTP:
-		return HTTPBootFirmware
-	case c.Arch.Platform() == BIOS:
-		return BIOSFirmware
-	}
-	return UEFIFirmware
 }
 
 // IPXEMatch is what a rule demands of an iPXE. The zero IPXEMatch takes every
@@ -129,7 +76,7 @@ func (m *Match) mismatch(c *Client, lenient bool) demand {
 	case beginsWithOne(m.NotMACs, c.Hardware):
 		return wantsOtherMAC
 	}
-	if d := m.placeMismatch(c.Segment); d != matches {
+	if d := m.segmentMismatch(c.Segment); d != matches {
 		return d
 	}
 	switch {
@@ -149,9 +96,9 @@ func (m *Match) mismatch(c *Client, lenient bool) demand {
 	return m.IPXE.mismatch(c)
 }
 
-// placeMismatch returns the first demand on where the client is that does not
+// segmentMismatch returns the first demand on where the client is that does not
 // hold.
-func (m *Match) placeMismatch(s Segment) demand {
+func (m *Match) segmentMismatch(s Segment) demand {
 	inside := func(n netip.Prefix) bool { return s.Relay.IsValid() && n.Contains(s.Relay) }
 	switch {
 	case len(m.Interfaces) > 0 && !slices.Contains(m.Interfaces, s.Interface):
@@ -166,8 +113,8 @@ func (m *Match) placeMismatch(s Segment) demand {
 	return matches
 }
 
-// Place returns a segment that the match takes.
-func (m *Match) Place() Segment {
+// Segment returns one of the segments that the match takes.
+func (m *Match) Segment() Segment {
 	var s Segment
 	if len(m.Interfaces) > 0 {
 		s.Interface = m.Interfaces[0]
@@ -190,6 +137,7 @@ func (m *Match) firmwareHolds(c *Client) bool {
 		return true
 	case NoIPXE:
 		return !c.IPXE.Present
+	case BIOSFirmware, UEFIFirmware, HTTPBootFirmware, RaspberryPi, UBootFirmware:
 	}
 	return c.firmware() == m.Firmware
 }
@@ -216,25 +164,37 @@ func (m *IPXEMatch) mismatch(c *Client) demand {
 	return matches
 }
 
-// Unmet says which demand on an iPXE c does not meet, "" where it meets all.
-func (m *IPXEMatch) Unmet(c Client) string {
-	switch m.mismatch(&c) {
-	case wantsVersion:
-		if !c.IPXE.HasVersion {
-			return fmt.Sprintf("iPXE tells no version, wanted %s", m.Version)
-		}
-		return fmt.Sprintf("iPXE reports version %s, wanted %s", c.IPXE.Version, m.Version)
-	case wantsFeatures:
-		return "iPXE lacks " + m.Features.Without(c.IPXE.Features).String()
-	case wantsLack:
-		return "iPXE has " + m.Lacks.String()
-	case wantsUserClass:
-		return fmt.Sprintf("iPXE's user class is %q, wanted %q", c.UserClass, m.UserClass)
-	}
-	return ""
+// Unmet is a demand on an iPXE that a client does not meet. The zero value means
+// that it meets all.
+type Unmet struct {
+	Version bool   // the demand is that on the version
+	Text    string // what the client lacks, for people
 }
 
-// explain says in words why c does not meet a demand of the match.
+// String returns the text for people.
+func (u Unmet) String() string { return u.Text }
+
+// Unmet returns the first demand on an iPXE that c does not meet.
+func (m *IPXEMatch) Unmet(c Client) Unmet {
+	switch d := m.mismatch(&c); d {
+	case wantsVersion:
+		if !c.IPXE.HasVersion {
+			return Unmet{true, fmt.Sprintf("iPXE reports no version, wanted %s", m.Version)}
+		}
+		return Unmet{true, fmt.Sprintf("iPXE reports version %s, wanted %s", c.IPXE.Version, m.Version)}
+	case wantsFeatures:
+		return Unmet{Text: "iPXE lacks " + m.Features.Without(c.IPXE.Features).String()}
+	case wantsLack:
+		return Unmet{Text: "iPXE has " + m.Lacks.String()}
+	case wantsUserClass:
+		return Unmet{Text: fmt.Sprintf("iPXE's user class is %q, wanted %q", c.UserClass, m.UserClass)}
+	case matches, wantsUntried, wantsPlatform, wantsArch, wantsFirmware, wantsMAC, wantsOtherMAC, wantsInterface, wantsVLAN,
+		wantsRelay, wantsCircuit, wantsVendorClass, wantsUUID, wantsNIC, wantsIPXE:
+	}
+	return Unmet{}
+}
+
+// explain says why c does not meet a demand of the match.
 func (m *Match) explain(d demand, c Client) string {
 	switch d {
 	case matches:
@@ -270,8 +230,10 @@ func (m *Match) explain(d demand, c Client) string {
 		return fmt.Sprintf("network card is %s, wanted %s", c.IPXE.NIC, oneOf(m.NICs))
 	case wantsIPXE:
 		return "client is not an iPXE"
+	case wantsVersion, wantsFeatures, wantsLack, wantsUserClass:
+		return m.IPXE.Unmet(c).Text
 	}
-	return m.IPXE.Unmet(c)
+	return ""
 }
 
 // oneOf joins the values of a demand for people.

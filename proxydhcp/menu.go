@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// Boot menus, which PXE firmware shows by itself (PXE 2.1, sections 2.2.4 and
-// 2.2.6): the OFFER's option 43 has the items; the client asks the boot server
-// for the one that is chosen, by its type, and gets that item's file.
-
-// Menu is a boot menu. It is not changed once it is part of a Policy.
+// Menu is a boot menu, which PXE firmware shows by itself (PXE 2.1, sections
+// 2.2.4 and 2.2.6): the OFFER's option 43 has the items; the client asks the
+// boot server for the chosen one, by its type, and gets that item's file. A
+// Menu is not changed once it is part of a Policy.
 type Menu struct {
 	Prompt  string // shown while the client waits for a key that opens the menu
 	Timeout uint8  // seconds before the first item is booted; 0 boots it at once, WaitForChoice never
@@ -35,8 +36,8 @@ type MenuItem struct {
 // asks for it: the firmware ends the network boot.
 const LocalDiskItem = 0
 
-// FirstItemType is the first of the types that are nobody's (PXE 2.1, section
-// 2.2.4, "boot server types": 32768 to 65534 are for vendors).
+// FirstItemType is the first of the types that are left to vendors (PXE 2.1,
+// section 2.2.4, "boot server types": 32768 to 65534).
 const FirstItemType = 0x8000
 
 // The sub-options of option 43 (PXE 2.1, section 2.2.4): tag, length, value.
@@ -63,7 +64,7 @@ const (
 	maxText       = 255
 )
 
-// Check says why clients could not show a menu.
+// Check returns an error if clients could not show the menu.
 func (menu *Menu) Check() error {
 	if len(menu.Items) == 0 || len(menu.Items) > maxMenuItems {
 		return fmt.Errorf("a boot menu has 1 to %d items, not %d", maxMenuItems, len(menu.Items))
@@ -98,9 +99,9 @@ func (menu *Menu) item(kind uint16) (MenuItem, bool) {
 }
 
 // encode returns the option 43 of an OFFER with the menu. Clients are told to
-// ask server's port 4011, by unicast, so that it works across routers; beside
-// it stands the server of the item's file, because edk2 takes an answer only if
-// its siaddr is in the list.
+// ask server's port 4011, by unicast, so that it works across routers. The list
+// also names the server of the item's file, because edk2 accepts an answer only
+// if its siaddr is in the list.
 func (menu *Menu) encode(server netip.Addr) []byte {
 	var servers []byte
 	for _, item := range menu.Items {
@@ -109,9 +110,9 @@ func (menu *Menu) encode(server netip.Addr) []byte {
 		}
 		servers = binary.BigEndian.AppendUint16(servers, item.Type)
 		if next := item.NextServer; next.IsValid() && next != server {
-			servers = appendAddr(appendAddr(append(servers, 2), server), next)
+			servers = dhcp4.AppendAddr(dhcp4.AppendAddr(append(servers, 2), server), next)
 		} else {
-			servers = appendAddr(append(servers, 1), server)
+			servers = dhcp4.AppendAddr(append(servers, 1), server)
 		}
 	}
 	b := []byte{subDiscovery, 1, noBroadcast | noMulticast | listedServers}
@@ -121,7 +122,7 @@ func (menu *Menu) encode(server netip.Addr) []byte {
 		b = append(b, subBootServers, uint8(len(servers)))
 		b = append(b, servers...)
 	}
-	return append(menu.encodeItems(b), optEnd)
+	return append(menu.encodeItems(b), uint8(dhcp4.OptionEnd))
 }
 
 // items returns the value of sub-option 9.
@@ -149,22 +150,24 @@ func (menu *Menu) encodeItems(b []byte) []byte {
 // for a minute.
 var localDiskMenu = &Menu{Prompt: "Local boot", Items: []MenuItem{{Type: LocalDiskItem, Text: "Local boot"}}}
 
-// bootItem is what a client asks for that has chosen from a menu (PXE 2.1,
-// section 2.2.6).
-type bootItem struct {
-	kind, layer uint16
+// ItemRequest is the item of a boot menu that a client asks for, after somebody
+// has chosen it (PXE 2.1, section 2.2.6). Both numbers are big-endian on the
+// wire.
+type ItemRequest struct {
+	Type  uint16
+	Layer uint16
 }
 
 // credentialsLayer is the bit of a layer that asks for the signature of a file
-// rather than the file.
+// instead of the file.
 const credentialsLayer = 0x8000
 
-// readBootItem returns the item that a request asks for, with ok false where it
+// readItemRequest returns the item that a message asks for, with ok false if it
 // asks for none.
-func readBootItem(m *Message) (item bootItem, ok bool) {
-	subOptions(m.Option(optVendorInfo), func(tag uint8, value []byte) {
+func readItemRequest(m *dhcp4.Message) (item ItemRequest, ok bool) {
+	dhcp4.SubOptions(m.Option(dhcp4.OptionVendorSpecificInformation), func(tag uint8, value []byte) {
 		if tag == subBootItem && len(value) == 4 {
-			item = bootItem{binary.BigEndian.Uint16(value), binary.BigEndian.Uint16(value[2:])}
+			item = ItemRequest{binary.BigEndian.Uint16(value), binary.BigEndian.Uint16(value[2:])}
 			ok = true
 		}
 	})
@@ -172,17 +175,17 @@ func readBootItem(m *Message) (item bootItem, ok bool) {
 }
 
 // encode returns the option 43 of the answer: the item as it was asked for.
-func (item bootItem) encode() []byte {
-	b := binary.BigEndian.AppendUint16([]byte{subBootItem, 4}, item.kind)
-	return append(binary.BigEndian.AppendUint16(b, item.layer), optEnd)
+func (item ItemRequest) encode() []byte {
+	b := binary.BigEndian.AppendUint16([]byte{subBootItem, 4}, item.Type)
+	return append(binary.BigEndian.AppendUint16(b, item.Layer), uint8(dhcp4.OptionEnd))
 }
 
 // choose narrows a decision for a menu down to the item that c asks for.
-func (d Decision) choose(item bootItem, c Client) (Decision, Reason) {
-	if d.Menu == nil || item.layer&credentialsLayer != 0 || item.kind == LocalDiskItem {
+func (d Decision) choose(item ItemRequest, c Client) (Decision, Reason) {
+	if d.Menu == nil || item.Layer&credentialsLayer != 0 || item.Type == LocalDiskItem {
 		return d, NoSuchItem
 	}
-	chosen, ok := d.Menu.item(item.kind)
+	chosen, ok := d.Menu.item(item.Type)
 	if !ok {
 		return d, NoSuchItem
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // testMenu has a file of ours, one elsewhere, and the local disk.
@@ -62,8 +64,8 @@ func TestMenuItems(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Name: "menu", Match: Match{Firmware: UEFIFirmware}, Outcome: Outcome{Kind: BootMenu, Menu: testMenu()}},
 		{Name: "file", Outcome: Outcome{Kind: BootFile, File: "x"}}}}
 	ask := func(arch Arch, messageType, item string, more ...option) []byte {
-		b := discover(arch, append(more, opt(optVendorInfo, "\x47\x04"+item+"\xff"))...)
-		b[offOptions+2] = messageType[0]
+		b := discover(arch, append(more, opt(dhcp4.OptionVendorSpecificInformation, "\x47\x04"+item+"\xff"))...)
+		b[dhcp4.HeaderLen+2] = messageType[0]
 		copy(b[offCIAddr:], []byte{192, 0, 2, 50})
 		return b
 	}
@@ -84,21 +86,21 @@ func TestMenuItems(t *testing.T) {
 		{"by broadcast, an INFORM", ask(ArchX64, "\x08", "\x80\x00\x00\x02"), broadcast, "Install: install/x64.efi at 192.0.2.10, 47048000 0002ff to 192.0.2.50:68 from 67"},
 		{"by broadcast, without an address", noAddress, onServerPort(), "Install: install/x64.efi at 192.0.2.10, 47048000 0000ff to 255.255.255.255:68 from 67"},
 		{"relayed", relayed, broadcast, "Install: install/x64.efi at 192.0.2.10, 47048000 0000ff to 198.51.100.1:67 from 67"},
-		{"to another server", ask(ArchX64, "\x03", "\x80\x00\x00\x00", opt(optServerID, "\xc0\x00\x02\x01")), broadcast, "request to another server"},
+		{"to another server", ask(ArchX64, "\x03", "\x80\x00\x00\x00", opt(dhcp4.OptionServerIdentifier, "\xc0\x00\x02\x01")), broadcast, "request to another server"},
 		{"a type that is not in the menu", ask(ArchX64, "\x03", "\x80\x09\x00\x00"), broadcast, "asks for a boot menu item that it was not offered"},
 		{"the local disk", ask(ArchX64, "\x03", "\x00\x00\x00\x00"), broadcast, "asks for a boot menu item that it was not offered"},
 		{"credentials", ask(ArchX64, "\x03", "\x80\x00\x80\x00"), broadcast, "asks for a boot menu item that it was not offered"},
 		{"who has no menu", ask(ArchBIOS, "\x03", "\x80\x00\x00\x00"), onProxyPort("192.0.2.50:4011"), "asks for a boot menu item that it was not offered"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res := NewResponder(p, Service{}, false).Respond(nil, tt.in, tt.at, testTime)
+			res := NewResponder(ResponderConfig{Policy: p}).Respond(nil, tt.in, tt.at, testTime)
 			got := res.Reason.String()
 			if res.Reply != nil {
-				m, err := Decode(res.Reply)
-				if err != nil || m.Type() != typeAck {
+				m, err := dhcp4.Decode(res.Reply)
+				if err != nil || m.Type() != dhcp4.MessageTypeAck {
 					t.Fatalf("type %d, %v", m.Type(), err)
 				}
-				info := m.Option(optVendorInfo)
+				info := m.Option(dhcp4.OptionVendorSpecificInformation)
 				got = fmt.Sprintf("%s: %s at %s, %x %x to %s from %d", res.Decision.Item, m.File, m.SIAddr, info[:4], info[4:], res.To.To, res.To.FromPort)
 			}
 			if got != tt.want {
@@ -148,7 +150,7 @@ func TestMenuServers(t *testing.T) {
 		{Type: 3, Text: "c", File: "f", NextServer: netip.MustParseAddr("192.0.2.99")}, {Text: "d"},
 	}}
 	var got []byte
-	subOptions(menu.encode(testServer), func(tag uint8, value []byte) {
+	dhcp4.SubOptions(menu.encode(testServer), func(tag uint8, value []byte) {
 		if tag == subBootServers {
 			got = value
 		}
@@ -162,11 +164,11 @@ func TestMenuServers(t *testing.T) {
 // TestDiscoverWithItem checks that a DISCOVER is answered as one, whatever its
 // option 43 and ciaddr hold.
 func TestDiscoverWithItem(t *testing.T) {
-	in := discover(ArchX64, opt(optVendorInfo, "\x47\x04\x80\x00\x00\x00\xff"))
+	in := discover(ArchX64, opt(dhcp4.OptionVendorSpecificInformation, "\x47\x04\x80\x00\x00\x00\xff"))
 	copy(in[offCIAddr:], []byte{192, 0, 2, 50})
-	res := NewResponder(shapePolicy(), Service{}, false).Respond(nil, in, onServerPort(), testTime)
-	if !res.To.Link || res.Reply[offOptions+2] != typeOffer {
-		t.Errorf("message type %d to %s", res.Reply[offOptions+2], res.To.To)
+	res := NewResponder(ResponderConfig{Policy: shapePolicy()}).Respond(nil, in, onServerPort(), testTime)
+	if !res.To.Link || res.Reply[dhcp4.HeaderLen+2] != uint8(dhcp4.MessageTypeOffer) {
+		t.Errorf("message type %d to %s", res.Reply[dhcp4.HeaderLen+2], res.To.To)
 	}
 }
 
@@ -174,7 +176,7 @@ func TestDiscoverWithItem(t *testing.T) {
 func TestMenuTooLong(t *testing.T) {
 	menu := &Menu{Items: []MenuItem{{Type: 1, Text: strings.Repeat("a", 250), File: "f"}}}
 	p := &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootMenu, Menu: menu}}}}
-	res := NewResponder(p, Service{}, false).Respond(nil, discover(ArchX64), onServerPort(), testTime)
+	res := NewResponder(ResponderConfig{Policy: p}).Respond(nil, discover(ArchX64), onServerPort(), testTime)
 	if res.Err == nil || res.Err.Error() != "boot menu: 271 bytes long, and DHCP carries at most 255" {
 		t.Errorf("%v, %s", res.Err, res.Reason)
 	}

@@ -1,15 +1,10 @@
 package proxydhcp
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "net/netip"
 
-// What a client gets: an ordered list of rules, first match wins, exactly like
-// the if/elsif chain of a dhcpd.conf.
-
-// Policy decides what booting clients get. It is immutable once made; a new
-// one replaces it whole. Its zero value answers nobody.
+// Policy decides what booting clients get: an ordered list of rules of which
+// the first match wins, like the if/elsif chain of a dhcpd.conf. It is
+// immutable; a new one replaces it whole. Its zero value answers nobody.
 type Policy struct {
 	Rules []Rule
 }
@@ -35,15 +30,12 @@ const (
 )
 
 // outcomeNames are those of the configuration file.
-var outcomeNames = [...]string{"ignore", "rom", "script", "boot-file", "local-disk", "menu"}
+var outcomeNames = [...]string{
+	Ignore: "ignore", BootROM: "rom", BootScript: "script", BootFile: "boot-file", LocalDisk: "local-disk", BootMenu: "menu",
+}
 
 // String returns the kind's name.
-func (k OutcomeKind) String() string {
-	if int(k) < len(outcomeNames) {
-		return outcomeNames[k]
-	}
-	return fmt.Sprintf("outcome %d", k)
-}
+func (k OutcomeKind) String() string { return enumName(outcomeNames[:], k, "outcome") }
 
 // Outcome is what a rule gives.
 type Outcome struct {
@@ -60,34 +52,34 @@ type ROMs map[Platform]string
 
 // Decision is what a policy says to one client.
 type Decision struct {
-	Rule       string // the rule that decided; "" where none did
-	Kind       OutcomeKind
-	File       string // a name or a URL, without placeholders; empty only where Kind is Ignore, or there is a menu to choose from
-	NextServer netip.Addr
-	Reason     Reason // why Kind is Ignore
-	Settled    bool   // the script was given because no ROM helped before
-	Unmet      string // what an iPXE lacks of the script rule that would take it
-	Menu       *Menu  // the boot menu for PXE firmware
-	Item       string // the text of the menu's item that the client chose
+	Rule          string // the rule that decided; "" where none did
+	Kind          OutcomeKind
+	File          string // a name or a URL, without placeholders; empty only where Kind is Ignore, or there is a menu to choose from
+	NextServer    netip.Addr
+	Reason        Reason // why Kind is Ignore
+	UpgradeFailed bool   // the script is given because the ROM did not help before
+	Unmet         Unmet  // what an iPXE lacks of the script rule that would take it
+	Menu          *Menu  // the boot menu for PXE firmware
+	Item          string // the text of the menu's item that the client chose
 }
 
-// Decide returns what c gets. settled says that c is an iPXE which the ROM of
+// Decide returns what c gets. upgradeFailed says that c is an iPXE which the ROM of
 // the policy did not help (see guard.go): no ROM is handed to it again, and the
 // first rule that gives a script takes it as though it met every demand on an
 // iPXE. That is what ends a loop.
-func (p *Policy) Decide(c Client, settled bool) Decision {
+func (p *Policy) Decide(c Client, upgradeFailed bool) Decision {
 	ignored := Decision{Kind: Ignore, Reason: NoRule}
 	for i := range p.Rules {
 		rule := &p.Rules[i]
-		if rule.mismatch(&c, settled) != matches {
+		if rule.mismatch(&c, upgradeFailed) != matches {
 			continue
 		}
-		d, lacks := rule.give(c, settled)
+		d, lacks := rule.give(c, upgradeFailed)
 		if lacks != Answerable {
 			ignored = Decision{Rule: rule.Name, Kind: Ignore, Reason: lacks}
 			continue
 		}
-		if c.IPXE.Present && (settled || d.Kind == BootROM) {
+		if c.IPXE.Present && (upgradeFailed || d.Kind == BootROM) {
 			d.Unmet = p.unmet(c)
 		}
 		return d
@@ -98,7 +90,7 @@ func (p *Policy) Decide(c Client, settled bool) Decision {
 // give makes the decision of a rule that takes c. It lacks something where the
 // rule gives a ROM and there is none for c's platform, or a menu that has no
 // script for an iPXE.
-func (r *Rule) give(c Client, settled bool) (d Decision, lacks Reason) {
+func (r *Rule) give(c Client, upgradeFailed bool) (d Decision, lacks Reason) {
 	d = Decision{Rule: r.Name, Kind: r.Outcome.Kind, NextServer: r.Outcome.NextServer}
 	switch file := r.Outcome.File; d.Kind {
 	case Ignore:
@@ -114,9 +106,11 @@ func (r *Rule) give(c Client, settled bool) (d Decision, lacks Reason) {
 		if c.IPXE.Present && file == "" {
 			return d, NoMenuScript
 		}
-		r.giveMenu(&d, c, settled)
-	default:
-		d.Settled = settled && d.Kind == BootScript
+		r.giveMenu(&d, c, upgradeFailed)
+	case BootScript:
+		d.UpgradeFailed = upgradeFailed
+		d.File = Expand(file, c)
+	case BootFile:
 		d.File = Expand(file, c)
 	}
 	return d, Answerable
@@ -136,10 +130,10 @@ func (d *Decision) toLocalDisk(c Client, script string) {
 }
 
 // giveMenu makes d the decision for a boot menu.
-func (r *Rule) giveMenu(d *Decision, c Client, settled bool) {
+func (r *Rule) giveMenu(d *Decision, c Client, upgradeFailed bool) {
 	switch first := r.Outcome.Menu.Items[0]; {
 	case c.IPXE.Present:
-		d.Kind, d.Settled = BootScript, settled
+		d.Kind, d.UpgradeFailed = BootScript, upgradeFailed
 		d.File = Expand(r.Outcome.File, c)
 	case c.knowsMenus():
 		d.Menu = r.Outcome.Menu
@@ -151,19 +145,13 @@ func (r *Rule) giveMenu(d *Decision, c Client, settled bool) {
 	}
 }
 
-// knowsMenus reports whether the client is firmware that shows a boot menu.
-func (c *Client) knowsMenus() bool {
-	firmware := c.firmware()
-	return firmware == BIOSFirmware || firmware == UEFIFirmware
-}
-
 // mismatch returns the first demand of the rule that c does not meet.
-func (r *Rule) mismatch(c *Client, settled bool) demand {
-	if settled && r.Outcome.Kind == BootROM {
+func (r *Rule) mismatch(c *Client, upgradeFailed bool) demand {
+	if upgradeFailed && r.Outcome.Kind == BootROM {
 		return wantsUntried
 	}
 	script := r.Outcome.Kind == BootScript || r.Outcome.Kind == BootMenu
-	return r.Match.mismatch(c, settled && script)
+	return r.Match.mismatch(c, upgradeFailed && script)
 }
 
 // Passed is a rule that did not take a client, and why.
@@ -174,15 +162,15 @@ type Passed struct {
 
 // Trail lists the rules that Decide passes over for c before it comes to its
 // decision, and what of each c does not meet.
-func (p *Policy) Trail(c Client, settled bool) []Passed {
+func (p *Policy) Trail(c Client, upgradeFailed bool) []Passed {
 	var trail []Passed
 	for i := range p.Rules {
 		rule := &p.Rules[i]
-		if d := rule.mismatch(&c, settled); d != matches {
+		if d := rule.mismatch(&c, upgradeFailed); d != matches {
 			trail = append(trail, Passed{rule.Name, rule.Match.explain(d, c)})
 			continue
 		}
-		_, lacks := rule.give(c, settled)
+		_, lacks := rule.give(c, upgradeFailed)
 		if lacks == Answerable {
 			break
 		}
@@ -197,14 +185,14 @@ func (p *Policy) Trail(c Client, settled bool) []Passed {
 
 // unmet says what c lacks of the first script rule that would take it were it
 // another iPXE.
-func (p *Policy) unmet(c Client) string {
+func (p *Policy) unmet(c Client) Unmet {
 	for i := range p.Rules {
 		m := &p.Rules[i].Match
 		if p.Rules[i].Outcome.Kind == BootScript && m.IPXE != nil && m.mismatch(&c, true) == matches {
 			return m.IPXE.Unmet(c)
 		}
 	}
-	return ""
+	return Unmet{}
 }
 
 // Rejects says what a ROM lacks that the policy itself would replace: were a
@@ -214,12 +202,12 @@ func (p *Policy) unmet(c Client) string {
 // taken to be right, and so is its user class. scope is the part of the network
 // that the ROM is for. Rules that choose single machines are taken not to
 // apply.
-func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) (unmet string) {
+func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) Unmet {
 	archs := platform.Archs()
 	if len(archs) == 0 {
-		return ""
+		return Unmet{}
 	}
-	c := Client{Arch: archs[0], IPXE: x, Segment: scope.Place()}
+	c := Client{Arch: archs[0], IPXE: x, Segment: scope.Segment()}
 	known := p.withKnown(x)
 	for i := range known.Rules {
 		rule := &known.Rules[i]
@@ -229,10 +217,10 @@ func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) (unmet string) 
 		case rule.Outcome.Kind == BootROM && rule.Outcome.ROMs[platform] != "":
 			return known.unmet(c)
 		case rule.Outcome.Kind != BootROM:
-			return ""
+			return Unmet{}
 		}
 	}
-	return ""
+	return Unmet{}
 }
 
 // withKnown returns the policy without the demands that x does not tell about.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // compareAddrs lets cmp look at addresses.
@@ -21,7 +23,7 @@ func mustRange(t *testing.T, s string) VersionRange {
 
 func mustMAC(t *testing.T, s string) MACPrefix {
 	t.Helper()
-	p, err := ParseMACPrefix(s)
+	p, err := dhcp4.ParseMACPrefix(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +31,7 @@ func mustMAC(t *testing.T, s string) MACPrefix {
 }
 
 func hardware(mac [6]byte) HardwareAddr {
-	a := HardwareAddr{Type: ethernet, Len: 6}
+	a := HardwareAddr{Type: dhcp4.Ethernet, Len: 6}
 	copy(a.Bytes[:], mac[:])
 	return a
 }
@@ -77,15 +79,15 @@ func TestDecide(t *testing.T) {
 		{"newer iPXE is not downgraded", Client{Hardware: mac, Arch: ArchBIOS, IPXE: ipxe(Version{2, 1, 0}, https)}, false,
 			Decision{Rule: "script", Kind: BootScript, File: script}},
 		{"old iPXE is upgraded", Client{Hardware: mac, Arch: ArchBIOS, IPXE: old}, false,
-			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: "iPXE reports version 1.0.0, wanted >=2.0.0"}},
+			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: Unmet{Version: true, Text: "iPXE reports version 1.0.0, wanted >=2.0.0"}}},
 		{"iPXE without HTTPS is upgraded", Client{Hardware: mac, Arch: ArchBIOS, IPXE: ipxe(Version{2, 0, 0}, 0)}, false,
-			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: "iPXE lacks https"}},
+			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: Unmet{Text: "iPXE lacks https"}}},
 		{"unknown features are given the benefit of the doubt", Client{Hardware: mac, Arch: ArchBIOS, IPXE: IPXE{Present: true, HasVersion: true, Version: Version{2, 0, 0}}}, false,
 			Decision{Rule: "script", Kind: BootScript, File: script}},
 		{"iPXE that tells no version", Client{Hardware: mac, Arch: ArchBIOS, IPXE: IPXE{Present: true}}, false,
-			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: "iPXE tells no version, wanted >=2.0.0"}},
+			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: Unmet{Version: true, Text: "iPXE reports no version, wanted >=2.0.0"}}},
 		{"settled iPXE gets the script", Client{Hardware: mac, Arch: ArchBIOS, IPXE: old}, true,
-			Decision{Rule: "script", Kind: BootScript, File: script, Settled: true, Unmet: "iPXE reports version 1.0.0, wanted >=2.0.0"}},
+			Decision{Rule: "script", Kind: BootScript, File: script, UpgradeFailed: true, Unmet: Unmet{Version: true, Text: "iPXE reports version 1.0.0, wanted >=2.0.0"}}},
 		{"old iPXE without a ROM for it gets the script", Client{Hardware: mac, Arch: ArchARM64, IPXE: old}, false,
 			Decision{Rule: "as-is", Kind: BootScript, File: script}},
 		{"denied", Client{Hardware: hardware([6]byte{0x52, 0x54, 0, 0, 0, 0x66}), Arch: ArchX64}, false,
@@ -259,7 +261,7 @@ func TestUserClass(t *testing.T) {
 		"acme2":     `iPXE's user class is "acme2", wanted "acme"`,
 	} {
 		c := Client{UserClass: class, IPXE: IPXE{Present: true}}
-		if got := m.Unmet(c); got != want {
+		if got := m.Unmet(c); got.Text != want {
 			t.Errorf("%s: %q, want %q", class, got, want)
 		}
 		if (m.mismatch(&c) == matches) != (want == "") {
@@ -274,16 +276,16 @@ func TestRejectsBehindMenu(t *testing.T) {
 	p := testPolicy(t)
 	p.Rules = append([]Rule{{Name: "menu", Outcome: Outcome{Kind: BootMenu, Menu: testMenu()}}}, p.Rules...)
 	old := IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}
-	if got, want := p.Rejects(Match{}, X64, old), "iPXE reports version 1.0.0, wanted >=2.0.0"; got != want {
+	if got, want := p.Rejects(Match{}, X64, old), "iPXE reports version 1.0.0, wanted >=2.0.0"; got.Text != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	p.Rules[0].Outcome.File = "menu.ipxe"
-	if got := p.Rejects(Match{}, X64, old); got != "" {
+	if got := p.Rejects(Match{}, X64, old); got != (Unmet{}) {
 		t.Errorf("with a script: %q", got)
 	}
 	settled := Client{Arch: ArchX64, IPXE: old}
 	p.Rules[0].Match.IPXE = &IPXEMatch{Version: mustRange(t, ">=2.0.0")}
-	if got := p.Decide(settled, true); got.Rule != "menu" || got.Kind != BootScript || !got.Settled {
+	if got := p.Decide(settled, true); got.Rule != "menu" || got.Kind != BootScript || !got.UpgradeFailed {
 		t.Errorf("settled: %+v", got)
 	}
 }
@@ -305,7 +307,7 @@ func TestRejects(t *testing.T) {
 		{"no ROM there, so never handed out", ARM64, IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := testPolicy(t).Rejects(Match{}, tt.platform, tt.ipxe); got != tt.want {
+			if got := testPolicy(t).Rejects(Match{}, tt.platform, tt.ipxe); got.Text != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})

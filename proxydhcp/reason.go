@@ -1,7 +1,5 @@
 package proxydhcp
 
-import "strconv"
-
 // How a request ends.
 
 // Reason says why a request got no answer. The zero value, Answerable, is that
@@ -58,9 +56,4 @@ var reasonTexts = [...]string{
 }
 
 // String returns the reason as logs show it.
-func (r Reason) String() string {
-	if int(r) < len(reasonTexts) {
-		return reasonTexts[r]
-	}
-	return "reason " + strconv.Itoa(int(r))
-}
+func (r Reason) String() string { return enumName(reasonTexts[:], r, "reason") }

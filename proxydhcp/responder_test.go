@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 var testTime = time.Unix(1_800_000_000, 0)
@@ -16,11 +18,11 @@ var testTime = time.Unix(1_800_000_000, 0)
 // TestRespondRelay checks that a relayed request is answered to its relay, with
 // option 82 untouched and last.
 func TestRespondRelay(t *testing.T) {
-	in := discover(ArchX64, opt(optRelayInfo, "\x01\x04eth1\x05\x04\xc6\x33\x64\x00"), opt(optClientID, "\x01abcdef"))
+	in := discover(ArchX64, opt(dhcp4.OptionRelayAgentInformation, "\x01\x04eth1\x05\x04\xc6\x33\x64\x00"), opt(dhcp4.OptionClientIdentifier, "\x01abcdef"))
 	copy(in[offGIAddr:], []byte{198, 51, 100, 1})
 	a := onServerPort()
 	a.From, a.To = netip.MustParseAddrPort("198.51.100.1:67"), testServer
-	res := NewResponder(testPolicy(t), Service{}, false).Respond(nil, in, a, testTime)
+	res := NewResponder(ResponderConfig{Policy: testPolicy(t)}).Respond(nil, in, a, testTime)
 	if res.Reply == nil {
 		t.Fatalf("no answer: %s, %v", res.Reason, res.Err)
 	}
@@ -37,14 +39,14 @@ func TestRespondRelay(t *testing.T) {
 	}
 	end := strings.TrimRight(string(res.Reply), "\x00")
 	if !strings.HasSuffix(end, "\x52\x0c\x01\x04eth1\x05\x04\xc6\x33\x64\x00\xff") {
-		t.Errorf("option 82 is not the last before END: % x", end[offOptions:])
+		t.Errorf("option 82 is not the last before END: % x", end[dhcp4.HeaderLen:])
 	}
 }
 
 // TestRespondProxy checks where the answers of port 4011 go.
 func TestRespondProxy(t *testing.T) {
 	in := discover(ArchX64)
-	in[offOptions+2] = typeRequest
+	in[dhcp4.HeaderLen+2] = uint8(dhcp4.MessageTypeRequest)
 	leased := append([]byte{}, in...)
 	copy(leased[offCIAddr:], []byte{192, 0, 2, 50})
 	relayed := append([]byte{}, leased...)
@@ -57,39 +59,39 @@ func TestRespondProxy(t *testing.T) {
 	}{
 		{"edk2 from 4011", "192.0.2.50:4011", leased, Destination{To: netip.MustParseAddrPort("192.0.2.50:4011"), FromPort: PortProxy}, 0},
 		{"iPXE from 68", "192.0.2.50:68", leased, Destination{To: netip.MustParseAddrPort("192.0.2.50:68"), FromPort: PortProxy}, 0},
-		{"no address", "0.0.0.0:68", in, Destination{To: netip.MustParseAddrPort("255.255.255.255:68"), FromPort: PortProxy, Link: true}, broadcastFlag},
+		{"no address", "0.0.0.0:68", in, Destination{To: netip.MustParseAddrPort("255.255.255.255:68"), FromPort: PortProxy, Link: true}, dhcp4.BroadcastFlag},
 		{"forwarded by a relay", "198.51.100.1:67", relayed, Destination{To: netip.MustParseAddrPort("198.51.100.1:67"), FromPort: PortProxy}, 0},
 		{"routed, with giaddr set", "198.51.100.77:4011", relayed, Destination{To: netip.MustParseAddrPort("198.51.100.77:4011"), FromPort: PortProxy}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res := NewResponder(testPolicy(t), Service{}, false).Respond(nil, tt.in, onProxyPort(tt.from), testTime)
+			res := NewResponder(ResponderConfig{Policy: testPolicy(t)}).Respond(nil, tt.in, onProxyPort(tt.from), testTime)
 			if res.Reply == nil {
 				t.Fatalf("no answer: %s, %v", res.Reason, res.Err)
 			}
 			if diff := cmp.Diff(tt.want, res.To, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if got := binary.BigEndian.Uint16(res.Reply[offFlags:]); got != tt.flags {
+			if got := binary.BigEndian.Uint16(res.Reply[10:]); got != tt.flags {
 				t.Errorf("flags %#04x, want %#04x", got, tt.flags)
 			}
-			if got, want := addrAt(res.Reply, offCIAddr), addrAt(tt.in, offCIAddr); got != want {
-				t.Errorf("ciaddr %s, want %s", got, want)
+			if got, want := [4]byte(res.Reply[offCIAddr:]), [4]byte(tt.in[offCIAddr:]); got != want {
+				t.Errorf("ciaddr %v, want %v", got, want)
 			}
 		})
 	}
 }
 
-// TestRespondProxyPlace checks that what holds on port 67 holds on 4011 where the
+// TestRespondProxySegment checks that what holds on port 67 holds on 4011 where the
 // second request comes routed: the machine is where its DISCOVER came from, for
 // a while.
-func TestRespondProxyPlace(t *testing.T) {
+func TestRespondProxySegment(t *testing.T) {
 	p := &Policy{Rules: []Rule{
 		{Name: "vlan", Match: Match{VLANs: []uint16{20}}, Outcome: Outcome{Kind: BootFile, File: "vlan.efi"}},
 		{Name: "relay", Match: Match{Relays: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, Outcome: Outcome{Kind: BootFile, File: "relay.efi"}},
 		{Name: "rest", Outcome: Outcome{Kind: BootFile, File: "rest.efi"}},
 	}}
 	second := discover(ArchX64)
-	second[offOptions+2] = typeRequest
+	second[dhcp4.HeaderLen+2] = uint8(dhcp4.MessageTypeRequest)
 	copy(second[offCIAddr:], []byte{192, 0, 2, 50})
 	relayed := discover(ArchX64)
 	copy(relayed[offGIAddr:], []byte{198, 51, 100, 1})
@@ -105,9 +107,9 @@ func TestRespondProxyPlace(t *testing.T) {
 		{"VLAN", discover(ArchX64), tagged, time.Second, "vlan"},
 		{"relay", relayed, onServerPort(), time.Second, "relay"},
 		{"our own link", discover(ArchX64), onServerPort(), time.Second, "rest"},
-		{"long ago", discover(ArchX64), tagged, placeMemory, "rest"},
+		{"long ago", discover(ArchX64), tagged, segmentMemory, "rest"},
 	} {
-		r := NewResponder(p, Service{}, false)
+		r := NewResponder(ResponderConfig{Policy: p})
 		r.Respond(nil, tt.first, tt.at, testTime)
 		if res := r.Respond(nil, second, onProxyPort("192.0.2.50:4011"), testTime.Add(tt.later)); res.Decision.Rule != tt.want {
 			t.Errorf("%s: rule %s, want %s", tt.name, res.Decision.Rule, tt.want)
@@ -120,7 +122,7 @@ func TestRespondIgnores(t *testing.T) {
 	policy := testPolicy(t)
 	nowhere := onServerPort()
 	nowhere.Ours = nil
-	long := discover(ArchX64)[:offOptions]
+	long := discover(ArchX64)[:dhcp4.HeaderLen]
 	for _, tt := range []struct {
 		name   string
 		policy *Policy
@@ -133,12 +135,12 @@ func TestRespondIgnores(t *testing.T) {
 		{"dry run", policy, true, discover(ArchX64), onServerPort(), DryRun},
 		{"no policy", &Policy{}, false, discover(ArchX64), onServerPort(), NoRule},
 		{"no ROM", policy, false, discover(ArchARM64), onServerPort(), NoROM},
-		{"HTTP without a listener", policy, false, request(testMAC, opt(optMessageType, "\x01"), opt(optArch, "\x00\x10"), opt(optVendorClass, "HTTPClient")), onServerPort(), NeedsHTTP},
+		{"HTTP without a listener", policy, false, request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x01"), opt(dhcp4.OptionClientSystemArchitectureType, "\x00\x10"), opt(dhcp4.OptionClassIdentifier, "HTTPClient")), onServerPort(), NeedsHTTP},
 		{"no options", policy, false, long, onServerPort(), NotBooting},
 		{"cut behind the vendor class", policy, false, append(discover(ArchX64), opt(12, "").value...)[:len(discover(ArchX64))-1], onServerPort(), Answerable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res := NewResponder(tt.policy, Service{}, tt.dryRun).Respond(nil, tt.in, tt.at, testTime)
+			res := NewResponder(ResponderConfig{Policy: tt.policy, DryRun: tt.dryRun}).Respond(nil, tt.in, tt.at, testTime)
 			if res.Reason != tt.want || (res.Reply != nil) != (tt.want == Answerable) {
 				t.Errorf("%s, answered %v; want %s", res.Reason, res.Reply != nil, tt.want)
 			}
@@ -179,9 +181,9 @@ func TestBootFile(t *testing.T) {
 		{"iPXE over HTTP boot", Client{Transport: HTTP, IPXE: IPXE{Present: true}}, "boot.ipxe", testServer, 80, "tftp://192.0.2.10/boot.ipxe", testServer, Answerable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, from, reason := Decision{File: tt.file, NextServer: tt.next}.bootFile(tt.client, testServer, Service{HTTPPort: tt.http})
-			if got != tt.want || from != tt.from || reason != tt.reason {
-				t.Errorf("%q from %s, %s; want %q from %s, %s", got, from, reason, tt.want, tt.from, tt.reason)
+			got, reason := Decision{File: tt.file, NextServer: tt.next}.bootFile(tt.client, testServer, ReplyOptions{HTTPPort: tt.http})
+			if reason != tt.reason || reason == Answerable && got != (bootFile{tt.want, tt.from}) {
+				t.Errorf("%v, %s; want %q from %s, %s", got, reason, tt.want, tt.from, tt.reason)
 			}
 		})
 	}
@@ -190,7 +192,7 @@ func TestBootFile(t *testing.T) {
 // TestHTTPSURL checks the URL where our own HTTP port speaks TLS.
 func TestHTTPSURL(t *testing.T) {
 	for port, want := range map[uint16]string{443: "https://192.0.2.10/ipxe.efi", 8443: "https://192.0.2.10:8443/ipxe.efi", 80: "https://192.0.2.10:80/ipxe.efi"} {
-		if got := (Service{HTTPPort: port, HTTPS: true}).treeURL(testServer, "ipxe.efi"); got != want {
+		if got := (ReplyOptions{HTTPPort: port, HTTPS: true}).treeURL(testServer, "ipxe.efi"); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
@@ -210,8 +212,8 @@ func TestLongNames(t *testing.T) {
 	} {
 		name := "http://192.0.2.10/" + strings.Repeat("x", tt.length-len("http://192.0.2.10/"))
 		policy := &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootScript, File: name}}}}
-		in := discover(ArchX64, append(ipxeOptions(Version{2, 0, 0}), opt(optMaxSize, "\x05\xc0"), opt(optRelayInfo, "relay"))...)
-		res := NewResponder(policy, Service{}, false).Respond(nil, in, onServerPort(), testTime)
+		in := discover(ArchX64, append(ipxeOptions(Version{2, 0, 0}), opt(dhcp4.OptionMaximumDHCPMessageSize, "\x05\xc0"), opt(dhcp4.OptionRelayAgentInformation, "relay"))...)
+		res := NewResponder(ResponderConfig{Policy: policy}).Respond(nil, in, onServerPort(), testTime)
 		if tt.err != "" {
 			if res.Err == nil || !strings.HasSuffix(res.Err.Error(), tt.err) {
 				t.Errorf("%d bytes: %v, want %s", tt.length, res.Err, tt.err)
@@ -222,23 +224,17 @@ func TestLongNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		field, optional := m.BootFileName, string(m.Options[optBootFile])
+		field, optional := m.BootFileName, string(m.Options[uint8(dhcp4.OptionBootfileName)])
 		if tt.inField && (field != name || optional != "") || !tt.inField && (field != "" || optional != name+"\x00") {
 			t.Errorf("%d bytes: file %q, option 67 %q", tt.length, field, optional)
 		}
 	}
 }
 
-// TestReplyLimit checks option 57, and that a reply that would not fit is not
-// sent.
+// TestReplyLimit checks that a reply that would not fit is not sent.
 func TestReplyLimit(t *testing.T) {
-	for option, want := range map[string]int{"": 548, "\x05": 548, "\x00\x00": 548, "\x02\x40": 548, "\x05\xc0": 1444, "\x05\xdc": 1472, "\xff\xff": 1472} {
-		if got := replyLimit([]byte(option)); got != want {
-			t.Errorf("option 57 % x: %d, want %d", option, got, want)
-		}
-	}
-	in := discover(ArchX64, opt(optClientID, strings.Repeat("c", 200)), opt(optRelayInfo, strings.Repeat("r", 200)))
-	res := NewResponder(testPolicy(t), Service{}, false).Respond(nil, in, onServerPort(), testTime)
+	in := discover(ArchX64, opt(dhcp4.OptionClientIdentifier, strings.Repeat("c", 200)), opt(dhcp4.OptionRelayAgentInformation, strings.Repeat("r", 200)))
+	res := NewResponder(ResponderConfig{Policy: testPolicy(t)}).Respond(nil, in, onServerPort(), testTime)
 	if res.Err == nil || res.Reply != nil {
 		t.Errorf("a reply beyond the client's limit: %d bytes, %v", len(res.Reply), res.Err)
 	}
@@ -251,60 +247,110 @@ func TestHardwareOfSixteenBytes(t *testing.T) {
 	in[2] = 16
 	copy(in[offCHAddr:], "0123456789abcdef")
 	policy := &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}}}}
-	res := NewResponder(policy, Service{}, false).Respond(nil, in, onServerPort(), testTime)
+	res := NewResponder(ResponderConfig{Policy: policy}).Respond(nil, in, onServerPort(), testTime)
 	if res.Reply == nil || res.Reply[2] != 16 || string(res.Reply[offCHAddr:offSName]) != "0123456789abcdef" {
 		t.Errorf("not echoed: %s, %v", res.Reason, res.Err)
 	}
 }
 
-// TestForeignServerLoop checks that a loop ends where the ROMs come from
-// another server, whose downloads nobody tells us of.
+// TestForeignServerLoop checks that a loop ends if the ROMs come from another
+// server, whose downloads nobody reports to us.
 func TestForeignServerLoop(t *testing.T) {
-	g := newMemory()
+	m := NewMachines()
 	p := testPolicy(t)
 	c := Client{Hardware: hardware(testMAC), IPXE: IPXE{Present: true, HasVersion: true, Version: Version{1, 0, 0}}}
 	ip := netip.MustParseAddr("192.0.2.50")
 	var kinds []string
 	for boot := range 4 {
-		g.discovered(c, [4]byte{byte(boot)}, testTime)
-		d := p.Decide(c, g.settled(c, "undionly.kpxe", testTime))
+		v := m.visit(c.Hardware, testTime)
+		v.discovered(c, [4]byte{byte(boot)})
+		d := p.Decide(c, v.upgradeFailed(c, "undionly.kpxe"))
 		kinds = append(kinds, d.Kind.String())
-		g.decided(c, d, true, testTime)
+		v.machine.upgrade.decided(c, d, true, v.machine.read, testTime)
 		for range 2 { // its REQUEST is sent twice, and once by its firmware
-			g.leased(c.Hardware, ip, [4]byte{byte(boot), 1}, true, testTime)
+			v.leased(ip, [4]byte{byte(boot), 1}, true)
 		}
-		g.leased(c.Hardware, ip, [4]byte{byte(boot), 2}, false, testTime)
+		v.leased(ip, [4]byte{byte(boot), 2}, false)
+		v.end()
 	}
 	if got, want := strings.Join(kinds, " "), "rom rom script script"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	if m.HasReadROM(ip, testTime) {
+		t.Error("a ROM of another server counts as one of ours")
+	}
 }
 
-// TestMemoryIsBounded checks that the memory forgets the quiet first, and that no
-// address leads to a machine it forgot.
-func TestMemoryIsBounded(t *testing.T) {
-	g := newMemory()
+// TestMachinesAreBounded checks that the quiet machines are forgotten first, and
+// that no address leads to a machine that was forgotten.
+func TestMachinesAreBounded(t *testing.T) {
+	m := NewMachines()
 	client := func(i int) Client {
 		return Client{Hardware: hardware([6]byte{2, 0, byte(i >> 16), byte(i >> 8), byte(i)}), IPXE: IPXE{Present: true}}
 	}
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	rom := Decision{Kind: BootROM, File: "undionly.kpxe"}
-	for i := range 3 * memorySize {
-		g.discovered(client(i), [4]byte{}, testTime)
-		g.decided(client(i), rom, false, testTime)
-		g.leased(client(i).Hardware, address(i), [4]byte{}, true, testTime)
-		g.read(address(i), "undionly.kpxe", testTime)
-		g.discovered(client(0), [4]byte{}, testTime) // stays in touch
+	discovered := func(i int) visit {
+		v := m.visit(client(i).Hardware, testTime)
+		v.discovered(client(i), [4]byte{})
+		return v
 	}
-	if len(g.machines) != memorySize || g.quiet.Len() != memorySize || len(g.byIP) > memorySize {
-		t.Errorf("%d machines, %d in order, %d addresses; want %d", len(g.machines), g.quiet.Len(), len(g.byIP), memorySize)
+	for i := range 3 * maxMachines {
+		v := discovered(i)
+		v.machine.upgrade.decided(client(i), rom, false, v.machine.read, testTime)
+		v.leased(address(i), [4]byte{}, true)
+		v.end()
+		m.ROMRead(address(i), "undionly.kpxe", testTime)
+		v = discovered(0) // stays in touch
+		v.end()
+		m.ROMRead(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), "undionly.kpxe", testTime) // without DHCP
 	}
-	settled := func(i int) bool {
-		g.discovered(client(i), [4]byte{}, testTime)
-		return g.settled(client(i), rom.File, testTime)
+	if m.recency.Len() != maxMachines || len(m.byAddr) > maxMachines || len(m.byIP) > maxMachines {
+		t.Errorf("%d machines, %d by hardware address, %d by IP address; want %d", m.recency.Len(), len(m.byAddr), len(m.byIP), maxMachines)
 	}
-	if !settled(0) || !settled(3*memorySize-1) || settled(1) {
-		t.Error("it is not the quiet that are forgotten")
+	failed := func(i int) bool {
+		v := discovered(i)
+		defer v.end()
+		return v.upgradeFailed(client(i), rom.File)
+	}
+	if !failed(0) || !failed(3*maxMachines-1) || failed(1) {
+		t.Error("it is not the quiet machines that are forgotten")
+	}
+}
+
+// TestHasReadROM checks who has just read a ROM: for a while, until it asks for
+// the version check, also if no DHCP was heard of it, and when it then takes
+// the address that it has.
+func TestHasReadROM(t *testing.T) {
+	ip, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
+	m := NewMachines()
+	read := func(name string, ip netip.Addr, after time.Duration, want bool) {
+		t.Helper()
+		if got := m.HasReadROM(ip, testTime.Add(after)); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	read("nothing read", ip, 0, false)
+	m.FileRequested(ip, testTime)
+	read("a file requested", ip, 0, false)
+	m.ROMRead(ip, "undionly.kpxe", testTime)
+	read("a ROM read", ip, 0, true)
+	read("by another", other, 0, false)
+	read("long ago", ip, guardMemory, false)
+	m.VersionCheckRead(ip)
+	read("the check read", ip, 0, false)
+	m.ROMRead(ip, "undionly.kpxe", testTime)
+	read("a ROM read again", ip, 0, true)
+
+	v := m.visit(hardware(testMAC), testTime)
+	v.discovered(Client{Hardware: hardware(testMAC)}, [4]byte{})
+	v.leased(ip, [4]byte{}, true)
+	v.leased(other, [4]byte{}, true)
+	v.end()
+	read("its old address", ip, 0, false)
+	read("its new address", other, 0, true)
+	if m.recency.Len() != 1 {
+		t.Errorf("%d records of one machine", m.recency.Len())
 	}
 }
 
@@ -326,15 +372,15 @@ func TestChooseServer(t *testing.T) {
 		want netip.Addr
 	}{
 		{"the one that was asked", prefixes("10.0.0.1/24", "10.0.1.1/24"), addr("10.0.1.1"), []netip.Addr{addr("10.0.0.9")}, addr("10.0.1.1")},
-		{"the network of the relay", prefixes("10.0.0.1/24", "10.0.1.1/24"), broadcastAddr, []netip.Addr{addr("10.0.1.9")}, addr("10.0.1.1")},
-		{"nothing near", prefixes("10.0.0.1/24", "10.0.1.1/24"), broadcastAddr, []netip.Addr{none, addr("0.0.0.0"), addr("10.9.9.9")}, addr("10.0.0.1")},
-		{"link-local last", prefixes("169.254.1.1/16", "10.0.0.1/24"), broadcastAddr, nil, addr("10.0.0.1")},
-		{"link-local alone", prefixes("169.254.1.1/16"), broadcastAddr, nil, addr("169.254.1.1")},
-		{"shared address after its own", prefixes("10.0.0.9/32", "10.0.0.1/24"), broadcastAddr, []netip.Addr{addr("10.0.0.9")}, addr("10.0.0.1")},
-		{"IPv6 and loopback never", prefixes("2001:db8::1/64", "127.0.0.1/8"), broadcastAddr, nil, none},
-		{"nothing", nil, broadcastAddr, nil, none},
+		{"the network of the relay", prefixes("10.0.0.1/24", "10.0.1.1/24"), Broadcast, []netip.Addr{addr("10.0.1.9")}, addr("10.0.1.1")},
+		{"nothing near", prefixes("10.0.0.1/24", "10.0.1.1/24"), Broadcast, []netip.Addr{none, addr("0.0.0.0"), addr("10.9.9.9")}, addr("10.0.0.1")},
+		{"link-local last", prefixes("169.254.1.1/16", "10.0.0.1/24"), Broadcast, nil, addr("10.0.0.1")},
+		{"link-local alone", prefixes("169.254.1.1/16"), Broadcast, nil, addr("169.254.1.1")},
+		{"shared address after its own", prefixes("10.0.0.9/32", "10.0.0.1/24"), Broadcast, []netip.Addr{addr("10.0.0.9")}, addr("10.0.0.1")},
+		{"IPv6 and loopback never", prefixes("2001:db8::1/64", "127.0.0.1/8"), Broadcast, nil, none},
+		{"nothing", nil, Broadcast, nil, none},
 	} {
-		if got := chooseServer(tt.ours, tt.to, tt.near...); got != tt.want {
+		if got := ChooseServer(tt.ours, tt.to, tt.near...); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

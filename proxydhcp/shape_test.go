@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // Simulated firmware, with the times of real one, against the responder.
@@ -18,20 +20,20 @@ type rom struct {
 	arch Arch
 	// takes judges an OFFER of a proxy: a ROM drops what it does not take, and
 	// repeats its DISCOVER as though nothing had come.
-	takes func(m *Message) bool
+	takes func(m *dhcp4.Message) bool
 	// asks tells whether it goes to port 4011 with an OFFER that it took, and
 	// boots whether it boots from the OFFER. A ROM that does neither takes the
 	// address, gives up, and is started again.
-	asks, boots func(m *Message) bool
+	asks, boots func(m *dhcp4.Message) bool
 }
 
 // The building blocks of ROMs.
-func always(*Message) bool          { return true }
-func never(*Message) bool           { return false }
-func hasInfo(m *Message) bool       { return m.Has(optVendorInfo) }
-func withoutInfo(m *Message) bool   { return !m.Has(optVendorInfo) }
-func withoutEchoes(m *Message) bool { return !m.Has(optMachineID) }
-func hasFile(m *Message) bool       { return m.File != "" && !m.SIAddr.IsUnspecified() }
+func always(*dhcp4.Message) bool          { return true }
+func never(*dhcp4.Message) bool           { return false }
+func hasInfo(m *dhcp4.Message) bool       { return m.Has(dhcp4.OptionVendorSpecificInformation) }
+func withoutInfo(m *dhcp4.Message) bool   { return !m.Has(dhcp4.OptionVendorSpecificInformation) }
+func withoutEchoes(m *dhcp4.Message) bool { return !m.Has(dhcp4.OptionClientMachineIdentifier) }
+func hasFile(m *dhcp4.Message) bool       { return m.File != "" && !m.SIAddr.IsUnspecified() }
 
 // mainServer is how the DHCP server beside us behaves.
 type mainServer struct {
@@ -48,18 +50,18 @@ type mainServer struct {
 func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 	t.Helper()
 	now := testTime
-	heard := func(xid [4]byte, messageType uint8) {
+	heard := func(xid [4]byte, messageType dhcp4.MessageType) {
 		if n.audible {
 			r.Heard(onServerPort(), answer(testMAC, xid, messageType), now)
 		}
 	}
 	for attempt := range 3 {
 		xid := [4]byte{byte(attempt)}
-		var taken *Message
+		var taken *dhcp4.Message
 		var address bool
 		for _, window := range []time.Duration{4, 8, 16, 32} {
 			begun := now
-			in := discover(f.arch, opt(optMachineID, "\x000123456789abcdef"))
+			in := discover(f.arch, opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef"))
 			copy(in[offXID:], xid[:])
 			res := r.Respond(nil, in, onServerPort(), now)
 			if res.Err != nil || res.Reply == nil {
@@ -68,7 +70,7 @@ func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 			if res.Stepped || len(shapes) == 0 {
 				shapes = append(shapes, res.Shape.String())
 			}
-			m, err := Decode(res.Reply)
+			m, err := dhcp4.Decode(res.Reply)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +79,7 @@ func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 			}
 			if n.answers >= 0 {
 				now = begun.Add(n.answers)
-				heard(xid, typeOffer)
+				heard(xid, dhcp4.MessageTypeOffer)
 				address = address || n.answers < window*time.Second
 			}
 			now = begun.Add(window * time.Second)
@@ -90,19 +92,19 @@ func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 			continue
 		}
 		r.Respond(nil, leaseRequest(testMAC, xid), onServerPort(), now)
-		heard(xid, typeAck)
+		heard(xid, dhcp4.MessageTypeAck)
 		ip := netip.MustParseAddr("192.0.2.50")
 		switch {
 		case f.asks(taken):
 			ask := discover(f.arch)
-			ask[offOptions+2] = typeRequest
+			ask[dhcp4.HeaderLen+2] = uint8(dhcp4.MessageTypeRequest)
 			copy(ask[offCIAddr:], ip.AsSlice())
 			if res := r.Respond(nil, ask, onProxyPort("192.0.2.50:4011"), now); res.Reply == nil {
 				t.Fatalf("no ACK: %s", res.Reason)
 			}
 			return append(shapes, "boots by 4011")
 		case f.boots(taken):
-			r.BootFileAsked(ip, now)
+			r.machines.FileRequested(ip, now)
 			return append(shapes, "boots")
 		}
 		now = now.Add(20 * time.Second)
@@ -135,7 +137,7 @@ func TestShapes(t *testing.T) {
 	for _, f := range roms {
 		for _, n := range networks {
 			t.Run(f.name+"/"+n.name, func(t *testing.T) {
-				r := NewResponder(shapePolicy(), Service{}, false)
+				r := NewResponder(ResponderConfig{Policy: shapePolicy()})
 				if diff := cmp.Diff(f.want, f.play(t, r, n)); diff != "" {
 					t.Fatalf("(-want +got):\n%s", diff)
 				}
@@ -181,7 +183,7 @@ func TestShapesKept(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(p)
 			}
-			got := tt.rom.play(t, NewResponder(p, Service{}, false), tt.net)
+			got := tt.rom.play(t, NewResponder(ResponderConfig{Policy: p}), tt.net)
 			if len(got) != tt.want+1 {
 				t.Errorf("%d shapes, want %d: %s", len(got)-1, tt.want, strings.Join(got, ", "))
 			}
@@ -192,28 +194,28 @@ func TestShapesKept(t *testing.T) {
 // TestShapesOfRivals checks that a machine that another server tells how to
 // boot is left alone, however often it asks again.
 func TestShapesOfRivals(t *testing.T) {
-	pxe := opt(optVendorClass, "PXEClient")
-	proxy := answer(testMAC, [4]byte{1}, typeOffer, pxe)
+	pxe := opt(dhcp4.OptionClassIdentifier, "PXEClient")
+	proxy := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, pxe)
 	copy(proxy[offYIAddr:], []byte{0, 0, 0, 0})
-	nak := answer(testMAC, [4]byte{1}, typeNak)
+	nak := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeNak)
 	for _, tt := range []struct {
 		name    string
 		answers [][]byte
 		leases  bool
 		want    bool
 	}{
-		{"the server offers an address", [][]byte{answer(testMAC, [4]byte{1}, typeOffer)}, false, true},
-		{"another proxy", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), proxy}, false, false},
-		{"a server that announces PXEClient", [][]byte{answer(testMAC, [4]byte{1}, typeOffer, pxe)}, false, false},
-		{"another transaction", [][]byte{answer(testMAC, [4]byte{2}, typeOffer)}, false, false},
-		{"another machine", [][]byte{answer([6]byte{2}, [4]byte{1}, typeOffer)}, false, false},
-		{"the lease is granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), answer(testMAC, [4]byte{1}, typeAck)}, true, true},
-		{"the lease is not granted", [][]byte{answer(testMAC, [4]byte{1}, typeOffer)}, true, false},
+		{"the server offers an address", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer)}, false, true},
+		{"another proxy", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer), proxy}, false, false},
+		{"a server that announces PXEClient", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, pxe)}, false, false},
+		{"another transaction", [][]byte{answer(testMAC, [4]byte{2}, dhcp4.MessageTypeOffer)}, false, false},
+		{"another machine", [][]byte{answer([6]byte{2}, [4]byte{1}, dhcp4.MessageTypeOffer)}, false, false},
+		{"the lease is granted", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer), answer(testMAC, [4]byte{1}, dhcp4.MessageTypeAck)}, true, true},
+		{"the lease is not granted", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer)}, true, false},
 		{"the lease is refused", [][]byte{nak}, true, false},
-		{"the lease is offered and refused", [][]byte{answer(testMAC, [4]byte{1}, typeOffer), nak}, true, false},
+		{"the lease is offered and refused", [][]byte{answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer), nak}, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := NewResponder(shapePolicy(), Service{}, false)
+			r := NewResponder(ResponderConfig{Policy: shapePolicy()})
 			in := discover(ArchX64)
 			copy(in[offXID:], []byte{1, 0, 0, 0})
 			r.Respond(nil, in, onServerPort(), testTime)
@@ -226,7 +228,7 @@ func TestShapesOfRivals(t *testing.T) {
 			if tt.leases {
 				in[offXID] = 9
 			}
-			if early := r.memory.machines[hardware(testMAC)].Value.(*machine).offer; early.failed(testTime.Add(patience - 1)) {
+			if early := r.machines.byAddr[hardware(testMAC)].Value.(*machine).offer; early.failed(testTime.Add(patience - 1)) {
 				t.Error("counts too early")
 			}
 			if got := r.Respond(nil, in, onServerPort(), testTime.Add(patience)).Stepped; got != tt.want {
@@ -239,12 +241,12 @@ func TestShapesOfRivals(t *testing.T) {
 // TestShapesForget checks that an iPXE never gets another shape, that a failure
 // of long ago does not count, and that another firmware begins anew.
 func TestShapesForget(t *testing.T) {
-	r := NewResponder(&Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "b", X64: "x"}}}}}, Service{}, false)
+	r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "b", X64: "x"}}}}}})
 	ask := func(xid byte, after time.Duration, arch Arch, more ...option) Result {
 		in := discover(arch, more...)
 		in[offXID] = xid
 		res := r.Respond(nil, in, onServerPort(), testTime.Add(after))
-		r.Heard(onServerPort(), answer(testMAC, [4]byte(in[offXID:offSecs]), typeOffer), testTime.Add(after))
+		r.Heard(onServerPort(), answer(testMAC, [4]byte(in[offXID:offXID+4]), dhcp4.MessageTypeOffer), testTime.Add(after))
 		return res
 	}
 	for i, tt := range []struct {
@@ -294,7 +296,7 @@ func TestShapesRemembered(t *testing.T) {
 		"d1@0 l2@4 d3@60":                                        AskProxy, // another transaction's lease
 	} {
 		t.Run(steps, func(t *testing.T) {
-			r := NewResponder(shapePolicy(), Service{}, false)
+			r := NewResponder(ResponderConfig{Policy: shapePolicy()})
 			var got Shape
 			for step := range strings.FieldsSeq(steps) {
 				var what, number byte
@@ -317,21 +319,21 @@ func TestShapesRemembered(t *testing.T) {
 				case 'l', 'j':
 					lease := leaseRequest(testMAC, xid)
 					if what == 'j' {
-						lease = append(lease[:len(lease)-1], optIPXE, 3, 20, 1, 1, optEnd)
+						lease = append(lease[:len(lease)-1], uint8(dhcp4.OptionEtherboot), 3, 20, 1, 1, uint8(dhcp4.OptionEnd))
 					}
 					r.Respond(nil, lease, onServerPort(), now)
 				case 'p', 'q':
-					in[offOptions+2] = typeRequest
+					in[dhcp4.HeaderLen+2] = uint8(dhcp4.MessageTypeRequest)
 					r.Respond(nil, in, onProxyPort("192.0.2.50:4011"), now)
 				case 'o', 'a':
-					r.Heard(onServerPort(), answer(testMAC, xid, map[byte]uint8{'o': typeOffer, 'a': typeAck}[what]), now)
+					r.Heard(onServerPort(), answer(testMAC, xid, map[byte]dhcp4.MessageType{'o': dhcp4.MessageTypeOffer, 'a': dhcp4.MessageTypeAck}[what]), now)
 				case 'w':
-					own := answer(testMAC, xid, typeOffer, opt(optVendorClass, "PXEClient"))
+					own := answer(testMAC, xid, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"))
 					copy(own[offYIAddr:], []byte{0, 0, 0, 0})
-					copy(own[offOptions+5:], testServer.AsSlice())
+					copy(own[dhcp4.HeaderLen+5:], testServer.AsSlice())
 					r.Heard(onServerPort(), own, now)
 				case 'r':
-					r.BootFileAsked(netip.MustParseAddr("192.0.2.50"), now)
+					r.machines.FileRequested(netip.MustParseAddr("192.0.2.50"), now)
 				default:
 					t.Fatalf("unknown step %q", step)
 				}

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // TestSwap replaces the policy a hundred times under ten thousand requests from
@@ -16,7 +18,7 @@ func TestSwap(t *testing.T) {
 		next := netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 1)})
 		return &Policy{Rules: []Rule{{Name: fmt.Sprint(n), Outcome: Outcome{Kind: BootROM, NextServer: next, ROMs: ROMs{BIOS: fmt.Sprintf("rom-%s", next)}}}}}
 	}
-	r := NewResponder(policy(0), Service{}, false)
+	r := NewResponder(ResponderConfig{Policy: policy(0)})
 	in := discover(ArchBIOS)
 	var all sync.WaitGroup
 	for range askers {
@@ -27,8 +29,8 @@ func TestSwap(t *testing.T) {
 					t.Errorf("not answered: %s, %v", res.Reason, res.Err)
 					return
 				}
-				server := addrAt(res.Reply, offSIAddr)
-				if file := cString(res.Reply[offFile:offCookie]); file != fmt.Sprintf("rom-%s", server) {
+				server := netip.AddrFrom4([4]byte(res.Reply[offSIAddr:]))
+				if file := dhcp4.CString(res.Reply[offFile:dhcp4.CookieOffset]); file != fmt.Sprintf("rom-%s", server) {
 					t.Errorf("a mixture: siaddr %s, file %s", server, file)
 					return
 				}

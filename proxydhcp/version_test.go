@@ -120,22 +120,3 @@ func TestArchTable(t *testing.T) {
 		}
 	}
 }
-
-func TestMACPrefix(t *testing.T) {
-	mac := hardware([6]byte{0x52, 0x54, 0, 0x12, 0x34, 0x56})
-	for _, s := range []string{"52:54:00:12:34:56", "52-54-00-12-34-56", "5254.0012.3456", "525400123456", "52", "52:54:00"} {
-		if p, err := ParseMACPrefix(s); err != nil || !p.Matches(mac) {
-			t.Errorf("%s does not match: %v", s, err)
-		}
-	}
-	for _, s := range []string{"52:54:01", "53"} {
-		if p, err := ParseMACPrefix(s); err != nil || p.Matches(mac) {
-			t.Errorf("%s matches, or %v", s, err)
-		}
-	}
-	for _, s := range []string{"", "5", "1:2", "52:540", "52:54:00:12:34:56:78", "xx"} {
-		if _, err := ParseMACPrefix(s); err == nil {
-			t.Errorf("%q is taken", s)
-		}
-	}
-}

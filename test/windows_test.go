@@ -53,11 +53,11 @@ func windowsCases(t *testing.T) []windowsCase {
 	override, only := []string{"--override-dhcp-filename"}, []string{"--port-4011-only"}
 	// What PowerShell is told, for each fault.
 	const remove, scope = "Remove-DhcpServerv4OptionValue -OptionId ", "-ScopeId 10.213.0.0 "
-	wrongFile := []string{"level=WARN", `fault="other boot file"`, "wdsnbp.com", remove + "66,67;", scope, "--override-dhcp-filename"}
-	claim := []string{"level=WARN", `fault="option 60 PXEClient"`, "PXE-E16", remove + "60;", scope}
+	wrongFile := []string{"level=WARN", `conflict="other boot file"`, "wdsnbp.com", remove + "66,67;", scope, "--override-dhcp-filename"}
+	claim := []string{"level=WARN", `conflict="option 60 PXEClient"`, "PXE-E16", remove + "60;", scope}
 	return []windowsCase{
 		{name: "a, siaddr is the server's own, UEFI", dhcp: lab.DHCP{NextServer: itself}, guest: ovmf, want: loads,
-			says: []string{"level=INFO", `fault="other next-server"`, itself.String(), "${next-server}"}},
+			says: []string{"level=INFO", `conflict="other next-server"`, itself.String(), "${next-server}"}},
 		{name: "a, siaddr is the server's own, iPXE", dhcp: lab.DHCP{NextServer: itself}, guest: bios, want: atOnce},
 		{name: "b, option 60 is left over, UEFI", dhcp: lab.DHCP{NextServer: itself, Class: class}, guest: ovmf, astray: 4011, says: claim},
 		{name: "b, option 60 is left over, iPXE", dhcp: lab.DHCP{NextServer: itself, Class: class, PingCheck: true, Extra: "always-broadcast on;"},
@@ -71,10 +71,10 @@ func windowsCases(t *testing.T) []windowsCase {
 		{name: "d, overridden, iPXE", dhcp: lab.DHCP{NextServer: itself, Filename: windowsFile}, args: override, guest: bios, want: atOnce},
 		{name: "d, overridden as options 66 and 67, iPXE", dhcp: lab.DHCP{NextServer: itself, Extra: bootOptions}, args: override, guest: bios, want: atOnce},
 		{name: "e, option 43 of telephones, UEFI", dhcp: lab.DHCP{NextServer: itself, Extra: telephones}, guest: ovmf, want: loads,
-			says: []string{"level=WARN", `fault="option 43 for everybody"`, "f1 04 0a d5 00 09", remove + "43;", scope, "vendor class"}},
+			says: []string{"level=WARN", `conflict="option 43 for everybody"`, "f1 04 0a d5 00 09", remove + "43;", scope, "vendor class"}},
 		{name: "e, option 43 of telephones, iPXE", dhcp: lab.DHCP{NextServer: itself, Extra: telephones}, guest: bios, want: atOnce},
 		{name: "e, options 43 and 60, UEFI", dhcp: lab.DHCP{NextServer: itself, Class: class, Extra: telephones}, guest: ovmf, astray: 4011,
-			says: []string{"level=WARN", `fault="option 43 is not for PXE"`, "f1 04 0a d5 00 09", remove + "60,43;", scope}},
+			says: []string{"level=WARN", `conflict="option 43 is not for PXE"`, "f1 04 0a d5 00 09", remove + "60,43;", scope}},
 	}
 }
 

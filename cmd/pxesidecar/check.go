@@ -17,8 +17,8 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/check"
-	"github.com/pxesidecar/pxesidecar/internal/journal"
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // check: whether serving would work, and what everybody would get.
@@ -105,7 +105,7 @@ func written(c *cli.Context, key string) string {
 
 // checkSockets opens what serving would open, and closes it again.
 func checkSockets(cfg *config.Config) []check.Problem {
-	d, err := listen(cfg, journal.New(slog.New(slog.DiscardHandler)))
+	d, err := listen(cfg, eventlog.New(slog.New(slog.DiscardHandler)))
 	if err == nil {
 		defer d.closeSockets()
 		return checkLinks(d)
@@ -123,7 +123,7 @@ func checkLinks(d *daemon) []check.Problem {
 	}
 	var problems []check.Problem
 	for _, l := range d.dhcp.Links() {
-		if l.State != proxydhcp.LinkServing {
+		if l.State != server.LinkServing {
 			problems = append(problems, check.Problem{What: fmt.Sprintf("interface %s is not served as it is: %s", l.Interface, l.State)})
 			continue
 		}

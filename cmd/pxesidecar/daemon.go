@@ -18,46 +18,59 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/httpboot"
-	"github.com/pxesidecar/pxesidecar/internal/journal"
-	"github.com/pxesidecar/pxesidecar/internal/live"
 	"github.com/pxesidecar/pxesidecar/internal/portowner"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
-// The servers of the daemon, and how they hear of each other.
-
-// daemon is the servers of one configuration. Those that are off are nil.
+// daemon is the servers of one configuration, and what they share. Servers that
+// are off are nil.
 type daemon struct {
-	files *live.Files
-	dhcp  *proxydhcp.Server
-	tftp  *tftp.Server
-	http  *http.Server
-	web   net.Listener
+	files     *bootfiles.Files
+	machines  *proxydhcp.Machines
+	responder *proxydhcp.Responder
+	dhcp      *server.Server
+	tftp      *tftp.Server
+	http      *http.Server
+	web       net.Listener
 }
 
-// listen opens every socket, or none. It takes over the configuration's tree
-// when it succeeds.
-func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
-	d := &daemon{files: live.New(cfg.Tree, cfg.ROMNames())}
+// newDaemon returns a daemon without sockets.
+func newDaemon(cfg *config.Config) *daemon {
+	d := &daemon{machines: proxydhcp.NewMachines()}
+	d.files = bootfiles.NewFiles(cfg.Tree, cfg.ROMNames(), func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
+	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
+		Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options, Machines: d.machines, DryRun: cfg.DHCP.DryRun,
+	})
+	return d
+}
+
+// listen opens every socket, or none. It takes over the configuration's tree if
+// it succeeds.
+func listen(cfg *config.Config, log *eventlog.Log) (_ *daemon, err error) {
+	d := newDaemon(cfg)
 	defer func() {
 		if err != nil {
 			d.closeSockets()
 		}
 	}()
 	if !cfg.NoDHCP {
-		dhcp := cfg.DHCP
-		dhcp.Events = proxydhcp.Events{Request: j.DHCP, Found: j.Found, Link: j.Link, Fault: j.Fault}
-		if d.dhcp, err = proxydhcp.Listen(dhcp); err != nil {
+		d.dhcp, err = server.Listen(server.Config{
+			Interfaces: cfg.DHCP.Interfaces, ProxyOnly: cfg.DHCP.ProxyOnly, Relayed: cfg.DHCP.Relayed, Responder: d.responder, Events: log.ServerEvents(),
+		})
+		if err != nil {
 			return nil, advise(err, "udp", proxydhcp.PortProxy)
 		}
 	}
 	if cfg.DHCP.DryRun {
-		return d, nil // whoever only looks must not be in the way of others' ports
+		return d, nil // a dry run must not be in the way of others' ports
 	}
 	if !cfg.TFTPOff {
-		if d.tftp, err = tftp.Listen(d.tftpConfig(cfg.TFTP, j)); err != nil {
+		if d.tftp, err = tftp.Listen(d.tftpConfig(cfg.TFTP, log)); err != nil {
 			return nil, advise(err, "udp", cfg.TFTP.Addr.Port())
 		}
 	}
@@ -68,34 +81,36 @@ func listen(cfg *config.Config, j *journal.Journal) (_ *daemon, err error) {
 		if cfg.TLS != nil {
 			d.web = tls.NewListener(d.web, cfg.TLS)
 		}
-		d.http = d.newHTTPServer(j)
+		d.http = d.newHTTPServer(log)
 	}
 	return d, nil
 }
 
-// tftpConfig is the configuration of TFTP with its files and hooks.
-func (d *daemon) tftpConfig(c tftp.Config, j *journal.Journal) tftp.Config {
+// tftpConfig returns the configuration of TFTP with its files and hooks.
+func (d *daemon) tftpConfig(c tftp.Config, log *eventlog.Log) tftp.Config {
 	c.FS = d.files
-	c.Tree = func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr(), time.Now()) }
-	c.Events = tftp.Events{Started: func(t tftp.Transfer) { d.asked(t.Client.Addr()) }, Refused: j.TFTPRefused, Finished: func(t tftp.Transfer) {
-		j.TFTPFinished(t)
+	c.Tree = func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr()) }
+	c.Events = log.TFTPEvents()
+	written := c.Events.Finished
+	c.Events.Started = func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) }
+	c.Events.Finished = func(t tftp.Transfer) {
+		written(t)
 		if t.Result == tftp.Completed {
-			d.read(t.Client.Addr(), t.File)
+			d.fileRead(t.Client.Addr(), t.File)
 		}
-	}}
+	}
 	return c
 }
 
 // newHTTPServer returns a server of the boot file tree that no client can hold
 // up for ever.
-func (d *daemon) newHTTPServer(j *journal.Journal) *http.Server {
-	view := func(client netip.Addr) fs.FS { return d.files.For(client, time.Now()) }
+func (d *daemon) newHTTPServer(log *eventlog.Log) *http.Server {
 	return &http.Server{
-		Handler: httpboot.Handler(view, func(a httpboot.Access) {
-			j.HTTP(a)
-			d.asked(a.Client)
+		Handler: httpboot.Handler(d.files.For, func(a httpboot.Access) {
+			log.HTTP(a)
+			d.machines.FileRequested(a.Client, time.Now())
 			if a.Complete {
-				d.read(a.Client, a.File)
+				d.fileRead(a.Client, a.File)
 			}
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -105,19 +120,14 @@ func (d *daemon) newHTTPServer(j *journal.Journal) *http.Server {
 	}
 }
 
-// asked tells that a client asks for a file.
-func (d *daemon) asked(client netip.Addr) {
-	if d.dhcp != nil {
-		d.dhcp.BootFileAsked(client)
-	}
-}
-
-// read tells those who count downloads that a client has read a file to its
-// end.
-func (d *daemon) read(client netip.Addr, file string) {
-	d.files.Read(client, file, time.Now())
-	if d.dhcp != nil {
-		d.dhcp.BootFileRead(client, file)
+// fileRead notes that a client has read a file to its end, if that says
+// something of the machine.
+func (d *daemon) fileRead(client netip.Addr, file string) {
+	switch {
+	case d.files.IsROM(file):
+		d.machines.ROMRead(client, file, time.Now())
+	case bootfiles.IsVersionCheck(file):
+		d.machines.VersionCheckRead(client)
 	}
 }
 
@@ -125,9 +135,7 @@ func (d *daemon) read(client netip.Addr, file string) {
 // to open sockets stays.
 func (d *daemon) replace(cfg *config.Config) {
 	d.files.Replace(cfg.Tree, cfg.ROMNames())
-	if d.dhcp != nil {
-		d.dhcp.SetPolicy(cfg.DHCP.Policy)
-	}
+	d.responder.SetPolicy(cfg.DHCP.Policy)
 }
 
 // close closes what listen opened or took over.
@@ -173,7 +181,7 @@ func (d *daemon) serve(ctx context.Context) error {
 }
 
 // samePlace reports whether two places are served by the same sockets.
-func samePlace(a, b proxydhcp.Interface) bool {
+func samePlace(a, b server.Interface) bool {
 	return a.Name == b.Name && a.TaggedOnly == b.TaggedOnly && a.Server == b.Server && slices.Equal(a.VLANs, b.VLANs)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/explain"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // explain: what a client would get, and why.
@@ -73,7 +74,7 @@ func explainAction(c *cli.Context) error {
 	if err != nil || !server.Addr().Is4() {
 		return usageError{fmt.Errorf("--server %q: write an IPv4 address with its network, such as 192.0.2.10/24", c.String("server"))}
 	}
-	e := explain.Explainer{Policy: cfg.DHCP.Policy, Service: cfg.DHCP.Service, Server: server}
+	e := explain.Explainer{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options, Server: server}
 	if path := c.String("capture"); path != "" {
 		return explainCapture(c, e, path)
 	}
@@ -112,7 +113,7 @@ func explainedRequest(c *cli.Context) ([]byte, proxydhcp.Client, error) {
 	}
 	path := c.String("hex")
 	if path == "" {
-		return explain.Discover(client), client, nil
+		return client.Discover(), client, nil
 	}
 	dump := io.Reader(os.Stdin)
 	if path != "-" {
@@ -146,7 +147,7 @@ func describedClient(c *cli.Context) (proxydhcp.Client, error) {
 	var err error
 	client.Arch, err = proxydhcp.ParseArch(c.String("arch"))
 	check("arch", err)
-	client.Hardware, err = proxydhcp.ParseHardwareAddr(c.String("mac"))
+	client.Hardware, err = dhcp4.ParseHardwareAddr(c.String("mac"))
 	check("mac", err)
 	client.VendorClass = fmt.Sprintf("PXEClient:Arch:%05d:UNDI:003001", client.Arch)
 	if client.Arch.HTTP() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/export"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // export: the policy for people who do own their DHCP server.
@@ -68,7 +69,7 @@ func exportServer(c *cli.Context) (netip.Addr, error) {
 		}
 		return a, nil
 	}
-	host, err := config.HostInterfaces()
+	host, err := netstate.Read()
 	if err != nil {
 		return netip.Addr{}, err
 	}

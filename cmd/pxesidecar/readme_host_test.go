@@ -19,9 +19,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/explain"
-	"github.com/pxesidecar/pxesidecar/internal/journal"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
@@ -29,10 +30,10 @@ import (
 
 // furnish makes the host: its interfaces, and the files that the README names.
 func (r *readme) furnish() {
-	up := func(name, address string) config.Interface {
-		return config.Interface{Name: name, Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
+	up := func(name, address string) netstate.Interface {
+		return netstate.Interface{Name: name, Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
 	}
-	r.host = config.Host{Root: r.dir, Version: "test", Interfaces: []config.Interface{
+	r.host = config.Host{Root: r.dir, Version: "test", Interfaces: []netstate.Interface{
 		up("eth0", "192.0.2.2/24"), up("eth1", "198.51.100.2/24"), up("Ethernet", "203.0.113.2/24"),
 	}}
 	for _, name := range []string{
@@ -49,8 +50,8 @@ func (r *readme) furnish() {
 	certificate, key := certified(r)
 	r.write("etc/pxesidecar/cert.pem", certificate)
 	r.write("etc/pxesidecar/key.pem", key)
-	r.write("boot.pcap", capture(explain.Discover(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{}))))
-	r.write("request.hex", hex.EncodeToString(explain.Discover(someClient(proxydhcp.ArchX64, proxydhcp.Version{}))))
+	r.write("boot.pcap", capture(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{}).Discover()))
+	r.write("request.hex", hex.EncodeToString(someClient(proxydhcp.ArchX64, proxydhcp.Version{}).Discover()))
 	r.t.Chdir(r.dir)
 	r.t.Setenv("PXESIDECAR_ROOT", r.here("/srv/pxe")) // for the commands that look at this machine's own ROMs
 }
@@ -164,11 +165,11 @@ func (r *readme) logged() []string {
 		r.write("mistaken.toml", "boot-url =")
 		(&reloader{context: c, log: log}).reload()
 	}, "--config", "mistaken.toml")
-	j := journal.New(log)
+	j := eventlog.New(log)
 	for _, f := range r.findings() {
-		j.Found(f)
+		j.Conflict(f)
 	}
-	j.Link(proxydhcp.Link{Interface: "eth0", State: proxydhcp.LinkDown})
+	j.Link(server.Link{Interface: "eth0", State: server.LinkDown})
 	transfer := tftp.Transfer{
 		Client: netip.MustParseAddrPort("192.0.2.50:1024"), File: "undionly.kpxe", Size: 71169, Sent: 71169,
 		Duration: 120 * time.Millisecond, Result: tftp.Completed,
@@ -209,42 +210,42 @@ func (r *readme) serving(f func(*cli.Context, *config.Config), flags ...string) 
 
 // answer has machines ask, and the journal write what became of it.
 func (r *readme) answer(log *slog.Logger, cfg *config.Config) {
-	j := journal.New(log)
-	responder := proxydhcp.NewResponder(cfg.DHCP.Policy, cfg.DHCP.Service, false)
+	j := eventlog.New(log)
+	responder := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options})
 	ask := func(c proxydhcp.Client) proxydhcp.Result {
-		return responder.Respond(nil, explain.Discover(c), proxydhcp.Arrival{
+		return responder.Respond(nil, c.Discover(), proxydhcp.Arrival{
 			Port: proxydhcp.PortServer, From: netip.AddrPortFrom(netip.IPv4Unspecified(), proxydhcp.PortClient),
 			Segment: c.Segment, Ours: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")},
 		}, time.Now())
 	}
 	firmware := ask(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{}))
-	j.DHCP(firmware)
-	j.DHCP(ask(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{2, 0, 0}, 19, 20, 23, 39)))
-	j.DHCP(ask(someClient(proxydhcp.ArchARM64, proxydhcp.Version{})))
-	j.DHCP(ask(someClient(proxydhcp.ArchX64HTTP, proxydhcp.Version{})))
+	j.Request(firmware)
+	j.Request(ask(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{2, 0, 0}, 19, 20, 23, 39)))
+	j.Request(ask(someClient(proxydhcp.ArchARM64, proxydhcp.Version{})))
+	j.Request(ask(someClient(proxydhcp.ArchX64HTTP, proxydhcp.Version{})))
 
 	// What takes more than a request to come about.
 	acknowledged := firmware
 	acknowledged.Arrival.Port = proxydhcp.PortProxy
-	j.DHCP(acknowledged)
+	j.Request(acknowledged)
 	stepped := firmware
 	stepped.Stepped = true
-	j.DHCP(stepped)
-	j.DHCP(proxydhcp.Result{Arrival: firmware.Arrival, Reason: proxydhcp.NoAddress})
-	j.DHCP(proxydhcp.Result{Arrival: firmware.Arrival, Reason: proxydhcp.NotBooting})
+	j.Request(stepped)
+	j.Request(proxydhcp.Result{Arrival: firmware.Arrival, Reason: proxydhcp.NoAddress})
+	j.Request(proxydhcp.Result{Arrival: firmware.Arrival, Reason: proxydhcp.NotBooting})
 	ended := ask(someClient(proxydhcp.ArchBIOS, proxydhcp.Version{1, 0, 0}))
-	ended.Ended = ended.Decision.File
-	j.DHCP(ended)
+	ended.LoopEnded = ended.Decision.File
+	j.Request(ended)
 }
 
 // findings is one of every fault of other DHCP servers.
-func (r *readme) findings() []proxydhcp.Finding {
+func (r *readme) findings() []proxydhcp.Conflict {
 	client := someClient(proxydhcp.ArchBIOS, proxydhcp.Version{})
-	var all []proxydhcp.Finding
+	var all []proxydhcp.Conflict
 	for f := proxydhcp.OtherNextServer; f <= proxydhcp.ProxyForbidden; f++ {
-		all = append(all, proxydhcp.Finding{
-			Fault: f, Server: netip.MustParseAddr("192.0.2.1"), Segment: client.Segment,
-			Scope: netip.MustParsePrefix("192.0.2.0/24"), Value: "VALUE", Client: client.Hardware,
+		all = append(all, proxydhcp.Conflict{
+			Kind: f, Server: netip.MustParseAddr("192.0.2.1"), Segment: client.Segment,
+			Network: netip.MustParsePrefix("192.0.2.0/24"), Value: "VALUE", Client: client.Hardware,
 		})
 	}
 	return all

@@ -209,7 +209,7 @@ func TestReadmeLog(t *testing.T) {
 			}
 		}
 	}
-	attribute := regexp.MustCompile(`^(msg|reason|fault)=.`)
+	attribute := regexp.MustCompile(`^(msg|reason|conflict)=.`)
 	for _, span := range r.spans() {
 		if attribute.MatchString(span) && !has(func(line string) bool { return strings.Contains(line+" ", " "+span+" ") }) {
 			t.Errorf("README.md: `%s` is not logged; there is\n%s", span, strings.Join(logged, "\n"))

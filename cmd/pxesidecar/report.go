@@ -8,6 +8,7 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // The start-up report.
@@ -27,16 +28,16 @@ func report(log *slog.Logger, cfg *config.Config, d *daemon) {
 }
 
 // reportSockets logs where requests are heard.
-func reportSockets(log *slog.Logger, cfg *config.Config, dhcp *proxydhcp.Server) {
+func reportSockets(log *slog.Logger, cfg *config.Config, dhcp *server.Server) {
 	reception, why := dhcp.Reception()
 	ports := "67, 4011"
 	switch {
-	case reception == proxydhcp.NotAtAll && !cfg.DHCP.ProxyOnly:
+	case reception == server.NotAtAll && !cfg.DHCP.ProxyOnly:
 		log.Warn("port 67 is not heard here; only machines whose DHCP server on this host announces PXEClient will ask on port 4011", "error", why)
 		ports = "4011"
-	case reception == proxydhcp.NotAtAll:
+	case reception == server.NotAtAll:
 		ports = "4011"
-	case reception == proxydhcp.ByUDPSocket:
+	case reception == server.ByUDPSocket:
 		log.Info("port 67 is ours alone: no DHCP server can run on this host beside us")
 	}
 	for _, l := range dhcp.Links() {
@@ -47,7 +48,7 @@ func reportSockets(log *slog.Logger, cfg *config.Config, dhcp *proxydhcp.Server)
 		if len(l.Tagged) > 0 {
 			attrs = append(attrs, "tagged", strings.Trim(fmt.Sprint(l.Tagged), "[]"))
 		}
-		if l.State != proxydhcp.LinkServing {
+		if l.State != server.LinkServing {
 			log.Warn("interface not served yet", append(attrs, "reason", l.State.String())...)
 			continue
 		}

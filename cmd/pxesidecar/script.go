@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/script"
+	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 )
 
 // script: the generated iPXE scripts, printed.
@@ -19,7 +19,7 @@ func scriptCommand() *cli.Command {
 		Name:      "script",
 		Usage:     "print a generated iPXE script: boot, version-check or local-disk",
 		ArgsUsage: "boot|version-check|local-disk",
-		Description: "The same scripts are served by TFTP and HTTP as boot.ipxe, " + script.CheckName + " and local-disk.ipxe.\n" +
+		Description: "The same scripts are served by TFTP and HTTP as boot.ipxe, " + ipxescript.CheckName + " and local-disk.ipxe.\n" +
 			"Where no DHCP answer can be changed, have the DHCP server hand out boot.ipxe, run serve --no-dhcp, and an old\n" +
 			"iPXE is upgraded by script.",
 		Flags:        policyFlags(),
@@ -30,7 +30,7 @@ func scriptCommand() *cli.Command {
 
 // scriptAction prints the script that is asked for.
 func scriptAction(c *cli.Context) error {
-	names := map[string]string{"boot": "boot.ipxe", "version-check": script.CheckName, "local-disk": "local-disk.ipxe"}
+	names := map[string]string{"boot": "boot.ipxe", "version-check": ipxescript.CheckName, "local-disk": "local-disk.ipxe"}
 	name, ok := names[c.Args().First()]
 	if !ok || c.NArg() != 1 {
 		return usageError{errors.New("which script? boot, version-check or local-disk; flags come before it")}

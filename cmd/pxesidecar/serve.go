@@ -16,7 +16,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/journal"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // serve: the daemon.
@@ -58,7 +59,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	}
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
-	d, err := listen(cfg, journal.New(log))
+	d, err := listen(cfg, eventlog.New(log))
 	if err != nil {
 		cfg.Tree.Close()
 		return err
@@ -75,7 +76,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 
 // load holds the settings against this host.
 func load(s config.Settings) (*config.Config, error) {
-	interfaces, err := config.HostInterfaces()
+	interfaces, err := netstate.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +189,11 @@ func unchangeable(old, next *config.Config) []string {
 		"no-dhcp":                 old.NoDHCP == next.NoDHCP,
 		"port-4011-only":          old.DHCP.ProxyOnly == next.DHCP.ProxyOnly,
 		"relayed":                 old.DHCP.Relayed == next.DHCP.Relayed,
-		"u-boot":                  old.DHCP.Service.UBoot == next.DHCP.Service.UBoot,
+		"u-boot":                  old.DHCP.Options.UBoot == next.DHCP.Options.UBoot,
 		"tls-cert, tls-key":       reflect.DeepEqual(certificates(old), certificates(next)),
 		"tftp limits": old.TFTP.MaxBlockSize == next.TFTP.MaxBlockSize && old.TFTP.MaxWindow == next.TFTP.MaxWindow &&
 			old.TFTP.MaxTransfers == next.TFTP.MaxTransfers && old.TFTP.CacheBytes == next.TFTP.CacheBytes,
-		"override-dhcp-filename": old.DHCP.Service.OverrideFilename == next.DHCP.Service.OverrideFilename,
+		"override-dhcp-filename": old.DHCP.Options.OverrideFilename == next.DHCP.Options.OverrideFilename,
 	} {
 		if !same {
 			names = append(names, name)

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // TestUnchangeable checks that a reload names every setting that it cannot put
@@ -20,10 +20,10 @@ func TestUnchangeable(t *testing.T) {
 	}{
 		{func(c *config.Config) { c.Warnings = []string{"new"}; c.Segments = []config.Segment{{Script: "new"}} }, nil},
 		{func(c *config.Config) { c.DHCP.ProxyOnly, c.DHCP.Relayed = true, true }, []string{"port-4011-only", "relayed"}},
-		{func(c *config.Config) { c.DHCP.Service.UBoot, c.DHCP.Service.OverrideFilename = true, true }, []string{"override-dhcp-filename", "u-boot"}},
+		{func(c *config.Config) { c.DHCP.Options.UBoot, c.DHCP.Options.OverrideFilename = true, true }, []string{"override-dhcp-filename", "u-boot"}},
 		{func(c *config.Config) { c.TFTP.MaxWindow = 1; c.TFTP.SinglePort = true }, []string{"tftp", "tftp limits"}},
 		{func(c *config.Config) {
-			c.DHCP.Interfaces = []proxydhcp.Interface{{Server: netip.IPv4Unspecified()}}
+			c.DHCP.Interfaces = []server.Interface{{Server: netip.IPv4Unspecified()}}
 			c.TFTP.CacheBytes = 1
 		}, []string{"interface, vlan, server", "tftp limits"}},
 		{func(c *config.Config) { c.NoDHCP, c.DHCP.DryRun = true, true }, []string{"dry-run", "no-dhcp"}},

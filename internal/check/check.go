@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/explain"
 	"github.com/pxesidecar/pxesidecar/internal/rom"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
@@ -158,7 +157,8 @@ func decide(cfg *config.Config, s config.Segment, platform proxydhcp.Platform, c
 		Port: proxydhcp.PortServer, From: netip.AddrPortFrom(netip.IPv4Unspecified(), proxydhcp.PortClient),
 		Segment: s.Place, Ours: []netip.Prefix{exampleServer},
 	}
-	res := proxydhcp.NewResponder(cfg.DHCP.Policy, cfg.DHCP.Service, false).Respond(nil, explain.Discover(client), arrival, time.Now())
+	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options}).
+		Respond(nil, client.Discover(), arrival, time.Now())
 	switch {
 	case res.Err != nil:
 		return "error: " + res.Err.Error()

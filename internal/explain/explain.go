@@ -4,8 +4,6 @@ package explain
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
@@ -20,7 +18,7 @@ import (
 // Explainer answers requests without sending anything.
 type Explainer struct {
 	Policy  *proxydhcp.Policy
-	Service proxydhcp.Service
+	Options proxydhcp.ReplyOptions
 	Server  netip.Prefix // the address that clients are told, with its network
 }
 
@@ -29,7 +27,7 @@ type Explainer struct {
 // why, and the answer decoded. It returns the result.
 func (e Explainer) Request(w io.Writer, payload []byte, a proxydhcp.Arrival) (proxydhcp.Result, error) {
 	a.Ours = []netip.Prefix{e.Server}
-	res := proxydhcp.NewResponder(e.Policy, e.Service, false).Respond(nil, payload, a, time.Now())
+	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: e.Policy, Options: e.Options}).Respond(nil, payload, a, time.Now())
 	out := &printer{w: w}
 	if res.Client.VendorClass != "" {
 		out.client(res.Client)
@@ -118,7 +116,7 @@ func (p *printer) decision(res proxydhcp.Result) {
 	if d.Rule != "" {
 		p.row("by rule", "%s", d.Rule)
 	}
-	if d.Unmet != "" {
+	if d.Unmet != (proxydhcp.Unmet{}) {
 		p.row("because", "%s", d.Unmet)
 	}
 }
@@ -138,70 +136,6 @@ func (p *printer) answer(res proxydhcp.Result) {
 	for line := range strings.Lines(strings.TrimSpace(m.Summary())) {
 		p.row("", "%s", strings.TrimRight(line, "\n"))
 	}
-}
-
-// Discover returns the DISCOVER of a client with these facts, as its firmware
-// or its iPXE would send it.
-func Discover(c proxydhcp.Client) []byte {
-	b := make([]byte, 240, 400)
-	b[0], b[1], b[2] = 1, c.Hardware.Type, c.Hardware.Len
-	copy(b[4:8], "\x70\x78\x65\x73")
-	if c.Segment.Relay.Is4() {
-		relay := c.Segment.Relay.As4()
-		copy(b[24:28], relay[:])
-	}
-	copy(b[28:44], c.Hardware.Bytes[:])
-	copy(b[236:240], []byte{99, 130, 83, 99})
-	option := func(code byte, value []byte) {
-		if len(value) > 0 {
-			b = append(append(b, code, byte(len(value))), value...)
-		}
-	}
-	option(53, []byte{1})
-	option(57, []byte{5, 192})
-	option(93, binary.BigEndian.AppendUint16(nil, uint16(c.Arch)))
-	option(60, []byte(c.VendorClass))
-	option(77, []byte(c.UserClass))
-	if c.UUID != (proxydhcp.UUID{}) {
-		option(97, append([]byte{0}, c.UUID[:]...))
-	}
-	option(175, encapsulated(c.IPXE))
-	option(82, relayInfo(c.Segment))
-	return append(b, 255)
-}
-
-// relayInfo is the option 82 of a relay that tells the circuit.
-func relayInfo(s proxydhcp.Segment) []byte {
-	if s.Circuit == "" {
-		return nil
-	}
-	id := []byte(s.Circuit)
-	if digits, ok := strings.CutPrefix(s.Circuit, "0x"); ok {
-		if raw, err := hex.DecodeString(digits); err == nil {
-			id = raw
-		}
-	}
-	return append([]byte{1, byte(len(id))}, id...)
-}
-
-// encapsulated is option 175 of an iPXE.
-func encapsulated(x proxydhcp.IPXE) []byte {
-	if !x.Present {
-		return nil
-	}
-	var b []byte
-	if x.NIC != (proxydhcp.PCIID{}) {
-		b = append(b, 177, 5, 1)
-		b = binary.BigEndian.AppendUint16(b, x.NIC.Vendor)
-		b = binary.BigEndian.AppendUint16(b, x.NIC.Device)
-	}
-	for f := range x.Features.All() {
-		b = append(b, byte(f), 1, 1)
-	}
-	if x.HasVersion {
-		b = append(b, 235, 3, x.Version[0], x.Version[1], x.Version[2])
-	}
-	return b
 }
 
 // Hex reads a hex dump of a DHCP message: hexadecimal digits, with blanks

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
@@ -31,27 +30,6 @@ func someClient() proxydhcp.Client {
 		Hardware:    proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, 0x54, 0, 0, 0, 1}},
 		Arch:        proxydhcp.ArchX64,
 		VendorClass: "PXEClient:Arch:00007:UNDI:003001",
-	}
-}
-
-// TestDiscover checks that a described client is read as what was described.
-func TestDiscover(t *testing.T) {
-	c := someClient()
-	c.UserClass = "iPXE"
-	c.UUID = proxydhcp.UUID{1, 2, 3}
-	c.Segment.Relay, c.Segment.Circuit = netip.MustParseAddr("198.51.100.1"), "0x000407"
-	c.IPXE = proxydhcp.IPXE{Present: true, HasVersion: true, Version: proxydhcp.Version{1, 21, 1}, HasFeatures: true,
-		Features: proxydhcp.Features(0).With(19).With(79), NIC: proxydhcp.PCIID{Vendor: 0x8086, Device: 0x1521}}
-	m, err := proxydhcp.Decode(Discover(c))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, reason := proxydhcp.Classify(&m, proxydhcp.PortServer, proxydhcp.Segment{}, netip.Addr{}, proxydhcp.Service{})
-	if reason != proxydhcp.Answerable {
-		t.Fatal(reason)
-	}
-	if diff := cmp.Diff(c, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -80,7 +58,7 @@ func frame(t *testing.T, from, to string, vlan uint16, payload []byte) []byte {
 
 // TestCapture explains a short boot out of both kinds of capture file.
 func TestCapture(t *testing.T) {
-	discover := Discover(someClient())
+	discover := someClient().Discover()
 	offer := append([]byte{}, discover...)
 	offer[0] = 2
 	copy(offer[16:], []byte{192, 0, 2, 50})

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // What a step says, composed by proxydhcp.
@@ -120,9 +121,11 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 	if len(s.archs.only) > 0 {
 		arch = s.archs.only[0]
 	}
-	reply, reason := proxydhcp.Compose(&proxydhcp.Message{}, s.to.client(arch),
-		proxydhcp.Decision{Kind: o.Kind, File: marked, NextServer: o.NextServer},
-		proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server}, proxydhcp.Service{HTTPPort: f.HTTPPort})
+	request := proxydhcp.Request{
+		Message: &dhcp4.Message{}, Client: s.to.client(arch), Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server},
+	}
+	reply, reason := proxydhcp.Compose(&request, proxydhcp.Decision{Kind: o.Kind, File: marked, NextServer: o.NextServer},
+		proxydhcp.FixedShape, proxydhcp.ReplyOptions{HTTPPort: f.HTTPPort})
 	if reason != proxydhcp.Answerable {
 		s.silence = reason.String()
 		return nil

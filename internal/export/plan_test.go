@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // What the steps of a plan do together, without the wording of any server.
@@ -206,8 +207,8 @@ func TestExactServers(t *testing.T) {
 			for range 40 {
 				c := randomClient(r)
 				want := (&proxydhcp.Policy{Rules: rules}).Decide(c, false)
-				reply, reason := proxydhcp.Compose(&proxydhcp.Message{}, c, want, proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: testFacts.Server},
-					proxydhcp.Service{HTTPPort: testFacts.HTTPPort})
+				request := proxydhcp.Request{Message: &dhcp4.Message{}, Client: c, Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: testFacts.Server}}
+				reply, reason := proxydhcp.Compose(&request, want, proxydhcp.FixedShape, proxydhcp.ReplyOptions{HTTPPort: testFacts.HTTPPort})
 				s, answered := plan.decide(c)
 				var got string
 				if answered {
@@ -279,7 +280,7 @@ func TestNoLoop(t *testing.T) {
 // of a build.
 func meetsScripts(rules []proxydhcp.Rule, c proxydhcp.Client) bool {
 	for _, r := range rules {
-		if r.Outcome.Kind != proxydhcp.BootROM && r.Match.IPXE != nil && r.Match.IPXE.Unmet(c) != "" {
+		if r.Outcome.Kind != proxydhcp.BootROM && r.Match.IPXE != nil && r.Match.IPXE.Unmet(c) != (proxydhcp.Unmet{}) {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // The policies that the tests export.
@@ -22,7 +23,7 @@ func versions(s string) proxydhcp.VersionRange { return must(proxydhcp.ParseVers
 func macs(list ...string) []proxydhcp.MACPrefix {
 	var prefixes []proxydhcp.MACPrefix
 	for _, s := range list {
-		prefixes = append(prefixes, must(proxydhcp.ParseMACPrefix(s)))
+		prefixes = append(prefixes, must(dhcp4.ParseMACPrefix(s)))
 	}
 	return prefixes
 }

@@ -93,7 +93,7 @@ func TestServers(t *testing.T) {
 // 4011, since its OFFER to UEFI only points there.
 func wanted(t *testing.T, rules []proxydhcp.Rule, c client) told {
 	t.Helper()
-	r := proxydhcp.NewResponder(&proxydhcp.Policy{Rules: rules}, proxydhcp.Service{HTTPPort: httpPort}, false)
+	r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: &proxydhcp.Policy{Rules: rules}, Options: proxydhcp.ReplyOptions{HTTPPort: httpPort}})
 	res := r.Respond(nil, c.request(typeRequest, 1), proxydhcp.Arrival{
 		Port: proxydhcp.PortProxy,
 		From: netip.MustParseAddrPort("10.213.0.50:4011"),

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // The policies that are exported.
@@ -57,7 +58,7 @@ func must(err error) {
 func macs(texts ...string) []proxydhcp.MACPrefix {
 	var list []proxydhcp.MACPrefix
 	for _, s := range texts {
-		p, err := proxydhcp.ParseMACPrefix(s)
+		p, err := dhcp4.ParseMACPrefix(s)
 		must(err)
 		list = append(list, p)
 	}

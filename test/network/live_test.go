@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // Interfaces that come and go under a running server.
@@ -49,7 +49,7 @@ func (w *wire) silent() {
 }
 
 // becomes waits until the server tells this state of an interface, whatever it told before, and forgets all that.
-func (v *server) becomes(want string) {
+func (v *child) becomes(want string) {
 	v.t.Helper()
 	v.await(want, func(e event) bool { return e.Kind == "link" && e.text() == want })
 	v.noFaults()
@@ -62,17 +62,17 @@ func (e event) text() string {
 }
 
 // noFaults fails the test for each fault that was told.
-func (v *server) noFaults() {
+func (v *child) noFaults() {
 	v.t.Helper()
 	for _, e := range v.all {
-		if e.Kind == "fault" {
+		if e.Kind == "error" {
 			v.t.Errorf("fault of %q: %s", e.Interface, e.Error)
 		}
 	}
 }
 
 // told checks that the server told exactly these states of its interfaces since the last time, and no fault.
-func (v *server) told(want ...string) {
+func (v *child) told(want ...string) {
 	v.t.Helper()
 	for range want {
 		// People are told when the dust has settled.
@@ -99,8 +99,8 @@ func TestLive(t *testing.T) {
 	host, client := newNetns(t), newNetns(t)
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
-	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
-	want := []proxydhcp.Link{{Interface: "e0", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}
+	v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
+	want := []server.Link{{Interface: "e0", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}
 	for i := range v.ready.Links {
 		v.ready.Links[i].Index = 0
 	}
@@ -176,7 +176,7 @@ func TestFlaps(t *testing.T) {
 	host, client := newNetns(t), newNetns(t)
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
-	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Relayed: true, Files: []fileOf{{File: "any"}}})
+	v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Relayed: true, Files: []fileOf{{File: "any"}}})
 	client.onWire("e0").served("192.0.2.1")
 	before := v.stats()
 	sockets := packetSockets(t, host)
@@ -225,15 +225,15 @@ func TestStart(t *testing.T) {
 	host.ip("link add b0 type bridge")
 	host.ip("link set e0 master b0")
 	for _, c := range []struct {
-		on   []proxydhcp.Interface
+		on   []server.Interface
 		want string
 	}{
-		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "e1"}}, "interface e1: no such network interface"},
-		{[]proxydhcp.Interface{{Name: "e0"}}, "interface e0: it is a port of the bridge b0, which takes all that arrives; serve b0"},
-		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "b0"}}, "interface b0: named twice"},
-		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{5, 6, 5}}}, "interface b0: named twice, VLAN 5"},
-		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{4095}}}, "interface b0: VLAN 4095: ids are 1 to 4094"},
-		{[]proxydhcp.Interface{{Name: "b0", TaggedOnly: true}}, "interface b0: tagged frames only, and no VLAN"},
+		{[]server.Interface{{Name: "b0"}, {Name: "e1"}}, "interface e1: no such network interface"},
+		{[]server.Interface{{Name: "e0"}}, "interface e0: it is a port of the bridge b0, which takes all that arrives; serve b0"},
+		{[]server.Interface{{Name: "b0"}, {Name: "b0"}}, "interface b0: named twice"},
+		{[]server.Interface{{Name: "b0", VLANs: []uint16{5, 6, 5}}}, "interface b0: named twice, VLAN 5"},
+		{[]server.Interface{{Name: "b0", VLANs: []uint16{4095}}}, "interface b0: VLAN 4095: ids are 1 to 4094"},
+		{[]server.Interface{{Name: "b0", TaggedOnly: true}}, "interface b0: tagged frames only, and no VLAN"},
 	} {
 		if got := host.startError(setup{Interfaces: c.on}); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.on, got, c.want)

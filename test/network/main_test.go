@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // serverVariable holds the child's configuration, and marks it as the child.
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 
 // setup is what a server is told. Its policy gives every client the file of the first match.
 type setup struct {
-	Interfaces []proxydhcp.Interface
+	Interfaces []server.Interface
 	ProxyOnly  bool
 	Relayed    bool
 	Listen     bool // to other servers' answers
@@ -59,7 +60,7 @@ type fileOf struct {
 
 // event is one line of what a server tells.
 type event struct {
-	Kind      string // "ready", "request", "heard", "link", "fault", "stats"
+	Kind      string // "ready", "request", "heard", "link", "error", "stats"
 	Interface string
 	VLAN      uint16
 	Port      uint16
@@ -69,8 +70,8 @@ type event struct {
 	File      string
 	Error     string
 	Payload   []byte
-	Link      *proxydhcp.Link
-	Links     []proxydhcp.Link
+	Link      *server.Link
+	Links     []server.Link
 	Files     int
 	Routines  int
 }
@@ -84,17 +85,17 @@ func serveChild(text string) error {
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
 	tell := func(e event) { mu.Lock(); defer mu.Unlock(); out.Encode(e) }
-	c := proxydhcp.Config{Interfaces: s.Interfaces, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, Policy: s.policy(), Events: eventsTo(tell)}
+	c := server.Config{Interfaces: s.Interfaces, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, Responder: proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: s.policy()}), Events: eventsTo(tell)}
 	if !s.Listen {
 		c.Events.Heard = nil
 	}
-	server, err := proxydhcp.Listen(c)
+	listening, err := server.Listen(c)
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	defer listening.Close()
 	ctx, stop := context.WithCancel(context.Background())
-	tell(event{Kind: "ready", Links: server.Links()})
+	tell(event{Kind: "ready", Links: listening.Links()})
 	go func() {
 		defer stop()
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
@@ -102,7 +103,7 @@ func serveChild(text string) error {
 			tell(event{Kind: "stats", Files: len(files), Routines: runtime.NumGoroutine()})
 		}
 	}()
-	return server.Serve(ctx)
+	return listening.Serve(ctx)
 }
 
 func (s setup) policy() *proxydhcp.Policy {
@@ -116,14 +117,14 @@ func (s setup) policy() *proxydhcp.Policy {
 }
 
 // eventsTo turns the server's hooks into events.
-func eventsTo(tell func(event)) proxydhcp.Events {
+func eventsTo(tell func(event)) server.Events {
 	arrival := func(kind string, a proxydhcp.Arrival) event {
 		return event{
 			Kind: kind, Interface: a.Segment.Interface, VLAN: a.Segment.VLAN, Port: a.Port,
 			From: a.From.String(), To: a.To.String(), Server: a.Server.String(),
 		}
 	}
-	return proxydhcp.Events{
+	return server.Events{
 		Request: func(r proxydhcp.Result) {
 			e := arrival("request", r.Arrival)
 			e.Reason, e.File = r.Reason.String(), r.Decision.File
@@ -132,18 +133,18 @@ func eventsTo(tell func(event)) proxydhcp.Events {
 			}
 			tell(e)
 		},
-		Heard: func(a proxydhcp.Arrival, payload []byte) {
-			e := arrival("heard", a)
-			e.Payload = payload
+		Heard: func(h server.Heard) {
+			e := arrival("heard", h.Arrival)
+			e.Payload = h.Payload
 			tell(e)
 		},
-		Link:  func(l proxydhcp.Link) { tell(event{Kind: "link", Interface: l.Interface, Link: &l}) },
-		Fault: func(name string, err error) { tell(event{Kind: "fault", Interface: name, Error: err.Error()}) },
+		Link:  func(l server.Link) { tell(event{Kind: "link", Interface: l.Interface, Link: &l}) },
+		Error: func(e server.Error) { tell(event{Kind: "error", Interface: e.Interface, Error: e.Err.Error()}) },
 	}
 }
 
-// server is a running child.
-type server struct {
+// child is a running server: a process of its own.
+type child struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -156,7 +157,7 @@ type server struct {
 const limit = 10 * time.Second
 
 // start starts a server in a namespace and waits until it listens.
-func start(t *testing.T, n *netns, s setup) *server {
+func start(t *testing.T, n *netns, s setup) *child {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -166,7 +167,7 @@ func start(t *testing.T, n *netns, s setup) *server {
 	cmd.Env = append(os.Environ(), serverVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	v := &server{t: t, cmd: cmd, events: make(chan event, 1<<16)}
+	v := &child{t: t, cmd: cmd, events: make(chan event, 1<<16)}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func start(t *testing.T, n *netns, s setup) *server {
 }
 
 // stop ends the child and waits for it.
-func (v *server) stop() {
+func (v *child) stop() {
 	v.stdin.Close()
 	kill := time.AfterFunc(limit, func() { v.cmd.Process.Kill() })
 	defer kill.Stop()
@@ -208,7 +209,7 @@ func (v *server) stop() {
 }
 
 // await returns the next event that is wanted, and keeps those before it.
-func (v *server) await(what string, is func(event) bool) event {
+func (v *child) await(what string, is func(event) bool) event {
 	v.t.Helper()
 	e, ok := v.within(limit, is)
 	if !ok {
@@ -218,7 +219,7 @@ func (v *server) await(what string, is func(event) bool) event {
 }
 
 // within is await that may fail.
-func (v *server) within(d time.Duration, is func(event) bool) (event, bool) {
+func (v *child) within(d time.Duration, is func(event) bool) (event, bool) {
 	timeout := time.After(d)
 	for {
 		select {
@@ -237,7 +238,7 @@ func (v *server) within(d time.Duration, is func(event) bool) (event, bool) {
 }
 
 // stats asks the child for its numbers.
-func (v *server) stats() event {
+func (v *child) stats() event {
 	v.t.Helper()
 	io.WriteString(v.stdin, "\n")
 	return v.await("stats", func(e event) bool { return e.Kind == "stats" })

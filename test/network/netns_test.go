@@ -333,7 +333,7 @@ func (d udp) vlan() uint16 {
 }
 
 // drain returns the events until it is quiet for a moment.
-func drain(v *server) []event {
+func drain(v *child) []event {
 	v.t.Helper()
 	before := len(v.all)
 	v.within(200*time.Millisecond, func(event) bool { return false })

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
@@ -94,7 +95,7 @@ func TestRelay(t *testing.T) {
 			}
 			c.route(host)
 			v := start(t, host, setup{
-				Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Relayed: true,
+				Interfaces: []server.Interface{{Name: "e0"}}, Relayed: true,
 				Files: []fileOf{{proxydhcp.Match{Relays: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}, "relayed"}, {proxydhcp.Match{}, "other"}},
 			})
 			icmp := router.onWire("e0")
@@ -135,7 +136,7 @@ func TestPortHeld(t *testing.T) {
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	relay.ip("addr add 192.0.2.2/24 dev e0")
 	to := host.mac("e0")
-	on := []proxydhcp.Interface{{Name: "e0"}}
+	on := []server.Interface{{Name: "e0"}}
 	for _, c := range []struct{ held, dhcpd bool }{{false, false}, {true, false}, {true, true}, {false, true}} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			taken := 0

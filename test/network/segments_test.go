@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // Several interfaces in one process: which address is told, and which way the answer leaves.
@@ -44,7 +45,7 @@ func TestSegments(t *testing.T) {
 		hostMAC[name] = host.mac(name)
 	}
 	v := start(t, host, setup{
-		Interfaces: []proxydhcp.Interface{{Name: "e0"}, {Name: "e1"}},
+		Interfaces: []server.Interface{{Name: "e0"}, {Name: "e1"}},
 		Files:      []fileOf{{proxydhcp.Match{Interfaces: []string{"e1"}}, "one"}, {proxydhcp.Match{}, "other"}},
 	})
 	expect := func(what string, m *dhcpv4.DHCPv4, on string, want []answer) {
@@ -100,7 +101,7 @@ func TestForwarded(t *testing.T) {
 	client.ip("link set e0 address 52:54:00:00:00:01")
 	host.ip("neigh add 192.0.2.50 lladdr 52:54:00:00:00:01 dev e0")
 	w := client.onWire("e0")
-	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", Server: addr("203.0.113.9")}}, Files: []fileOf{{File: "any"}}})
+	start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", Server: addr("203.0.113.9")}}, Files: []fileOf{{File: "any"}}})
 	m := request(t, dhcpv4.MessageTypeDiscover)
 	w.send(ethernetAll, broadcast(m))
 	if diff := cmp.Diff(offer("203.0.113.9", "any"), w.answers(m.TransactionID, limit), comparers); diff != "" {
@@ -123,7 +124,7 @@ func TestAddressElsewhere(t *testing.T) {
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/32 dev lo")
 	w := client.onWire("e0")
-	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true, Server: addr("192.0.2.1")}}, Files: []fileOf{{File: "any"}}})
+	start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true, Server: addr("192.0.2.1")}}, Files: []fileOf{{File: "any"}}})
 	m := request(t, dhcpv4.MessageTypeDiscover)
 	w.send(ethernetAll, broadcast(m), tag{unix.ETH_P_8021Q, 20})
 	want := offer("192.0.2.1", "any")
@@ -150,7 +151,7 @@ func TestRouted(t *testing.T) {
 	router.ip("route add 198.18.0.0/24 via 192.0.2.1")
 	router.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
 	host.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
-	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
+	v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
 	w := client.onWire("e0")
 	gateway := router.mac("e1")
 	for _, c := range []struct {
@@ -196,7 +197,7 @@ func TestHeard(t *testing.T) {
 		connect(host, "e0", client, "e0")
 		host.ip("addr add 192.0.2.1/24 dev e0")
 		w := client.onWire("e0")
-		v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}}}, Listen: listen, Files: []fileOf{{File: "any"}}})
+		v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20}}}, Listen: listen, Files: []fileOf{{File: "any"}}})
 		send := func(from, to string, op dhcpv4.OpcodeType, tags ...tag) {
 			m := request(t, dhcpv4.MessageTypeOffer)
 			m.OpCode = op

@@ -9,7 +9,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
-	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // VLANs that the host has interfaces for, come and gone while a server runs. The kernel must know 802.1Q; where this
@@ -61,7 +61,7 @@ func testVLANInterfaceComesAndGoes(t *testing.T) {
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
-	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
+	v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
 	check := func(twentyFrom string) {
 		t.Helper()
 		w.expect("VLAN 20", inVLAN(20, twentyFrom, "twenty"), twenty)
@@ -167,7 +167,7 @@ func testVLANInterfaceAbove(t *testing.T) {
 	host.ip("addr add 10.20.0.1/16 dev e0.20")
 	host.ip("link set e0.20 up")
 	w := client.onWire("e0")
-	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: filesByVLAN})
+	v := start(t, host, setup{Interfaces: []server.Interface{{Name: "e0"}}, Files: filesByVLAN})
 	w.expect("VLAN 20", nil, twenty)
 	w.expect("VLAN 30", nil, thirty)
 	w.expect("untagged", offer("192.0.2.1", "other"))
@@ -189,7 +189,7 @@ func testVLANInterfaceInBridge(t *testing.T) {
 	host.ip("addr add 10.20.0.1/16 dev br20")
 	host.ip("link set br20 up")
 	w := client.onWire("e0")
-	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true}}, Files: filesByVLAN})
+	start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true}}, Files: filesByVLAN})
 	for end := time.Now().Add(limit); ; { // a bridge forwards when it is ready
 		m := request(t, dhcpv4.MessageTypeDiscover)
 		w.send(ethernetAll, broadcast(m), twenty)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
 // Tagged frames on a trunk of a host that knows nothing of VLANs.
@@ -32,13 +33,13 @@ func TestTrunk(t *testing.T) {
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
-	both := proxydhcp.Interface{Name: "e0", VLANs: []uint16{20, 4094}}
-	tagged := proxydhcp.Interface{Name: "e0", VLANs: []uint16{20, 21}, TaggedOnly: true, Server: addr("203.0.113.9")}
+	both := server.Interface{Name: "e0", VLANs: []uint16{20, 4094}}
+	tagged := server.Interface{Name: "e0", VLANs: []uint16{20, 21}, TaggedOnly: true, Server: addr("203.0.113.9")}
 	const q, ad = unix.ETH_P_8021Q, unix.ETH_P_8021AD
 	other := []byte{2, 0, 0, 0, 0, 9}
 	for _, run := range []struct {
 		name      string
-		on        proxydhcp.Interface
+		on        server.Interface
 		server    string
 		untagged  bool
 		answered  map[uint16]string
@@ -48,7 +49,7 @@ func TestTrunk(t *testing.T) {
 		{"tagged only", tagged, "203.0.113.9", false, map[uint16]string{20: "twenty", 21: "other"}, []uint16{1, 19, 22, 4094}},
 	} {
 		t.Run(run.name, func(t *testing.T) {
-			v := start(t, host, setup{Interfaces: []proxydhcp.Interface{run.on}, Files: filesByVLAN})
+			v := start(t, host, setup{Interfaces: []server.Interface{run.on}, Files: filesByVLAN})
 			check := func(name string, want string, wantTags []tag, to []byte, tags ...tag) {
 				t.Helper()
 				m := request(t, dhcpv4.MessageTypeDiscover)
@@ -97,7 +98,7 @@ func TestTrunk(t *testing.T) {
 				if e.Kind == "request" {
 					requests++
 				}
-				if e.Kind == "fault" {
+				if e.Kind == "error" {
 					t.Errorf("fault: %s", e.Error)
 				}
 			}
@@ -119,7 +120,7 @@ func TestTrunkBatch(t *testing.T) {
 	connect(host, "e0", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
-	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
+	start(t, host, setup{Interfaces: []server.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
 	want := map[dhcpv4.TransactionID]uint16{}
 	for i := range 500 {
 		m := request(t, dhcpv4.MessageTypeDiscover)

@@ -1,0 +1,324 @@
+// Package eventlog is the one place where events become log lines.
+//
+// Info is for what was offered and transferred, Debug for what was ignored, Warn
+// for a fault in the network's set-up that a person should mend, Error for a
+// failure of our own reading or writing. Lines that strangers can cause at will
+// are limited in number.
+//
+// The keys are an interface: docs/log.md lists them. They come in one order:
+// interface vlan relay mac ip arch client features rule unmet file item reason.
+package eventlog
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/pxesidecar/pxesidecar/internal/httpboot"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
+	"github.com/pxesidecar/pxesidecar/tftp"
+)
+
+// Log writes events to a log. Its methods may be called from several
+// goroutines.
+type Log struct {
+	log        *slog.Logger
+	limit      *rate.Limiter // of lines that strangers can cause
+	suppressed atomic.Int64  // lines left out since the last one
+}
+
+// linesPerSecond is how many lines a second strangers can cause.
+const linesPerSecond = 20
+
+// New returns an event log that writes to log.
+func New(log *slog.Logger) *Log {
+	return &Log{log: log, limit: rate.NewLimiter(linesPerSecond, linesPerSecond)}
+}
+
+// allow reports whether a line that a stranger caused may be written now, and
+// how many were left out before it.
+func (l *Log) allow(now time.Time) (suppressed int, ok bool) {
+	if !l.limit.AllowN(now, 1) {
+		l.suppressed.Add(1)
+		return 0, false
+	}
+	return int(l.suppressed.Swap(0)), true
+}
+
+// ServerEvents returns hooks that write the events of a ProxyDHCP server.
+func (l *Log) ServerEvents() server.Events {
+	return server.Events{Request: l.Request, Conflict: l.Conflict, Link: l.Link, Error: l.Error}
+}
+
+// TFTPEvents returns hooks that write the events of a TFTP server.
+func (l *Log) TFTPEvents() tftp.Events {
+	return tftp.Events{Finished: l.TFTPFinished, Refused: l.TFTPRefused}
+}
+
+// Request writes how a request to port 67 or 4011 ended.
+func (l *Log) Request(res proxydhcp.Result) {
+	level, message := slog.LevelInfo, "offered"
+	switch {
+	case res.Err != nil:
+		level, message = slog.LevelError, "answer failed"
+	case res.Reason == proxydhcp.DryRun:
+		message = "would offer"
+	case res.Reason == proxydhcp.NoAddress:
+		level, message = slog.LevelWarn, "cannot answer"
+	case res.Reason == proxydhcp.NoROM, res.Reason == proxydhcp.NeedsHTTP, res.Reason == proxydhcp.NeedsTFTP:
+		message = "nothing to offer"
+	case res.Reason != proxydhcp.Answerable:
+		level, message = slog.LevelDebug, "ignored"
+	case res.Arrival.Port == proxydhcp.PortProxy:
+		message = "acknowledged"
+	case res.Stepped:
+		message = "offered in another shape, the last was not understood"
+	}
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	var suppressed int
+	if res.Reason != proxydhcp.Answerable || res.Err != nil {
+		var ok bool
+		if suppressed, ok = l.allow(time.Now()); !ok {
+			return
+		}
+	}
+	l.log.LogAttrs(context.Background(), level, message, dhcpAttrs(res, suppressed)...)
+	if res.LoopEnded != "" {
+		l.loopEnded(res)
+	}
+}
+
+// dhcpAttrs are the attributes of a request's line.
+func dhcpAttrs(res proxydhcp.Result, suppressed int) []slog.Attr {
+	c, d := res.Client, res.Decision
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = appendText(attrs, "interface", res.Arrival.Segment.Interface)
+	if v := res.Arrival.Segment.VLAN; v != 0 {
+		attrs = append(attrs, slog.Int("vlan", int(v)))
+	}
+	if c.Segment.Relay.IsValid() {
+		attrs = append(attrs, slog.String("relay", c.Segment.Relay.String()))
+	}
+	if c.Hardware != (proxydhcp.HardwareAddr{}) {
+		attrs = append(attrs, slog.String("mac", c.Hardware.String()))
+	}
+	if c.VendorClass != "" {
+		attrs = append(attrs, slog.String("arch", c.Arch.String()), slog.String("client", c.String()))
+		attrs = appendText(attrs, "features", c.IPXE.Features.String())
+	} else if res.Arrival.From.IsValid() {
+		attrs = append(attrs, slog.String("from", res.Arrival.From.String()))
+	}
+	attrs = appendText(attrs, "rule", d.Rule)
+	attrs = appendText(attrs, "unmet", d.Unmet.Text)
+	attrs = appendText(attrs, "file", d.File)
+	attrs = appendText(attrs, "item", d.Item)
+	if res.Stepped {
+		attrs = append(attrs, slog.String("shape", res.Shape.String()))
+	}
+	if d.NextServer.IsValid() {
+		attrs = append(attrs, slog.String("next-server", d.NextServer.String()))
+	}
+	if res.Reason != proxydhcp.Answerable {
+		attrs = append(attrs, slog.String("reason", res.Reason.String()))
+	}
+	if res.Err != nil {
+		attrs = append(attrs, slog.String("error", res.Err.Error()))
+	}
+	return appendSuppressed(attrs, suppressed)
+}
+
+// loopEnded warns once that a ROM does not make a machine's iPXE the one that
+// the policy demands, and says why and what to do.
+func (l *Log) loopEnded(res proxydhcp.Result) {
+	hint := "rebuild the ROM with what is wanted, or demand less"
+	if res.Decision.Unmet.Version {
+		hint = "the ROM reports this version itself (iPXE 1.x built outside a git clone reports 1.0.0), or the machine did not run it; " +
+			"rebuild it with a bumped VERSION_MAJOR, VERSION_MINOR or VERSION_PATCH, or demand features instead of a version"
+	}
+	c := res.Client
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, "upgrade did not help, giving the boot script as it is",
+		slog.String("interface", res.Arrival.Segment.Interface),
+		slog.String("mac", c.Hardware.String()),
+		slog.String("arch", c.Arch.String()),
+		slog.String("client", c.String()),
+		slog.String("rom", res.LoopEnded),
+		slog.String("unmet", res.Decision.Unmet.Text),
+		slog.String("file", res.Decision.File),
+		slog.String("hint", hint))
+}
+
+// Error writes a failure of our own reading or writing.
+func (l *Log) Error(e server.Error) {
+	suppressed, ok := l.allow(time.Now())
+	if !ok {
+		return
+	}
+	attrs := appendText(nil, "interface", e.Interface)
+	attrs = append(attrs, slog.String("error", e.Err.Error()))
+	l.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
+}
+
+// Conflict writes a fault in another DHCP server's answers, with what mends it.
+func (l *Log) Conflict(c proxydhcp.Conflict) {
+	level := slog.LevelWarn
+	if c.Kind.Harmless() {
+		level = slog.LevelInfo
+	}
+	attrs := appendText(nil, "interface", c.Segment.Interface)
+	attrs = append(attrs,
+		slog.String("mac", c.Client.String()), slog.String("server", c.Server.String()), slog.String("conflict", c.Kind.String()),
+		slog.String("problem", c.Problem()), slog.String("affects", c.Affects()), slog.String("remedy", c.Remedy()))
+	l.log.LogAttrs(context.Background(), level, "the DHCP server gets in the way of network boot", attrs...)
+}
+
+// Link writes that a served interface has changed.
+func (l *Log) Link(k server.Link) {
+	level, message := slog.LevelWarn, "interface not served"
+	if k.State == server.LinkServing {
+		level, message = slog.LevelInfo, "interface served"
+	}
+	attrs := appendText(nil, "interface", k.Interface)
+	if k.VLAN != 0 {
+		attrs = append(attrs, slog.Int("vlan", int(k.VLAN)))
+	}
+	addresses := make([]string, len(k.Addresses))
+	for i, a := range k.Addresses {
+		addresses[i] = a.String()
+	}
+	attrs = appendText(attrs, "address", strings.Join(addresses, " "))
+	if k.State != server.LinkServing {
+		attrs = append(attrs, slog.String("reason", k.State.String()))
+	}
+	l.log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// TFTPFinished writes how a transfer ended.
+func (l *Log) TFTPFinished(t tftp.Transfer) {
+	level, message := slog.LevelInfo, "transferred"
+	switch t.Result {
+	case tftp.Completed:
+	case tftp.Probed:
+		level, message = slog.LevelDebug, "size probed"
+	case tftp.Failed:
+		level, message = slog.LevelError, "transfer failed"
+	case tftp.Replaced:
+		level, message = slog.LevelDebug, "transfer replaced"
+	case tftp.Aborted, tftp.TimedOut, tftp.ShutDown:
+		message = "transfer ended early"
+	}
+	attrs := []slog.Attr{slog.String("ip", t.Client.Addr().String()), slog.String("file", t.File), slog.Int64("bytes", t.Size)}
+	if t.Result != tftp.Completed && t.Result != tftp.Probed {
+		attrs = append(attrs, slog.Int64("sent", t.Sent), slog.String("reason", t.Result.String()))
+	}
+	if t.Resent > 0 {
+		attrs = append(attrs, slog.Int("resent", t.Resent))
+	}
+	attrs = append(attrs, slog.Duration("duration", t.Duration.Round(time.Millisecond)))
+	if t.Err != nil {
+		attrs = append(attrs, slog.String("error", t.Err.Error()))
+	}
+	l.log.LogAttrs(context.Background(), level, message, attrs...)
+}
+
+// TFTPRefused writes that a request got no transfer.
+func (l *Log) TFTPRefused(r tftp.Refusal) {
+	level, message := slog.LevelDebug, "transfer refused"
+	switch r.Reason {
+	case tftp.NotFound:
+		message = "boot file not found"
+		if !isSpeculative(r.Asked) {
+			level = slog.LevelInfo
+		}
+	case tftp.Denied:
+		level = slog.LevelInfo
+	case tftp.Unreadable:
+		level = slog.LevelError
+	case tftp.NotAllowed:
+		level = slog.LevelWarn
+	case tftp.Illegal, tftp.UnknownPort, tftp.Forged, tftp.Multicast, tftp.TooFast, tftp.TooMany:
+	}
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	suppressed, ok := l.allow(time.Now())
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{slog.String("ip", r.Client.Addr().String()), slog.String("file", r.Asked), slog.String("reason", r.Reason.String())}
+	if r.Err != nil && r.Reason != tftp.NotFound {
+		attrs = append(attrs, slog.String("error", r.Err.Error()))
+	}
+	if r.Reason == tftp.NotAllowed {
+		attrs = append(attrs, slog.String("hint", "add its network with --tftp-allow if it is one of yours"))
+	}
+	l.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
+}
+
+// isSpeculative reports whether clients ask for the file without knowing that it
+// exists: every EFI iPXE begins with autoexec.ipxe.
+func isSpeculative(name string) bool { return strings.HasSuffix(name, "autoexec.ipxe") }
+
+// HTTP writes how a request for a boot file ended.
+func (l *Log) HTTP(a httpboot.Access) {
+	level, message := slog.LevelInfo, "transferred"
+	switch {
+	case a.Status == 404:
+		message = "boot file not found"
+		if isSpeculative(a.Path) {
+			level = slog.LevelDebug
+		}
+	case a.Err != nil:
+		level, message = slog.LevelError, "boot file cannot be made"
+	case a.Status >= 400:
+		message = "transfer refused"
+	case a.Method == "HEAD":
+		level, message = slog.LevelDebug, "size probed"
+	case !a.Complete:
+		level, message = slog.LevelDebug, "transferred in part"
+	}
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	var suppressed int
+	if a.Status >= 400 {
+		var ok bool
+		if suppressed, ok = l.allow(time.Now()); !ok {
+			return
+		}
+	}
+	file := a.File
+	if file == "" {
+		file = a.Path
+	}
+	attrs := []slog.Attr{
+		slog.String("ip", a.Client.String()), slog.String("file", file), slog.Int64("bytes", a.Sent),
+		slog.Duration("duration", a.Duration.Round(time.Millisecond)), slog.Int("status", a.Status),
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("error", a.Err.Error()))
+	}
+	l.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
+}
+
+// appendText appends an attribute that is not empty.
+func appendText(attrs []slog.Attr, key, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, value))
+}
+
+// appendSuppressed appends how many lines were left out before this one.
+func appendSuppressed(attrs []slog.Attr, n int) []slog.Attr {
+	if n == 0 {
+		return attrs
+	}
+	return append(attrs, slog.Int("suppressed", n))
+}

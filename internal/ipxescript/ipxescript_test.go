@@ -1,0 +1,220 @@
+package ipxescript
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+var update = flag.Bool("update", false, "rewrite the scripts in testdata")
+
+// golden compares a script with the one in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestBootText(t *testing.T) {
+	golden(t, "boot.ipxe", Boot(Facts{Version: "v1.2.3", Title: "pxe.example.org"}))
+}
+
+// TestBoot walks every path through the boot script and sees that it ends, and where.
+func TestBoot(t *testing.T) {
+	const sanboot = "sanboot --no-describe --drive 0x80"
+	bios, uefi := map[string]string{"platform": "pcbios"}, map[string]string{"platform": "efi"}
+	tests := map[string]struct {
+		settings map[string]string
+		lacks    []string
+		keys     []string
+		disk     bool
+		want     ended
+		log      []string
+	}{
+		"BIOS, nobody there":        {bios, nil, nil, true, ended{gone: true}, []string{"chose local", sanboot}},
+		"BIOS without a disk":       {bios, nil, nil, false, ended{}, []string{"chose local", sanboot}},
+		"UEFI, nobody there":        {uefi, nil, nil, true, ended{status: 1}, []string{"chose local"}},
+		"escape":                    {uefi, nil, []string{"escape"}, false, ended{status: 1}, nil},
+		"shell, then nothing":       {uefi, nil, []string{"shell"}, false, ended{status: 1}, []string{"chose shell", "shell", "chose local"}},
+		"no shell in the build":     {uefi, []string{"shell"}, []string{"shell"}, false, ended{status: 1}, []string{"chose shell", "chose local"}},
+		"retry, then local":         {uefi, nil, []string{"retry", "local"}, false, ended{status: 1}, []string{"chose retry", "autoboot", "chose local"}},
+		"retry twice on BIOS":       {bios, nil, []string{"retry", "retry"}, false, ended{}, []string{"chose retry", "autoboot", "chose retry", "autoboot", "chose local", sanboot}},
+		"retry without autoboot":    {uefi, []string{"autoboot"}, []string{"retry"}, false, ended{status: 1}, []string{"chose retry", "chose local"}},
+		"no menu":                   {bios, []string{"menu", "item", "choose"}, nil, true, ended{gone: true}, []string{sanboot}},
+		"no menu, shell":            {uefi, []string{"menu", "item", "choose"}, []string{"shell"}, true, ended{status: 1}, []string{"shell"}},
+		"neither menu nor prompt":   {uefi, []string{"menu", "item", "choose", "prompt"}, nil, true, ended{status: 1}, nil},
+		"no menu, prompt and disks": {bios, []string{"menu", "item", "choose", "prompt", "sanboot", "clear"}, nil, true, ended{}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{t: t, settings: map[string]string{}, lacks: test.lacks, keys: test.keys, disk: test.disk, script: string(Boot(Facts{Version: "v1"}))}
+			for key, value := range test.settings {
+				m.settings[key] = value
+			}
+			got := m.run(m.script)
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(ended{})); diff != "" {
+				t.Errorf("end (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.log, m.log); diff != "" {
+				t.Errorf("what it did (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestBootCheck checks that the version check comes first where it is asked for.
+func TestBootCheck(t *testing.T) {
+	checked, plain := string(Boot(Facts{Check: true})), string(Boot(Facts{}))
+	if got := strings.Replace(checked, CheckLine+"\n", "", 1); got != plain || strings.Index(checked, CheckLine) > strings.Index(checked, "menu") {
+		t.Errorf("with the check:\n%s", checked)
+	}
+}
+
+func TestBootTimeout(t *testing.T) {
+	for timeout, want := range map[time.Duration]string{0: "--timeout 30000 ", time.Millisecond: "--timeout 1000 ", 90 * time.Second: "--timeout 90000 ", -time.Second: "--timeout 1000 "} {
+		if script := string(Boot(Facts{Timeout: timeout})); strings.Count(script, want) != 2 {
+			t.Errorf("with %v: no %q twice in\n%s", timeout, want, script)
+		}
+	}
+}
+
+// TestBootFitsScreen holds that the menu is readable on 80 columns and 25 lines, of which iPXE takes some.
+func TestBootFitsScreen(t *testing.T) {
+	items := 0
+	for line := range strings.Lines(string(Boot(Facts{}))) {
+		if strings.HasPrefix(line, "item ") {
+			items++
+		}
+		if text, ok := strings.CutPrefix(line, "item --gap -- "); ok && !strings.Contains(text, "$") && len(text) > 76 {
+			t.Errorf("%d columns: %s", len(text), text)
+		}
+	}
+	if items > 18 {
+		t.Errorf("%d items", items)
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                          "",
+		"v1.2.3 (abc)":              "v1.2.3 (abc)",
+		"a  b":                      "a b",
+		"a\nshell":                  "a shell",
+		"${filename} || goto x":     "{filename} goto x",
+		"x ; y && z # comment ##no": "x y z comment no",
+		"$${a}":                     "{a}",
+		"müller":                    "m ller",
+		"a||b":                      "a||b",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("plain(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// upgrade is to 1.21.1 or what a distribution makes of it.
+var upgrade = Upgrade{
+	Accepted: []string{"1.21.1+ (g6ba67)", "1.21.1+dfsg-1"},
+	ROMs: map[proxydhcp.Platform]Replacement{
+		proxydhcp.BIOS: {URL: "undionly.kpxe"}, proxydhcp.X64: {URL: "x64/snponly.efi", Version: "1.21.1+dfsg-1"},
+		proxydhcp.IA32: {URL: "ipxe-i386.efi"}, proxydhcp.ARM64: {URL: "http://192.0.2.1/snponly.efi"},
+	},
+}
+
+func TestVersionCheckText(t *testing.T) {
+	script, err := VersionCheck(upgrade)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "version_check.ipxe", script)
+}
+
+func TestVersionCheck(t *testing.T) {
+	script, err := VersionCheck(upgrade)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := func(name string) []string {
+		return []string{"chain --autofree " + name + " set pxesidecar-upgraded yes && autoboot"}
+	}
+	tests := map[string]struct {
+		settings map[string]string
+		log      []string
+	}{
+		"current":              {map[string]string{"version": "1.21.1+ (g6ba67)", "platform": "efi", "buildarch": "x86_64"}, nil},
+		"current, otherwise":   {map[string]string{"version": "1.21.1+dfsg-1", "platform": "pcbios"}, nil},
+		"not quite":            {map[string]string{"version": "1.21.1+", "platform": "pcbios"}, []string{"chain --autofree undionly.kpxe"}},
+		"BIOS":                 {map[string]string{"version": "1.0.0", "platform": "pcbios", "buildarch": "x86_64"}, []string{"chain --autofree undionly.kpxe"}},
+		"x64":                  {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "x86_64"}, chain("x64/snponly.efi")},
+		"ia32 on a 64-bit CPU": {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "i386", "cpu": "64"}, chain("ipxe-i386.efi")},
+		"arm64":                {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "arm64"}, chain("http://192.0.2.1/snponly.efi")},
+		"no ROM":               {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "riscv64"}, nil},
+		"no buildarch, 64":     {map[string]string{"version": "1.0.0", "platform": "efi", "cpu": "64"}, chain("x64/snponly.efi")},
+		"no buildarch, 32":     {map[string]string{"version": "1.0.0", "platform": "efi"}, chain("ipxe-i386.efi")},
+		"other platform":       {map[string]string{"version": "1.0.0", "platform": "linux", "buildarch": "x86_64"}, nil},
+		"tried already":        {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "x86_64", mark: "yes"}, nil},
+	}
+	for name, test := range tests {
+		for _, starts := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				m := &machine{t: t, settings: map[string]string{}, script: string(script), starts: starts}
+				for key, value := range test.settings {
+					m.settings[key] = value
+				}
+				if got := m.run(m.script); got != (ended{}) {
+					t.Errorf("end = %+v, want to fall through", got)
+				}
+				if diff := cmp.Diff(test.log, m.log); diff != "" {
+					t.Errorf("what it did (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestTried(t *testing.T) {
+	const want = "#!ipxe\necho This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on.\n"
+	if got := string(Tried()); got != want {
+		t.Errorf("Tried() = %q", got)
+	}
+}
+
+func TestVersionCheckErrors(t *testing.T) {
+	_, err := VersionCheck(Upgrade{})
+	const wantEmpty = "version check: no version is wanted\nversion check: no ROM to put in the place of others"
+	if err == nil || err.Error() != wantEmpty {
+		t.Errorf("empty: %v", err)
+	}
+	_, err = VersionCheck(Upgrade{
+		Accepted: []string{"2.0.0 || shell", ""},
+		ROMs: map[proxydhcp.Platform]Replacement{
+			proxydhcp.BIOS: {}, proxydhcp.X64: {URL: "a b"}, proxydhcp.IA32: {URL: "${x}"}, proxydhcp.ARM64: {URL: "snponly.efi", Version: "1.0.0"},
+		},
+	})
+	const want = `version check: version "2.0.0 || shell" is not a text that iPXE has for ${version}
+version check: version "" is not a text that iPXE has for ${version}
+version check: ROM "" for bios is no URL that a script can have
+version check: ROM "${x}" for ia32 is no URL that a script can have
+version check: ROM "a b" for x64 is no URL that a script can have
+version check: ROM snponly.efi for arm64 is iPXE "1.0.0", which would be replaced again: accept that version or serve another ROM`
+	if err == nil || err.Error() != want {
+		t.Errorf("error:\n%v\nwant:\n%s", err, want)
+	}
+}

@@ -1,0 +1,165 @@
+package ipxescript
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// The third way to a newer iPXE, for networks where no DHCP answer can be changed: the boot script that the
+// other server hands out begins with CheckLine, and the script fetched by that line replaces the iPXE it runs in.
+//
+// Nothing survives in a machine from one iPXE to the next but what the old one passes on, so whether the
+// replacement has been tried already is known in three ways:
+//
+//   - By the new iPXE's version, where that is known beforehand. A ROM whose ${version} is not among the
+//     accepted ones is refused by VersionCheck, when it is generated.
+//   - By a setting, on UEFI. iPXEs since 2023 run the rest of their command line as a script
+//     (src/interface/efi/efi_cmdline.c); the old one puts the mark there. Older ones ignore it.
+//   - By the server, for BIOS and for what remains. A network boot program has no command line. Who
+//     serves the scripts has seen the ROM being read, and answers the next request of that machine with Tried.
+
+// CheckName is the name under which the version check is served, in the folder of the boot script.
+const CheckName = "version_check.ipxe"
+
+// CheckLine is the line that a boot script begins with, after #!ipxe, to be run by a current iPXE only.
+// Without the file the boot script goes on.
+const CheckLine = "chain --autofree " + CheckName + " ||"
+
+// mark is the setting that tells a new iPXE that it has been put in the place of an old one.
+const mark = "pxesidecar-upgraded"
+
+// triedText is what a machine says that is still not current after its iPXE has been replaced.
+const triedText = "This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on."
+
+// Upgrade is what VersionCheck is generated from.
+type Upgrade struct {
+	// Accepted are the full texts of ${version} that need no replacement, such as "1.21.1+ (g6ba67)".
+	Accepted []string
+
+	// ROMs are the replacements. A machine of a platform without one keeps what it has.
+	ROMs map[proxydhcp.Platform]Replacement
+}
+
+// Replacement is an iPXE to put in the place of an old one.
+type Replacement struct {
+	URL     string // absolute, or relative to the script
+	Version string // its ${version}, empty where it is not known
+}
+
+// buildArchs are the values of ${buildarch}. For UEFI it is the processor that the running iPXE, and so
+// the firmware, is built for; the processor itself may be able to do more than its firmware.
+var buildArchs = []struct {
+	name     string
+	platform proxydhcp.Platform
+}{
+	{"i386", proxydhcp.IA32}, {"x86_64", proxydhcp.X64}, {"arm32", proxydhcp.ARM32}, {"arm64", proxydhcp.ARM64},
+	{"riscv32", proxydhcp.RISCV32}, {"riscv64", proxydhcp.RISCV64}, {"loong64", proxydhcp.Loong64},
+}
+
+// VersionCheck returns the script that replaces an iPXE of another version than the accepted ones. It
+// falls through, back into the boot script, when the iPXE is current, when there is no replacement for the
+// machine, and when the replacement cannot be loaded. All that is wrong with the upgrade is reported at once.
+func VersionCheck(upgrade Upgrade) ([]byte, error) {
+	if err := upgrade.check(); err != nil {
+		return nil, err
+	}
+	w := &writer{}
+	w.line("#!ipxe")
+	w.line("# Puts a newer iPXE in the place of this one where needed. Made by pxesidecar.")
+	w.line("")
+	for _, version := range upgrade.Accepted {
+		w.line("set wanted %s", version)
+		w.line("iseq ${version} ${wanted} && exit 0 ||")
+	}
+	w.line("isset ${%s} && goto tried ||", mark)
+	w.line("echo This is iPXE ${version}, wanted is ${wanted}.")
+	upgrade.dispatch(w)
+	for _, arch := range buildArchs {
+		if replacement, ok := upgrade.ROMs[arch.platform]; ok {
+			w.line("")
+			w.line(":%s", arch.name)
+			w.line("chain --autofree %s set %s yes ${and} autoboot || goto failed", replacement.URL, mark)
+			w.line("exit 0")
+		}
+	}
+	w.line("")
+	w.line(":pcbios")
+	if replacement, ok := upgrade.ROMs[proxydhcp.BIOS]; ok {
+		w.line("chain --autofree %s || goto failed", replacement.URL)
+		w.line("exit 0")
+	} else {
+		w.line("goto none")
+	}
+	w.line("")
+	w.line(":failed")
+	w.line("echo The newer iPXE could not be started. Going on with this one.")
+	w.line("exit 0")
+	w.line("")
+	w.line(":none")
+	w.line("echo There is no newer iPXE for ${platform} ${buildarch}. Going on with this one.")
+	w.line("exit 0")
+	w.line("")
+	w.line(":tried")
+	w.line("echo %s", triedText)
+	w.line("exit 0")
+	return w.Bytes(), nil
+}
+
+// dispatch writes the choice of the replacement. iPXEs before 2014 have no ${buildarch}; on UEFI
+// they were x86 only, and a wrong guess is an image that does not load. The command line of the
+// new iPXE has an && in it, which must be written so that it does not end the line of the old one.
+func (u Upgrade) dispatch(w *writer) {
+	w.line("set and:hex 26:26")
+	w.line("set and ${and:string}")
+	w.line("iseq ${platform} pcbios && goto pcbios ||")
+	w.line("iseq ${platform} efi || goto none")
+	w.line("isset ${buildarch} && goto arch ||")
+	w.line("cpuid --ext 29 && set arch x86_64 || set arch i386")
+	w.line("goto ${arch} || goto none")
+	w.line(":arch")
+	w.line("goto ${buildarch} || goto none")
+}
+
+// Tried returns the script to serve instead of a version check to a machine that has just read its
+// replacement and asks again all the same. It says so and goes on.
+func Tried() []byte {
+	w := &writer{}
+	w.line("#!ipxe")
+	w.line("echo %s", triedText)
+	return w.Bytes()
+}
+
+// check returns what is wrong with an upgrade.
+func (u Upgrade) check() error {
+	var errs []error
+	if len(u.Accepted) == 0 {
+		errs = append(errs, errors.New("version check: no version is wanted"))
+	}
+	if len(u.ROMs) == 0 {
+		errs = append(errs, errors.New("version check: no ROM to put in the place of others"))
+	}
+	accepted := map[string]bool{}
+	for _, version := range u.Accepted {
+		accepted[version] = true
+		if version == "" || version != plain(version) {
+			errs = append(errs, fmt.Errorf("version check: version %q is not a text that iPXE has for ${version}", version))
+		}
+	}
+	for _, platform := range proxydhcp.Platforms() {
+		replacement, ok := u.ROMs[platform]
+		if !ok {
+			continue
+		}
+		if replacement.URL == "" || strings.ContainsAny(replacement.URL, " ") || replacement.URL != plain(replacement.URL) {
+			errs = append(errs, fmt.Errorf("version check: ROM %q for %s is no URL that a script can have", replacement.URL, platform))
+		}
+		if replacement.Version != "" && !accepted[replacement.Version] {
+			errs = append(errs, fmt.Errorf("version check: ROM %s for %s is iPXE %q, which would be replaced again: accept that version or serve another ROM",
+				replacement.URL, platform, replacement.Version))
+		}
+	}
+	return errors.Join(errs...)
+}

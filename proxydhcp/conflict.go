@@ -1,0 +1,165 @@
+package proxydhcp
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Conflict is a fault in another DHCP server's answers to booting clients.
+type Conflict struct {
+	Kind    ConflictKind
+	Server  netip.Addr   // the server's identifier (option 54)
+	Segment Segment      // where it was heard
+	Network netip.Prefix // that of the address that it gave, a Windows server's scope; zero if it gave no netmask
+	Value   string       // the faulty value: an address, a file name, bytes in hexadecimal
+	Client  HardwareAddr // to which it was sent
+	Ours    netip.Addr   // our address there
+}
+
+// ConflictKind is a kind of fault of another DHCP server. The enumeration is
+// closed.
+type ConflictKind uint8
+
+// The kinds of conflict.
+const (
+	NoConflict           ConflictKind = iota
+	OtherNextServer                   // siaddr is another address than ours, and there is no boot file
+	OtherBootFile                     // a boot file name, in the header or in option 67
+	PXEClientWithoutMenu              // option 60 PXEClient without option 43, on another host
+	PXEClientHere                     // the same on an address of ours
+	ForeignVendorInfo                 // an option 43 that is not PXE's, with option 60 PXEClient
+	UnaskedVendorInfo                 // an option 43 without option 60
+	OtherBootService                  // options 60 and 43 of a boot service of its own
+	ProxyForbidden                    // 175.176, no-pxedhcp
+)
+
+// conflictRow is what a person needs to know of a kind of conflict. Most such
+// servers are Windows servers, so the steps that mend it are theirs.
+type conflictRow struct {
+	name     string
+	harmless bool
+	problem  string // %[1]s is what the server sent
+	affects  string
+	options  []int // to be removed from the server
+	instead  string
+}
+
+// conflictTable has a row for each kind. The names are stable: people search
+// logs for them.
+var conflictTable = [...]conflictRow{
+	NoConflict: {name: "no conflict"},
+	OtherNextServer: {
+		name: "other next-server", harmless: true,
+		problem: "the DHCP server names %[1]s as next-server (a Windows server names itself)",
+		affects: "nobody as long as it names no boot file; boot scripts that use ${next-server} get that address, and so do iPXE before 2013 and programs that read only the DHCP server's answer",
+		instead: "write addresses in boot scripts instead of ${next-server}",
+	},
+	OtherBootFile: {
+		name:    "other boot file",
+		problem: "the DHCP server names a boot file of its own, %[1]q",
+		affects: "iPXE, shim and GRUB, which prefer it to ours; UEFI firmware does not",
+		options: []int{66, 67},
+		instead: "for iPXE alone --override-dhcp-filename helps without any change there",
+	},
+	PXEClientWithoutMenu: {
+		name:    "option 60 PXEClient",
+		problem: "the DHCP server claims to be a PXE server (option 60 PXEClient) and does not say what to boot",
+		affects: "every UEFI client, which asks port 4011 of that server and stops with PXE-E16, and iPXE, which takes that for our answer; BIOS ROMs boot",
+		options: []int{60},
+		instead: "iPXE alone is helped by --override-dhcp-filename where that server answers later than we do",
+	},
+	PXEClientHere: {
+		name: "option 60 PXEClient on this host", harmless: true,
+		problem: "the DHCP server on this host announces PXEClient (option 60)",
+		affects: "nobody: clients ask port 4011 of this host, and get their answer from us",
+		instead: "where nothing else is to be answered, --port-4011-only does",
+	},
+	ForeignVendorInfo: {
+		name:    "option 43 is not for PXE",
+		problem: "the DHCP server sends PXE clients (option 60 PXEClient) an option 43 that is meant for other devices: %[1]s",
+		affects: "every UEFI client, which stops with PXE-E16, and iPXE; BIOS ROMs read it as boot server addresses, and may hang for minutes",
+		options: []int{60, 43},
+		instead: "keep option 43 for the devices that need it in a policy for their vendor class",
+	},
+	UnaskedVendorInfo: {
+		name:    "option 43 for everybody",
+		problem: "the DHCP server sends booting clients an option 43 that is meant for other devices: %[1]s",
+		affects: "some BIOS clients, which look for multicast TFTP servers in it and wait for minutes; UEFI firmware and iPXE pass over it",
+		options: []int{43},
+		instead: "keep it for the devices that need it in a policy for their vendor class",
+	},
+	OtherBootService: {
+		name:    "another boot service",
+		problem: "the DHCP server boots PXE clients itself (options 60 and 43: %[1]s)",
+		affects: "every UEFI client, which follows that server and never us; of the others some",
+		options: []int{60, 43},
+	},
+	ProxyForbidden: {
+		name:    "proxies forbidden",
+		problem: "the DHCP server tells iPXE to ignore proxies (option 175, sub-option 176, no-pxedhcp)",
+		affects: "every iPXE: it never sees our boot script",
+		options: []int{175},
+	},
+}
+
+// row returns the row of the kind.
+func (k ConflictKind) row() conflictRow {
+	if int(k) < len(conflictTable) {
+		return conflictTable[k]
+	}
+	return conflictRow{name: "conflict " + strconv.Itoa(int(k))}
+}
+
+// ConflictKinds returns every kind.
+func ConflictKinds() []ConflictKind {
+	var kinds []ConflictKind
+	for k := NoConflict + 1; int(k) < len(conflictTable); k++ {
+		kinds = append(kinds, k)
+	}
+	return kinds
+}
+
+// String returns the name that logs show.
+func (k ConflictKind) String() string { return k.row().name }
+
+// Harmless reports whether machines boot in spite of the conflict.
+func (k ConflictKind) Harmless() bool { return k.row().harmless }
+
+// Problem says what the server does.
+func (c Conflict) Problem() string {
+	problem := c.Kind.row().problem
+	if !strings.Contains(problem, "%") {
+		return problem
+	}
+	return fmt.Sprintf(problem, c.Value)
+}
+
+// Affects says which clients it keeps from booting.
+func (c Conflict) Affects() string { return c.Kind.row().affects }
+
+// Remedy says how to mend it: the places in the Windows DHCP console, the
+// PowerShell command for each level at which an option can be set, and what
+// else helps.
+func (c Conflict) Remedy() string {
+	row := c.Kind.row()
+	if len(row.options) == 0 {
+		return row.instead
+	}
+	var untick, ids []string
+	for _, option := range row.options {
+		untick = append(untick, fmt.Sprintf("%03d", option))
+		ids = append(ids, strconv.Itoa(option))
+	}
+	scope := "SCOPE"
+	if c.Network.IsValid() {
+		scope = c.Network.Addr().String()
+	}
+	remedy := fmt.Sprintf("on a Windows server untick %s in the DHCP console (IPv4 > Server Options, Scope [%s] > Scope Options, each policy's Options), or in PowerShell "+
+		"Remove-DhcpServerv4OptionValue -OptionId %s; with -ScopeId %s for the scope, and -PolicyName NAME for a policy", strings.Join(untick, " and "), scope, strings.Join(ids, ","), scope)
+	if row.instead != "" {
+		remedy += "; " + row.instead
+	}
+	return remedy
+}

@@ -1,0 +1,192 @@
+package proxydhcp
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
+)
+
+// heardBy returns a responder that has heard a machine boot, in transaction 1.
+func heardBy(t *testing.T) *Responder {
+	t.Helper()
+	r := NewResponder(ResponderConfig{Policy: shapePolicy()})
+	in := discover(ArchX64)
+	copy(in[offXID:], []byte{1, 0, 0, 0})
+	if res := r.Respond(nil, in, onServerPort(), testTime); res.Reply == nil {
+		t.Fatal(res.Reason)
+	}
+	return r
+}
+
+// fromServer is the arrival of another server's answer.
+func fromServer() Arrival {
+	a := onServerPort()
+	a.Port, a.From = PortClient, netip.MustParseAddrPort("192.0.2.1:67")
+	return a
+}
+
+// withHeader edits the header of an answer.
+func withHeader(b []byte, off int, value string) []byte {
+	copy(b[off:], value)
+	return b
+}
+
+// TestConflicts checks each kind in packets such as Windows servers send.
+func TestConflicts(t *testing.T) {
+	xid := [4]byte{1}
+	offer := func(options ...option) []byte { return answer(testMAC, xid, dhcp4.MessageTypeOffer, options...) }
+	pxe := opt(dhcp4.OptionClassIdentifier, "PXEClient")
+	const itself = "\xc0\x00\x02\x01"
+	for _, tt := range []struct {
+		name   string
+		answer []byte
+		want   string // faults and their values
+	}{
+		{"clean", offer(), ""},
+		{"siaddr is the server itself", withHeader(offer(), offSIAddr, itself), "other next-server 192.0.2.1"},
+		{"siaddr is ours", withHeader(offer(), offSIAddr, "\xc0\x00\x02\x0a"), ""},
+		{"in the ACK", withHeader(answer(testMAC, xid, dhcp4.MessageTypeAck), offSIAddr, itself), "other next-server 192.0.2.1"},
+		{"option 60 alone", offer(pxe), "option 60 PXEClient "},
+		{"option 60, long", offer(opt(dhcp4.OptionClassIdentifier, "PXEClient:Arch:00000")), "option 60 PXEClient "},
+		{"another vendor class", offer(opt(dhcp4.OptionClassIdentifier, "MSFT 5.0")), ""},
+		{"option 67", offer(opt(dhcp4.OptionBootfileName, "boot\\x86\\wdsnbp.com\x00")), `other boot file boot\x86\wdsnbp.com`},
+		{"a file in the header", withHeader(withHeader(offer(), offFile, "pxelinux.0"), offSIAddr, itself), "other boot file pxelinux.0"},
+		{"66 without 67", offer(opt(66, "192.0.2.1")), ""},
+		{"43 of a wireless controller, with 60", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "\xf1\x04\xc0\x00\x02\x05")), "option 43 is not for PXE f1 04 c0 00 02 05"},
+		{"43 that is text, with 60", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "192.0.2.5")), "option 43 is not for PXE 31 39 32 2e 30 2e 32 2e 35"},
+		{"43 of a wireless controller, without 60", offer(opt(dhcp4.OptionVendorSpecificInformation, "\xf1\x04\xc0\x00\x02\x05")), "option 43 for everybody f1 04 c0 00 02 05"},
+		{"a boot service of its own", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "\x06\x01\x08\xff")), "another boot service 06 01 08 ff"},
+		{"no-pxedhcp", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), "proxies forbidden "},
+		{"no-pxedhcp 0", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x00")), ""},
+		{"everything at once", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x"), opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), offSIAddr, itself), "other boot file x, option 60 PXEClient , proxies forbidden "},
+		{"another proxy", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x")), offYIAddr, "\x00\x00\x00\x00"), ""},
+		{"a NAK", answer(testMAC, xid, dhcp4.MessageTypeNak, pxe), ""},
+		{"to a machine that does not boot", answer([6]byte{2}, xid, dhcp4.MessageTypeOffer, pxe), ""},
+		{"in another transaction", answer(testMAC, [4]byte{2}, dhcp4.MessageTypeOffer, pxe), ""},
+		{"a request", request(testMAC, opt(dhcp4.OptionDHCPMessageType, "\x02")), ""},
+		{"BOOTP", withHeader(withHeader(request(testMAC, pxe), 0, "\x02"), offXID, "\x01\x00\x00\x00"), ""},
+		{"cut", offer(pxe)[:dhcp4.HeaderLen-1], ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, c := range heardBy(t).Heard(fromServer(), tt.answer, testTime) {
+				got = append(got, c.Kind.String()+" "+c.Value)
+			}
+			if text := strings.Join(got, ", "); text != tt.want {
+				t.Errorf("%s\nwant %s", text, tt.want)
+			}
+		})
+	}
+}
+
+// TestConflictWhole checks all of a finding, and that each kind of a server is
+// reported once where it is heard.
+func TestConflictWhole(t *testing.T) {
+	r := heardBy(t)
+	b := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"))
+	want := []Conflict{{
+		Kind: PXEClientWithoutMenu, Server: netip.MustParseAddr("192.0.2.1"), Segment: Segment{Interface: "eth0"},
+		Network: netip.MustParsePrefix("192.0.2.0/24"), Client: hardware(testMAC), Ours: testServer,
+	}}
+	values := cmp.Options{compareAddrs, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })}
+	if diff := cmp.Diff(want, r.Heard(fromServer(), b, testTime), values); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if again := r.Heard(fromServer(), b, testTime); len(again) != 0 {
+		t.Errorf("reported again: %v", again)
+	}
+	elsewhere := fromServer()
+	elsewhere.Segment.VLAN = 20
+	if there := r.Heard(elsewhere, b, testTime); len(there) != 1 {
+		t.Errorf("in another VLAN: %v", there)
+	}
+	more := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"), opt(dhcp4.OptionBootfileName, "x"))
+	if got := r.Heard(fromServer(), more, testTime); len(got) != 1 || got[0].Kind != OtherBootFile {
+		t.Errorf("another kind: %v", got)
+	}
+	if late := heardBy(t).Heard(fromServer(), b, testTime.Add(answerTime+1)); len(late) != 0 {
+		t.Errorf("long after the DISCOVER: %v", late)
+	}
+
+	here := fromServer()
+	here.Ours = append([]netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}, here.Ours...)
+	if got := heardBy(t).Heard(here, b, testTime); len(got) != 1 || got[0].Kind != PXEClientHere {
+		t.Errorf("on our own host: %v", got)
+	}
+}
+
+// TestOtherServersAreBounded checks that made-up servers neither fill the memory
+// nor the log, and do not push the real ones out.
+func TestOtherServersAreBounded(t *testing.T) {
+	r := heardBy(t)
+	var reported int
+	for i := range 3 * maxOtherServers {
+		b := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"))
+		b[dhcp4.HeaderLen+2+3+3] = byte(i) // the last byte but two of option 54
+		reported += len(r.Heard(fromServer(), b, testTime))
+	}
+	if reported != maxOtherServers || len(r.otherServers.reported) != maxOtherServers {
+		t.Errorf("%d conflicts, %d servers; want %d", reported, len(r.otherServers.reported), maxOtherServers)
+	}
+}
+
+// TestRemedies checks the words, which a person copies into a Windows console.
+func TestRemedies(t *testing.T) {
+	c := Conflict{Server: netip.MustParseAddr("192.0.2.1"), Network: netip.MustParsePrefix("192.0.2.0/24")}
+	remedy := func(kind ConflictKind) string { c.Kind = kind; return c.Remedy() }
+	const windows = "on a Windows server untick 060 in the DHCP console (IPv4 > Server Options, Scope [192.0.2.0] > Scope Options, each policy's Options), or in PowerShell " +
+		"Remove-DhcpServerv4OptionValue -OptionId 60; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy; iPXE alone is helped by --override-dhcp-filename where that server answers later than we do"
+	if got := remedy(PXEClientWithoutMenu); got != windows {
+		t.Errorf("%s\nwant %s", got, windows)
+	}
+	for kind, want := range map[ConflictKind]string{
+		OtherNextServer:   "write addresses in boot scripts",
+		OtherBootFile:     "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy; for iPXE alone --override-dhcp-filename",
+		PXEClientHere:     "--port-4011-only",
+		ForeignVendorInfo: "untick 060 and 043",
+		UnaskedVendorInfo: "-OptionId 43;",
+		OtherBootService:  "-OptionId 60,43;",
+		ProxyForbidden:    "-OptionId 175;",
+	} {
+		if got := remedy(kind); !strings.Contains(got, want) {
+			t.Errorf("%s: %q lacks %q", kind, got, want)
+		}
+	}
+	c.Network = netip.Prefix{}
+	if got := remedy(ProxyForbidden); !strings.Contains(got, "-ScopeId SCOPE") {
+		t.Errorf("without a scope: %s", got)
+	}
+	for kind := NoConflict + 1; int(kind) < len(conflictTable); kind++ {
+		c.Kind, c.Value = kind, "f1 04"
+		if kind == OtherBootFile {
+			c.Value = "\x1b[2Jx" // the one that the server words as it likes
+		}
+		if text := c.Problem() + c.Affects() + c.Remedy(); c.Problem() == "" || c.Affects() == "" || c.Remedy() == "" || strings.ContainsAny(text, "%\x1b") {
+			t.Errorf("%s: %q", kind, text)
+		}
+		if harmless := kind == OtherNextServer || kind == PXEClientHere; kind.Harmless() != harmless {
+			t.Errorf("%s: harmless %v", kind, kind.Harmless())
+		}
+	}
+	if got := ConflictKind(99).String(); got != "conflict 99" {
+		t.Error(got)
+	}
+}
+
+// FuzzHeard checks that no answer of another server upsets the responder.
+func FuzzHeard(f *testing.F) {
+	f.Add(answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"), opt(dhcp4.OptionVendorSpecificInformation, "\x06\x01")))
+	f.Add(answer(testMAC, [4]byte{1}, dhcp4.MessageTypeAck, opt(dhcp4.OptionEtherboot, "\xb0\x01\x01"), opt(dhcp4.OptionBootfileName, "x")))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, found := range heardBy(t).Heard(fromServer(), in, testTime.Add(time.Second)) {
+			if found.Kind == NoConflict || found.Problem() == "" || found.Remedy() == "" {
+				t.Errorf("%+v", found)
+			}
+		}
+	})
+}
