@@ -24,7 +24,7 @@ var (
 	newDebianSNP   = []uint8{17, 18, 19, 20, 21, 23, 36, 38, 39, 41}
 	debianReleases = []debianRelease{
 		{text: "1.0.0+git-20190125", version: [3]byte{1, 0, 0}, full: oldDebian, snp: oldDebianSNP},
-		// It was built outside a git clone and does not know its version.
+		// Built outside a git clone, it does not know its version.
 		{text: "1.21.1+git", version: [3]byte{1, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
 		{text: "2.0.0+", version: [3]byte{2, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
 	}

@@ -7,7 +7,7 @@ package rom
 //
 //	Debian, Ubuntu: package ipxe, in /usr/lib/ipxe
 //	  undionly.kpxe, ipxe.pxe, ipxe.efi and snponly.efi (x64);
-//	  since 1.21.1+git20250501 also ipxe-amd64.efi, -arm64, -riscv64, -loong64;
+//	  since 1.21.1+git20250501 also ipxe-{amd64,arm64,riscv64,loong64}.efi;
 //	  some Ubuntu releases have /boot/ipxe-arm64.efi only
 //	Fedora, RHEL: package ipxe-bootimgs-x86, in /usr/share/ipxe
 //	  undionly.kpxe, ipxe-x86_64.efi, ipxe-i386.efi, ipxe-snponly-x86_64.efi;
@@ -54,9 +54,10 @@ type Choice struct {
 	Name  string // path of the file in the directory, and the name to serve it under; empty if no file was usable
 	Image Image
 
-	// Passed are the reasons why better candidates were not chosen. Each names
-	// its file. A file for another platform is reported only if its name says
-	// that it is for this one: several platforms share names such as ipxe.efi.
+	// Passed are the reasons why better candidates were not chosen. Each
+	// names its file. A file for another platform is reported only if its
+	// name says that it is for this one: several platforms share names such
+	// as ipxe.efi.
 	Passed []error
 }
 

@@ -11,17 +11,17 @@ type Image struct {
 	Size   int64
 	format format
 
-	// machine and subsystem are those of the PE header, zero for every other
-	// format.
+	// machine and subsystem are those of the PE header, zero for every
+	// other format.
 	machine   machine
 	subsystem subsystem
 
-	// Signed reports whether the PE certificate table has an entry, which Secure
-	// Boot requires. The certificate is not verified.
+	// Signed reports whether the PE certificate table has an entry, which
+	// Secure Boot requires. The certificate is not verified.
 	Signed bool
 
-	// isIPXE reports whether the file is an iPXE. It is true also if the version
-	// cannot be read: the BIOS builds are packed (see ReadPacked).
+	// isIPXE reports whether the file is an iPXE. It is true also if the
+	// version cannot be read: the BIOS builds are packed (see ReadPacked).
 	isIPXE bool
 
 	// Version is what this iPXE will report in DHCP sub-option 175.235, if
@@ -29,14 +29,14 @@ type Image struct {
 	HasVersion bool
 	Version    [3]byte
 
-	// Features are the feature sub-options of option 175 (16 to 79) that it will
-	// report, ascending, if HasFeatures. The list is then not empty.
+	// Features are the feature sub-options of option 175 (16 to 79) that it
+	// will report, ascending, if HasFeatures. The list is then not empty.
 	HasFeatures bool
 	Features    []uint8
 
-	// VersionText is the full text of ${version}, such as "1.21.1+ (g6ba67)";
-	// empty if it cannot be read. iPXE's EFI builds have it since 2021 (in their
-	// SBAT section), .lkrn always.
+	// VersionText is the full text of ${version}; empty if it cannot be
+	// read. An example is "1.21.1+ (g6ba67)". iPXE's EFI builds have it
+	// since 2021 (in their SBAT section), .lkrn always.
 	VersionText string
 }
 
