@@ -113,6 +113,18 @@ func TestRulesLeftOut(t *testing.T) {
 	}
 }
 
+// TestLimitsHaveReasons checks that the comments of every server can say why it
+// does not match a criterion exactly.
+func TestLimitsHaveReasons(t *testing.T) {
+	for _, target := range targets() {
+		for c, s := range target.limits.criteria {
+			if (s.precision == exact) != (s.reason == "") {
+				t.Errorf("%s, criterion %d: precision %d, reason %q", target.name, c, s.precision, s.reason)
+			}
+		}
+	}
+}
+
 // randomRules returns a random policy. Its boot file names contain the names of
 // the rules.
 func randomRules(r *rand.Rand) []proxydhcp.Rule {
