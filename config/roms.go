@@ -118,7 +118,7 @@ func (f *romFinder) named(text string) (ROM, error) {
 	if r.Image, err = rom.ReadFile(f.tree, r.Name); err != nil {
 		return r, errors.Unwrap(err)
 	}
-	if r.Image.Fits(platform) == rom.Misfit {
+	if !r.Image.Fits(platform) {
 		return r, fmt.Errorf("%s is %s, which does not start on %s", r.Source, r.Image, platform)
 	}
 	_, err = parseBootName(r.Name)
@@ -191,7 +191,7 @@ func (f *romFinder) distribution() map[proxydhcp.Platform]ROM {
 	if f.foreign {
 		return found
 	}
-	_, choices, _ := rom.Find(os.DirFS(f.host.Root))
+	choices := rom.Find(os.DirFS(f.host.Root))
 	for _, platform := range proxydhcp.Platforms() {
 		if choice, ok := choices[platform]; ok {
 			found[platform] = ROM{Platform: platform, Source: filepath.Join(f.host.Root, choice.Path()), Image: choice.Image}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pxesidecar/pxesidecar/config"
-	"github.com/pxesidecar/pxesidecar/internal/rom"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -185,10 +184,7 @@ func describe(r config.ROM) ROM {
 	if r.Source == "" {
 		return out
 	}
-	out.Is, out.Signed, out.Text = r.Image.Format.String(), r.Image.Signed, r.Image.VersionText
-	if r.Image.Format == rom.EFI {
-		out.Is += " for " + r.Image.Machine.String()
-	}
+	out.Is, out.Signed, out.Text = r.Image.Kind(), r.Image.Signed, r.Image.VersionText
 	if r.Image.HasVersion {
 		out.Version = proxydhcp.Version(r.Image.Version).String()
 	}

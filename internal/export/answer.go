@@ -1,5 +1,7 @@
 package export
 
+// The answer of a step, composed by proxydhcp.
+
 import (
 	"errors"
 	"fmt"
@@ -10,30 +12,28 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// What a step says, composed by proxydhcp.
-
-// answer is what a client is told.
+// answer is the answer to a client.
 type answer struct {
 	file  text
 	next  netip.Addr // siaddr
-	class string     // option 60; "" where the server need not send it
+	class string     // option 60; "" if the server need not send it
 }
 
-// text is a name with placeholders.
+// text is a boot file name with placeholders.
 type text []piece
 
 // piece is plain text, or the key of a placeholder.
 type piece struct{ plain, key string }
 
-// The bounds of a boot file name: of the header's file field, NUL not counted,
-// and of option 67.
+// The longest boot file name: in the header's file field, without the final
+// NUL, and in option 67.
 const (
 	maxFileField  = 127
 	maxFileOption = 254
 )
 
-// parseText finds the placeholders of a name, as proxydhcp.Expand does: {key},
-// but not iPXE's ${setting}.
+// parseText parses a name and its placeholders as proxydhcp.Expand does: {key}
+// is one, iPXE's ${setting} is not.
 func parseText(name string) text {
 	var t text
 	from := 0
@@ -69,20 +69,20 @@ func (t text) plain(s string) text {
 	return append(t, piece{plain: s})
 }
 
-// length is how many bytes a text has at most.
+// length returns the greatest length of a text in bytes.
 func (t text) length() int {
 	n := 0
 	for _, p := range t {
 		n += len(p.plain)
 		if p.key != "" {
-			n += 36 // a UUID, the longest fact that is put in
+			n += 36 // a UUID, the longest value
 		}
 	}
 	return n
 }
 
-// static returns the text for a server that knows only fixed names, which
-// staticFills has looked at.
+// static returns the text for a server that supports only fixed names. Its
+// placeholders are those that fillsOnlyFixed accepts.
 func (t text) static() string {
 	var b strings.Builder
 	for _, p := range t {
@@ -92,12 +92,12 @@ func (t text) static() string {
 	return b.String()
 }
 
-// mark stands for the i-th placeholder while a name goes through proxydhcp: it
-// survives in paths and URLs as it is.
+// mark represents the i-th placeholder while proxydhcp composes an answer. It
+// is unchanged in paths and URLs.
 func mark(i int) string { return fmt.Sprintf("pxesidecarplaceholder%dx", i) }
 
-// compose has proxydhcp word the outcome for a client of the step: by its
-// answer on port 4011, which is what the client loads by in the end.
+// compose sets the step's answer. proxydhcp composes it for a client of the
+// step, as on port 4011: that is the answer that the client finally uses.
 func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 	name := o.File
 	if o.Kind == proxydhcp.BootROM {
@@ -107,7 +107,7 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 		return fmt.Errorf("boot file name %q has a control character", name)
 	}
 	keys := text{{plain: name}}
-	if o.Kind != proxydhcp.LocalDisk { // whose name has none
+	if o.Kind != proxydhcp.LocalDisk { // its name has no placeholders
 		keys = s.fixed(parseText(name))
 	}
 	marked := ""
@@ -122,7 +122,7 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 		arch = s.archs.only[0]
 	}
 	request := proxydhcp.Request{
-		Message: &dhcp4.Message{}, Client: s.to.client(arch), Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server},
+		Message: &dhcp4.Message{}, Client: s.clients.client(arch), Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server},
 	}
 	reply, reason := proxydhcp.Compose(&request, proxydhcp.Decision{Kind: o.Kind, File: marked, NextServer: o.NextServer},
 		proxydhcp.FixedShape, proxydhcp.ReplyOptions{HTTPPort: f.HTTPPort})
@@ -131,7 +131,7 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 		return nil
 	}
 	s.answer = answer{file: keys.unmark(reply.File), next: reply.NextServer}
-	if s.to == httpFirmware {
+	if s.clients == httpFirmware {
 		s.answer.class = reply.VendorClass
 	}
 	if n := s.answer.file.length(); n > maxFileOption {
@@ -143,8 +143,8 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 	return nil
 }
 
-// fixed fills in the architecture, which is known of a step for one platform
-// and of one for none.
+// fixed replaces the architecture, which is known: a name with it has a step
+// for each platform.
 func (s *step) fixed(t text) text {
 	var out text
 	for _, p := range t {
@@ -159,7 +159,8 @@ func (s *step) fixed(t text) text {
 	return out
 }
 
-// unmark puts the placeholders of t back into a name that was composed.
+// unmark returns a composed name with the placeholders of t in place of their
+// marks.
 func (t text) unmark(name string) text {
 	var out text
 	for i, p := range t {

@@ -1,5 +1,7 @@
 package export
 
+// Sets of architecture types.
+
 import (
 	"slices"
 	"strconv"
@@ -8,16 +10,14 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Sets of architecture types.
-
-// archSet is the types of only, or where that is empty all types, but for those
-// of none.
+// archSet is a set of architecture types: those in only, or if only is empty,
+// all types except those in except.
 type archSet struct {
-	only, none []proxydhcp.Arch
-	empty      bool // no type at all
+	only, except []proxydhcp.Arch
+	empty        bool // no type at all
 }
 
-// platformArchs are the types that run a platform's ROM.
+// platformArchs returns the types that run the ROMs of the platforms.
 func platformArchs(platforms ...proxydhcp.Platform) []proxydhcp.Arch {
 	var archs []proxydhcp.Arch
 	for a := range proxydhcp.Arch(256) {
@@ -28,7 +28,7 @@ func platformArchs(platforms ...proxydhcp.Platform) []proxydhcp.Arch {
 	return archs
 }
 
-// archsOf are the types that a match takes.
+// archsOf returns the types that a match takes.
 func archsOf(m proxydhcp.Match) archSet {
 	var s archSet
 	if len(m.Platforms) > 0 {
@@ -42,6 +42,7 @@ func archsOf(m proxydhcp.Match) archSet {
 		s = s.within(platformArchs(proxydhcp.BIOS))
 	case proxydhcp.UEFIFirmware:
 		s = s.without(platformArchs(proxydhcp.BIOS))
+	case proxydhcp.AnyClient, proxydhcp.HTTPBootFirmware, proxydhcp.NoIPXE, proxydhcp.RaspberryPi, proxydhcp.UBootFirmware:
 	}
 	return s
 }
@@ -49,7 +50,7 @@ func archsOf(m proxydhcp.Match) archSet {
 // possible reports whether any type is in the set.
 func (s archSet) possible() bool { return !s.empty }
 
-// within returns the types that are in archs too.
+// within returns the types that are also in archs.
 func (s archSet) within(archs []proxydhcp.Arch) archSet {
 	var both []proxydhcp.Arch
 	for _, a := range archs {
@@ -63,9 +64,9 @@ func (s archSet) within(archs []proxydhcp.Arch) archSet {
 // without returns the types that are not in archs.
 func (s archSet) without(archs []proxydhcp.Arch) archSet {
 	if len(s.only) == 0 {
-		none := append(slices.Clone(s.none), archs...)
-		slices.Sort(none)
-		return archSet{none: slices.Compact(none), empty: s.empty}
+		except := append(slices.Clone(s.except), archs...)
+		slices.Sort(except)
+		return archSet{except: slices.Compact(except), empty: s.empty}
 	}
 	rest := slices.DeleteFunc(slices.Clone(s.only), func(a proxydhcp.Arch) bool { return slices.Contains(archs, a) })
 	return archSet{only: rest, empty: len(rest) == 0}
@@ -73,7 +74,7 @@ func (s archSet) without(archs []proxydhcp.Arch) archSet {
 
 // has reports whether a type is in the set.
 func (s archSet) has(a proxydhcp.Arch) bool {
-	return !s.empty && (len(s.only) == 0 || slices.Contains(s.only, a)) && !slices.Contains(s.none, a)
+	return !s.empty && (len(s.only) == 0 || slices.Contains(s.only, a)) && !slices.Contains(s.except, a)
 }
 
 // contains reports whether every type of t is in s.
@@ -86,7 +87,7 @@ func (s archSet) contains(t archSet) bool {
 	case s.empty || len(s.only) > 0:
 		return false
 	}
-	return !slices.ContainsFunc(s.none, t.has)
+	return !slices.ContainsFunc(s.except, t.has)
 }
 
 // disjoint reports whether no type is in both.
@@ -102,8 +103,8 @@ func (s archSet) disjoint(t archSet) bool {
 	return false
 }
 
-// archsName is a name for a list of types: the platform whose list it is, else
-// the types by their names, or where they are many by their numbers.
+// archsName returns a name for a list of types: the platform that has exactly
+// these, or the names of the types, or their numbers if they are many.
 func archsName(archs []proxydhcp.Arch) string {
 	for _, p := range proxydhcp.Platforms() {
 		if slices.Equal(archs, platformArchs(p)) {
@@ -111,12 +112,12 @@ func archsName(archs []proxydhcp.Arch) string {
 		}
 	}
 	if len(archs) > 3 {
-		return strings.Join(texts(archs, func(a proxydhcp.Arch) string { return strconv.Itoa(int(a)) }), "-")
+		return strings.Join(render(archs, func(a proxydhcp.Arch) string { return strconv.Itoa(int(a)) }), "-")
 	}
-	return strings.Join(texts(archs, proxydhcp.Arch.String), "-or-")
+	return strings.Join(render(archs, proxydhcp.Arch.String), "-or-")
 }
 
-// joinArchs lists types for people.
+// joinArchs returns the types as a list in a comment.
 func joinArchs(archs []proxydhcp.Arch) string {
-	return strings.Join(texts(archs, proxydhcp.Arch.String), ", ")
+	return strings.Join(render(archs, proxydhcp.Arch.String), ", ")
 }

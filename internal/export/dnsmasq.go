@@ -1,5 +1,14 @@
 package export
 
+// dnsmasq: tags.
+//
+// The lines with tag-if are evaluated from top to bottom, so a tag that every
+// step sets and the next one checks makes "the first match decides".
+//
+// dhcp-match compares whole options: the beginning of the option if the value
+// is bytes, and any byte of the option if the value is a number of one byte. It
+// cannot match single sub-options of option 175 (encap: is refused there).
+
 import (
 	"fmt"
 	"slices"
@@ -8,32 +17,26 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// dnsmasq: tags. tag-if lines are run through from top to bottom, so one tag
-// that every step sets and the next one asks for makes a chain of them.
-//
-// dhcp-match looks at whole options: at the beginning of one where the value is
-// bytes, and for a number of one byte at any of its bytes. It does not look
-// into option 175 sub-option by sub-option (encap: is refused there).
-
-// dnsmasqLimits are those of dnsmasq.
+// dnsmasqLimits are the limits of dnsmasq.
 var dnsmasqLimits = limits{
-	sight: [aspects]sight{ofFeatures: overtakes, ofLack: overlooks, ofUserClass: overtakes, ofVendorClass: exact, ofUUID: exact},
-	why: [aspects]string{
-		ofVersion:   "dnsmasq cannot compare what is inside option 175, where iPXE's version is sub-option 235",
-		ofFeatures:  "dnsmasq looks for the feature's number anywhere in option 175, and may meet it there by chance",
-		ofLack:      "dnsmasq looks for the feature's number anywhere in option 175, and may meet it there by chance",
-		ofUserClass: "dnsmasq looks for this text anywhere in the user class",
-		ofNIC:       "dnsmasq cannot look at the network card, sub-option 177 of option 175",
-		ofInterface: elsewhere,
-		ofVLAN:      elsewhere,
-		ofCircuit:   "circuits of relays are not exported",
-		ofRelay:     "dnsmasq has no match for a relay's address; set a tag in the dhcp-range of that network instead",
+	criteria: [numCriteria]support{
+		byVersion:         {unsupported, "dnsmasq cannot compare values inside option 175, where iPXE's version is sub-option 235"},
+		byFeatures:        {overmatches, "dnsmasq looks for the feature's number anywhere in option 175, and may find it there by chance"},
+		byLackingFeatures: {undermatches, "dnsmasq looks for the feature's number anywhere in option 175, and may find it there by chance"},
+		byUserClass:       {overmatches, "dnsmasq looks for this text anywhere in the user class"},
+		byVendorClass:     {precision: exact},
+		byUUID:            {precision: exact},
+		byNIC:             {unsupported, "dnsmasq cannot match the network card, sub-option 177 of option 175"},
+		byInterface:       noInterface,
+		byVLAN:            noInterface,
+		byRelay:           {unsupported, "dnsmasq has no match for a relay's address; set a tag in the dhcp-range of that network instead"},
+		byCircuit:         noCircuit,
 	},
-	fills:    staticFills,
-	silences: always,
+	canFill:     fillsOnlyFixed,
+	canGiveNone: always,
 }
 
-// The tags of ours. tagTaken is set once a step has taken the client.
+// The tags of this export. tagTaken is set after a step has taken the client.
 const (
 	tagPrefix = "pxesidecar-"
 	tagTaken  = tagPrefix + "taken"
@@ -45,7 +48,7 @@ const (
 	tagSays   = tagPrefix + "says-ipxe"
 )
 
-// tagWriter gathers the lines that set the tags which the steps ask for.
+// tagWriter collects the lines that set the tags which the steps check.
 type tagWriter struct {
 	lines []string
 	known map[string]bool
@@ -54,10 +57,11 @@ type tagWriter struct {
 // writeDnsmasq writes a configuration file.
 func writeDnsmasq(w *writer, p *plan) {
 	w.header("#", p,
-		"Save this as a file in /etc/dnsmasq.d, or paste it into dnsmasq.conf, behind your own lines. Test it, then restart dnsmasq:",
+		"Save this as a file in /etc/dnsmasq.d, or paste it into dnsmasq.conf, after your own lines. Test it, then restart dnsmasq:",
 		"\tdnsmasq --test",
-		"Remove other dhcp-boot and pxe-service lines: what is decided here has tags, which win over lines without, "+
-			"but machines that get no boot file here would get theirs. User class and architecture may stand anywhere in what a machine tells.")
+		"Remove other dhcp-boot and pxe-service lines. The lines below have tags and so have priority over lines without tags, "+
+			"but a machine that gets no boot file here would get one from such a line. "+
+			"dnsmasq looks for the user class and the architecture anywhere in the option that a machine sends.")
 	t := &tagWriter{known: map[string]bool{}}
 	var steps writer
 	for _, s := range p.steps {
@@ -67,7 +71,7 @@ func writeDnsmasq(w *writer, p *plan) {
 			steps.dnsmasqStep(t, s)
 		}
 	}
-	w.line("# What a machine tells of itself: option 60 begins with PXEClient or HTTPClient, and an iPXE says so.")
+	w.comment("#", "How machines identify themselves: option 60 begins with PXEClient or HTTPClient, and an iPXE has the user class iPXE or option 175.")
 	w.line("dhcp-match=set:%s,60,%s", tagPXE, hexBytes([]byte("PXEClient"), ":"))
 	w.line("dhcp-match=set:%s,60,%s", tagHTTP, hexBytes([]byte("HTTPClient"), ":"))
 	w.line("tag-if=set:%s,tag:%s", tagBoots, tagPXE)
@@ -82,8 +86,8 @@ func writeDnsmasq(w *writer, p *plan) {
 	w.Write(steps.Bytes())
 }
 
-// dnsmasqStep writes the lines of a step: who is meant, what they get, and that
-// the steps below are not for them.
+// dnsmasqStep writes the lines of a step: the tag of the clients that it takes,
+// the tag that excludes them from the steps below, and their answer.
 func (w *writer) dnsmasqStep(t *tagWriter, s step) {
 	tag := tagPrefix + s.id()
 	for _, conditions := range t.conditions(s) {
@@ -101,7 +105,7 @@ func (w *writer) dnsmasqStep(t *tagWriter, s step) {
 	if len(file) <= maxFileField {
 		w.line("dhcp-boot=tag:%s,%s,,%s", tag, dnsmasqQuote(file), s.answer.next)
 	} else {
-		w.comment("#", "Too long for the header of a message, so it goes into option 67, unasked.")
+		w.comment("#", "This name is too long for the header of a message. It is always sent in option 67, even if not requested.")
 		w.line("dhcp-boot=tag:%s,,,%s", tag, s.answer.next)
 		w.line("dhcp-option-force=tag:%s,67,%s", tag, dnsmasqQuote(file))
 	}
@@ -110,7 +114,8 @@ func (w *writer) dnsmasqStep(t *tagWriter, s step) {
 	}
 }
 
-// set makes sure that a tag is set by the lines given, and returns it.
+// set adds lines that set a tag, one for each value, unless it has them
+// already. It returns the tag.
 func (t *tagWriter) set(name string, format string, values ...string) string {
 	tag := tagPrefix + name
 	if !t.known[tag] {
@@ -122,57 +127,58 @@ func (t *tagWriter) set(name string, format string, values ...string) string {
 	return tag
 }
 
-// conditions are whom a step takes: lists of tags, of which one whole list must
-// hold. A tag with ! before it must not be set.
+// conditions returns the condition of a step as alternatives: lists of tags, of
+// which one list must hold completely. A tag with ! before it must not be set.
 func (t *tagWriter) conditions(s step) [][]string {
-	var ways [][]string
+	var alternatives [][]string
 	for _, kind := range []struct {
-		to   audience
-		tags []string
+		clients clientKinds
+		tags    []string
 	}{
 		{everybody, []string{tagBoots}},
 		{iPXEs, []string{tagIPXE}},
 		{pxeFirmware, []string{tagPXE, "!" + tagIPXE}},
 		{httpFirmware, []string{tagHTTP, "!" + tagIPXE}},
 	} {
-		if s.to&kind.to == kind.to && (len(ways) == 0 || s.to != everybody) {
-			ways = append(ways, kind.tags)
+		if s.clients&kind.clients == kind.clients && (len(alternatives) == 0 || s.clients != everybody) {
+			alternatives = append(alternatives, kind.tags)
 		}
 	}
-	ways = both(ways, [][]string{t.facts(s)})
+	alternatives = combine(alternatives, [][]string{t.facts(s)})
 	if x := s.match.IPXE; x != nil {
-		ways = both(ways, t.build(x))
+		alternatives = combine(alternatives, t.build(x))
 	}
-	return ways
+	return alternatives
 }
 
-// both combines two lists of ways: one of each must hold.
-func both(a, b [][]string) [][]string {
-	var ways [][]string
+// combine returns the alternatives of which one of a and one of b must hold.
+func combine(a, b [][]string) [][]string {
+	var alternatives [][]string
 	for _, x := range a {
 		for _, y := range b {
-			ways = append(ways, append(slices.Clone(x), y...))
+			alternatives = append(alternatives, append(slices.Clone(x), y...))
 		}
 	}
-	return ways
+	return alternatives
 }
 
-// facts are the tags for everything but kind and build.
+// facts returns the tags for everything but the kind of client and the build of
+// an iPXE.
 func (t *tagWriter) facts(s step) []string {
 	var all []string
 	archs := func(archs []proxydhcp.Arch) string {
-		return t.set("arch-"+archsName(archs), "dhcp-match=set:%s,option:client-arch,%s", texts(archs, func(a proxydhcp.Arch) string { return fmt.Sprint(uint16(a)) })...)
+		return t.set("arch-"+archsName(archs), "dhcp-match=set:%s,option:client-arch,%s", render(archs, func(a proxydhcp.Arch) string { return fmt.Sprint(uint16(a)) })...)
 	}
-	macs := func(word string, macs []proxydhcp.MACPrefix) string {
-		return t.set(s.id()+word, "dhcp-mac=set:%s,%s", texts(macs, func(m proxydhcp.MACPrefix) string {
+	macs := func(suffix string, macs []proxydhcp.MACPrefix) string {
+		return t.set(s.id()+suffix, "dhcp-mac=set:%s,%s", render(macs, func(m proxydhcp.MACPrefix) string {
 			return m.String() + strings.Repeat(":*", 6-macLen(m))
 		})...)
 	}
 	if len(s.archs.only) > 0 {
 		all = append(all, archs(s.archs.only))
 	}
-	if len(s.archs.none) > 0 {
-		all = append(all, "!"+archs(s.archs.none))
+	if len(s.archs.except) > 0 {
+		all = append(all, "!"+archs(s.archs.except))
 	}
 	if len(s.match.MACs) > 0 {
 		all = append(all, macs("-mac", s.match.MACs))
@@ -184,50 +190,41 @@ func (t *tagWriter) facts(s step) []string {
 		all = append(all, t.set(s.id()+"-vendor", "dhcp-match=set:%s,60,%s", hexBytes([]byte(c), ":")))
 	}
 	if len(s.match.UUIDs) > 0 {
-		all = append(all, t.set(s.id()+"-machine", "dhcp-match=set:%s,97,%s", texts(s.match.UUIDs, func(u proxydhcp.UUID) string {
+		all = append(all, t.set(s.id()+"-machine", "dhcp-match=set:%s,97,%s", render(s.match.UUIDs, func(u proxydhcp.UUID) string {
 			return "00:" + hexBytes(u[:], ":")
 		})...))
 	}
 	return all
 }
 
-// texts words every value.
-func texts[T any](values []T, word func(T) string) []string {
-	var list []string
-	for _, v := range values {
-		list = append(list, word(v))
-	}
-	return list
-}
-
-// build is what is demanded of an iPXE's build, as ways of which one must hold.
+// build returns the condition on an iPXE's build, as alternatives.
 func (t *tagWriter) build(x *proxydhcp.IPXEMatch) [][]string {
 	has := func(f proxydhcp.Feature) string {
 		return t.set("has-"+f.String(), "dhcp-match=set:%s,175,%s", fmt.Sprint(uint8(f)))
 	}
-	ways := [][]string{nil}
+	alternatives := [][]string{nil}
 	if x.Features != 0 {
 		var all []string
 		for f := range x.Features.All() {
 			all = append(all, has(f))
 		}
-		ways = [][]string{all, {"!" + tagOpt175}}
+		alternatives = [][]string{all, {"!" + tagOpt175}}
 	}
 	if x.Lacks != 0 {
 		var any [][]string
 		for f := range x.Lacks.All() {
 			any = append(any, []string{tagOpt175, "!" + has(f)})
 		}
-		ways = both(ways, any)
+		alternatives = combine(alternatives, any)
 	}
 	if c := x.UserClass; c != "" {
-		ways = both(ways, [][]string{{t.set("class-"+fmt.Sprintf("%x", c), "dhcp-userclass=set:%s,%s", dnsmasqQuote(c))}})
+		alternatives = combine(alternatives, [][]string{{t.set("class-"+fmt.Sprintf("%x", c), "dhcp-userclass=set:%s,%s", dnsmasqQuote(c))}})
 	}
-	return ways
+	return alternatives
 }
 
-// dnsmasqQuote writes a value in quotes, inside which commas, spaces and # are
-// themselves and a backslash escapes.
+// dnsmasqQuote returns a value in quotes. Inside them, commas, spaces and #
+// have no special meaning, and a backslash escapes.
 func dnsmasqQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

@@ -1,5 +1,11 @@
 package export
 
+// ISC dhcpd: an if/elsif chain for each kind of client.
+//
+// Its expressions compare text and match regular expressions, but do not order
+// numbers. A comparison with an absent option is neither true nor false, not
+// even after "not", so options that may be absent are checked with exists.
+
 import (
 	"fmt"
 	"net/netip"
@@ -8,24 +14,29 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// ISC dhcpd: an if/elsif chain for each kind of client. Its expressions compare
-// text and match regular expressions, but do not order numbers; a comparison
-// with an option that is absent is neither true nor false, not even behind a
-// not, so what may be absent is asked for with exists.
-
-// iscLimits are those of ISC dhcpd.
+// iscLimits are the limits of ISC dhcpd.
 var iscLimits = limits{
-	sight: [aspects]sight{ofVersion: exact, ofFeatures: exact, ofLack: exact, ofUserClass: exact,
-		ofVendorClass: exact, ofUUID: exact, ofNIC: exact, ofRelay: exact},
-	why: [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere, ofCircuit: "circuits of relays are not exported"},
-	fills: func(placeholder string, _ audience) bool {
+	criteria: [numCriteria]support{
+		byVersion:         {precision: exact},
+		byFeatures:        {precision: exact},
+		byLackingFeatures: {precision: exact},
+		byUserClass:       {precision: exact},
+		byVendorClass:     {precision: exact},
+		byUUID:            {precision: exact},
+		byNIC:             {precision: exact},
+		byInterface:       noInterface,
+		byVLAN:            noInterface,
+		byRelay:           {precision: exact},
+		byCircuit:         noCircuit,
+	},
+	canFill: func(placeholder string, _ clientKinds) bool {
 		_, ok := iscFacts()[placeholder]
 		return ok || placeholder == "arch"
 	},
-	silences: always,
+	canGiveNone: always,
 }
 
-// The expressions that name a client's facts.
+// The expressions for facts about a client.
 const (
 	iscVendorClass = "option vendor-class-identifier"
 	iscPXE         = `substring(` + iscVendorClass + `, 0, 9) = "PXEClient"`
@@ -38,14 +49,14 @@ const (
 // writeISC writes statements of dhcpd.conf.
 func writeISC(w *writer, p *plan) {
 	w.header("#", p,
-		"Paste this into dhcpd.conf, outside of any subnet, or save it as a file and write there:",
+		"Paste this into dhcpd.conf, outside any subnet, or save it as a file and include it there:",
 		"\tinclude \"/etc/dhcp/pxesidecar.conf\";",
 		"Test it, then restart dhcpd:",
 		"\tdhcpd -t -cf /etc/dhcp/dhcpd.conf",
-		"Statements nearer to a machine win: remove filename and next-server from your subnets, pools, groups and hosts, "+
-			"where they would hide what is decided here. Remove other definitions of option 175 too, such as gpxe-encap-opts: "+
-			"with those dhcpd does not find an iPXE's version and features.")
-	w.line("# What booting machines tell of themselves. A line that your file has already may stay there twice.")
+		"Statements of the innermost scope have priority. Remove filename and next-server from your subnets, pools, groups and hosts: "+
+			"there they would override what is decided here. Also remove other definitions of option 175, such as gpxe-encap-opts: "+
+			"with them dhcpd does not find an iPXE's version and features.")
+	w.comment("#", "How booting machines identify themselves. If your file already has some of these lines, they may appear twice.")
 	w.line("option arch code 93 = unsigned integer 16;")
 	w.line("option machine-id code 97 = string;")
 	w.line("option space ipxe;")
@@ -58,53 +69,41 @@ func writeISC(w *writer, p *plan) {
 	w.line("")
 	w.line("if %s or %s {", iscPXE, iscHTTP)
 	w.line("")
-	w.line("    # What runs is an iPXE.")
+	w.line("    # iPXE.")
 	w.line("    if %s {", iscIPXE)
 	w.iscChain(p, iPXEs)
 	w.line("")
-	w.line("    # The machine's own firmware, UEFI HTTP boot.")
+	w.line("    # Firmware that boots by UEFI HTTP boot.")
 	w.line("    } elsif %s {", iscHTTP)
 	w.iscChain(p, httpFirmware)
 	w.line("")
-	w.line("    # The machine's own firmware, PXE.")
+	w.line("    # Firmware that boots by PXE.")
 	w.line("    } else {")
 	w.iscChain(p, pxeFirmware)
 	w.line("    }")
 	w.line("}")
 }
 
-// features are those that any step looks at.
-func (p *plan) features() proxydhcp.Features {
-	var all proxydhcp.Features
-	for _, s := range p.steps {
-		if x := s.match.IPXE; x != nil && !s.leftOut {
-			all |= x.Features | x.Lacks
-		}
-	}
-	return all
-}
-
-// iscChain writes the steps for one kind of client. The first branch stands
-// for no rule, so that every other can begin with elsif.
-func (w *writer) iscChain(p *plan, to audience) {
+// iscChain writes the steps for one kind of client.
+func (w *writer) iscChain(p *plan, kind clientKinds) {
 	const tab = "        "
 	open := false
 	for _, s := range p.steps {
-		if s.to&to == 0 {
+		if s.clients&kind == 0 {
 			continue
 		}
-		s.to = to
+		s.clients = kind
 		w.line("")
 		w.title(tab+"#", s)
 		if s.leftOut {
 			continue
 		}
-		word := "if"
+		keyword := "if"
 		if open {
-			word = "} elsif"
+			keyword = "} elsif"
 		}
 		open = true
-		w.line("%s%s %s {", tab, word, iscCondition(s))
+		w.line("%s%s %s {", tab, keyword, iscCondition(s))
 		w.iscAnswer(tab+"    ", s)
 	}
 	if open {
@@ -112,7 +111,7 @@ func (w *writer) iscChain(p *plan, to audience) {
 	}
 }
 
-// iscAnswer writes what a step says.
+// iscAnswer writes the answer of a step.
 func (w *writer) iscAnswer(tab string, s step) {
 	if s.silence != "" {
 		return
@@ -121,22 +120,22 @@ func (w *writer) iscAnswer(tab string, s step) {
 	if s.answer.file.length() <= maxFileField {
 		w.line("%sfilename %s;", tab, iscText(s.answer.file))
 	} else {
-		w.comment(tab+"#", "Too long for the header of a message, so it goes into option 67 (hexadecimal 43), unasked.")
+		w.comment(tab+"#", "This name is too long for the header of a message. It is always sent in option 67 (hexadecimal 43), even if not requested.")
 		w.line("%soption bootfile-name = %s;", tab, strings.TrimPrefix(iscText(s.answer.file), "= "))
 		w.line("%soption dhcp-parameter-request-list = concat(option dhcp-parameter-request-list, 43);", tab)
 	}
 	if s.answer.class != "" {
-		w.comment(tab+"#", "UEFI takes this for HTTP boot only where option 60 (hexadecimal 3c) says so.")
+		w.comment(tab+"#", "UEFI accepts an answer for HTTP boot only if option 60 (hexadecimal 3c) is HTTPClient.")
 		w.line("%soption vendor-class-identifier %s;", tab, iscQuote(s.answer.class))
 		w.line("%soption dhcp-parameter-request-list = concat(option dhcp-parameter-request-list, 3c);", tab)
 	}
 }
 
-// iscCondition is whom a step takes, its kind of client aside.
+// iscCondition returns the condition of a step, without the kind of client.
 func iscCondition(s step) string {
 	var all []string
 	all = appendAny(all, "", s.archs.only, iscArch)
-	all = appendAny(all, "not ", s.archs.none, iscArch)
+	all = appendAny(all, "not ", s.archs.except, iscArch)
 	all = appendAny(all, "", s.match.MACs, iscMAC)
 	all = appendAny(all, "not ", s.match.NotMACs, iscMAC)
 	all = appendAny(all, "", s.match.Relays, iscNetwork)
@@ -156,23 +155,7 @@ func iscCondition(s step) string {
 	return strings.Join(all, "\n            and ")
 }
 
-// appendAny appends the condition that one of some values holds.
-func appendAny[T any](all []string, not string, values []T, word func(T) string) []string {
-	if len(values) == 0 {
-		return all
-	}
-	var any []string
-	for _, v := range values {
-		any = append(any, word(v))
-	}
-	text := strings.Join(any, " or ")
-	if len(any) > 1 || not != "" {
-		text = not + "(" + text + ")"
-	}
-	return append(all, text)
-}
-
-// iscBuild is what is demanded of an iPXE's build.
+// iscBuild returns the conditions on an iPXE's build.
 func iscBuild(x *proxydhcp.IPXEMatch) []string {
 	var all []string
 	for _, t := range termsOf(x.Version) {
@@ -192,16 +175,17 @@ func iscBuild(x *proxydhcp.IPXEMatch) []string {
 	return all
 }
 
-// iscEach words a condition, in which %s is its name, for each feature.
-func iscEach(features proxydhcp.Features, condition, joint string) string {
+// iscEach returns a condition for each feature, joined by an operator. In the
+// condition, %s is the name of the feature.
+func iscEach(features proxydhcp.Features, condition, operator string) string {
 	var each []string
 	for f := range features.All() {
 		each = append(each, strings.ReplaceAll(condition, "%s", f.String()))
 	}
-	return strings.Join(each, joint)
+	return strings.Join(each, operator)
 }
 
-// iscTerm compares a version.
+// iscTerm returns the condition that an iPXE's version matches a term.
 func iscTerm(t term) string {
 	switch t.op {
 	case "=", "!=":
@@ -210,20 +194,18 @@ func iscTerm(t term) string {
 	return fmt.Sprintf("%s ~= %s", iscVersion, iscQuote(t.pattern()))
 }
 
+// iscArch returns the condition that a client has an architecture type.
 func iscArch(a proxydhcp.Arch) string {
 	return fmt.Sprintf("option arch = %02x:%02x", byte(a>>8), byte(a))
 }
 
-// iscMAC compares the beginning of the hardware address, which dhcpd puts its
-// type before: 1 is Ethernet.
+// iscMAC returns the condition that a MAC address has a prefix. In dhcpd the
+// address follows its type: 1 is Ethernet.
 func iscMAC(m proxydhcp.MACPrefix) string {
 	return fmt.Sprintf("substring(hardware, 0, %d) = 01:%s", 1+macLen(m), m)
 }
 
-// macLen is how many bytes a prefix has.
-func macLen(m proxydhcp.MACPrefix) int { return strings.Count(m.String(), ":") + 1 }
-
-// iscNetwork compares the relay's address with a network.
+// iscNetwork returns the condition that the relay's address is in a network.
 func iscNetwork(n netip.Prefix) string {
 	if n.Bits() == 0 {
 		return "not (packet(24, 4) = 00:00:00:00)"
@@ -231,7 +213,7 @@ func iscNetwork(n netip.Prefix) string {
 	return fmt.Sprintf("%s ~= %s", iscRelay, iscQuote(networkPattern(n)))
 }
 
-// networkPattern is a regular expression for the addresses of a network.
+// networkPattern returns a regular expression for the addresses of a network.
 func networkPattern(n netip.Prefix) string {
 	b := n.Masked().Addr().As4()
 	pattern := "^"
@@ -251,7 +233,7 @@ func networkPattern(n netip.Prefix) string {
 	return pattern
 }
 
-// iscFacts are the expressions for placeholders.
+// iscFacts returns the expressions for placeholders.
 func iscFacts() map[string]string {
 	hw := func(separator string) string {
 		return iscHex("hardware", separator, []int{1}, []int{2}, []int{3}, []int{4}, []int{5}, []int{6})
@@ -262,13 +244,14 @@ func iscFacts() map[string]string {
 		"mac-plain":    hw(""),
 		"arch-number":  "binary-to-ascii(10, 16, \"\", option arch)",
 		"ipxe-version": iscVersion,
-		// The first three fields are little-endian, behind a byte of type.
+		// The first byte is a type; the next three fields are
+		// little-endian.
 		"uuid": iscHex("option machine-id", "-", []int{4, 3, 2, 1}, []int{6, 5}, []int{8, 7}, []int{9, 10}, []int{11, 12, 13, 14, 15, 16}),
 	}
 }
 
-// iscHex is the expression for bytes of data in hexadecimal, two digits each,
-// in groups. binary-to-ascii alone drops leading zeros.
+// iscHex returns the expression for bytes of data in hexadecimal, two digits
+// each, in groups. binary-to-ascii alone omits leading zeros.
 func iscHex(data, separator string, groups ...[]int) string {
 	var parts []string
 	for i, group := range groups {
@@ -282,7 +265,7 @@ func iscHex(data, separator string, groups ...[]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// iscText is a boot file name: a string, or the expression that makes it.
+// iscText returns a boot file name: a string, or the expression that makes it.
 func iscText(t text) string {
 	if len(t) == 1 && t[0].key == "" {
 		return iscQuote(t[0].plain)
@@ -299,16 +282,7 @@ func iscText(t text) string {
 	return "= concat(" + strings.Join(parts, ", ") + ")"
 }
 
-// iscQuote writes a string of dhcpd.conf, where a backslash escapes.
+// iscQuote returns a string of dhcpd.conf, in which a backslash escapes.
 func iscQuote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
-
-// hexBytes writes bytes in hexadecimal, with a separator between.
-func hexBytes(b []byte, separator string) string {
-	var parts []string
-	for _, x := range b {
-		parts = append(parts, fmt.Sprintf("%02x", x))
-	}
-	return strings.Join(parts, separator)
 }

@@ -1,5 +1,12 @@
 package export
 
+// Kea: a client class for each step.
+//
+// A client is in every class whose test it passes, and the settings of its
+// classes are merged. So each test excludes the earlier steps that may take the
+// same client. Expressions do not order numbers: versions are compared by the
+// first digits of their hexadecimal text.
+
 import (
 	"bytes"
 	"encoding/json"
@@ -10,26 +17,31 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Kea: a client class for each step. A client is in every class whose test
-// holds, and what its classes say is merged; so each test excludes the steps
-// before it that may take the same client. Expressions know no order of
-// numbers: versions are compared by the beginnings of their digits.
-
-// keaLimits are those of Kea.
+// keaLimits are the limits of Kea.
 var keaLimits = limits{
-	sight: [aspects]sight{ofVersion: exact, ofFeatures: exact, ofLack: exact, ofUserClass: exact,
-		ofVendorClass: exact, ofUUID: exact, ofNIC: exact, ofRelay: exact},
-	why:      [aspects]string{ofInterface: elsewhere, ofVLAN: elsewhere, ofCircuit: "circuits of relays are not exported"},
-	fills:    staticFills,
-	silences: always,
+	criteria: [numCriteria]support{
+		byVersion:         {precision: exact},
+		byFeatures:        {precision: exact},
+		byLackingFeatures: {precision: exact},
+		byUserClass:       {precision: exact},
+		byVendorClass:     {precision: exact},
+		byUUID:            {precision: exact},
+		byNIC:             {precision: exact},
+		byInterface:       noInterface,
+		byVLAN:            noInterface,
+		byRelay:           {precision: exact},
+		byCircuit:         noCircuit,
+	},
+	canFill:     fillsOnlyFixed,
+	canGiveNone: always,
 }
 
-// keaPrefix begins the names of our classes.
+// keaPrefix begins the names of all classes of this export.
 const keaPrefix = "pxesidecar-"
 
-// The names of the classes for kinds of clients, and their tests.
-var keaKinds = []struct {
-	to         audience
+// keaKinds are the classes for kinds of clients, and their tests.
+var keaKinds = [...]struct {
+	kind       clientKinds
 	name, test string
 }{
 	{iPXEs, "ipxe", "(substring(option[60].hex, 0, 9) == 'PXEClient' or substring(option[60].hex, 0, 10) == 'HTTPClient') and " +
@@ -41,15 +53,15 @@ var keaKinds = []struct {
 // keaClass is a client class.
 type keaClass struct {
 	comment []string
-	members []string // lines of JSON
+	members []string // lines of JSON; none if only the comment is written
 }
 
-// keaWriter gathers the classes, those that the steps refer to first.
+// keaWriter collects the classes.
 type keaWriter struct {
 	plan    *plan
-	helpers []keaClass
+	helpers []keaClass // that the classes of steps refer to
 	known   map[string]bool
-	classes []keaClass
+	classes []keaClass // of steps
 }
 
 // writeKea writes members of "Dhcp4".
@@ -59,13 +71,14 @@ func writeKea(w *writer, p *plan) {
 		k.step(i)
 	}
 	w.header("//", p,
-		"Paste this between the braces of \"Dhcp4\" in kea-dhcp4.conf, with a comma behind, or save it as a file and write there:",
+		"Paste this between the braces of \"Dhcp4\" in kea-dhcp4.conf, followed by a comma, or save it as a file and include it there:",
 		"\t<?include \"/etc/kea/pxesidecar.json\"?>,",
-		"Where your file has option-def or client-classes already, move the entries into those lists, before yours. "+
+		"If your file already has option-def or client-classes, move the entries into those lists, before yours. "+
 			"Test it, then restart Kea:",
 		"\tkea-dhcp4 -t /etc/kea/kea-dhcp4.conf",
-		"What a host reservation says wins: remove boot-file-name and next-server there. User classes are compared whole, bare or as one counted string.")
-	w.line("// What an iPXE tells of itself in option 175.")
+		"Host reservations have priority: remove boot-file-name and next-server there. "+
+			"User classes are compared as a whole, as plain text or as one counted string.")
+	w.line("// What an iPXE reports in option 175.")
 	w.line(`"option-def": [`)
 	defs := []string{`{ "name": "ipxe-encap-opts", "code": 175, "space": "dhcp4", "type": "empty", "encapsulate": "ipxe" }`}
 	for _, sub := range []struct {
@@ -84,11 +97,13 @@ func writeKea(w *writer, p *plan) {
 	w.line("]")
 }
 
+// keaDefinition returns the definition of a sub-option of option 175.
 func keaDefinition(name string, code int) string {
 	return fmt.Sprintf(`{ "name": %q, "code": %d, "space": "ipxe", "type": "binary" }`, name, code)
 }
 
-// keaClasses writes the list; comments of a rule without a class stand alone.
+// keaClasses writes the list of classes. A class without members is written as
+// a comment.
 func (w *writer) keaClasses(classes []keaClass) {
 	last := -1
 	for i, c := range classes {
@@ -111,7 +126,8 @@ func (w *writer) keaClasses(classes []keaClass) {
 	}
 }
 
-// helper makes a class that tests refer to, once, and returns the reference.
+// helper adds a class that tests refer to, unless it exists, and returns the
+// reference.
 func (k *keaWriter) helper(name, test, comment string) string {
 	name = keaPrefix + name
 	if !k.known[name] {
@@ -121,9 +137,10 @@ func (k *keaWriter) helper(name, test, comment string) string {
 	return keaMember(name)
 }
 
+// keaMember returns the test that a client is in a class.
 func keaMember(name string) string { return "member('" + name + "')" }
 
-// step makes the class of the i-th step.
+// step adds the class of the i-th step.
 func (k *keaWriter) step(i int) {
 	s := k.plan.steps[i]
 	c := keaClass{comment: s.remarks()}
@@ -144,15 +161,15 @@ func (k *keaWriter) step(i int) {
 	k.classes = append(k.classes, c)
 }
 
-// keaAnswer is what a class says.
+// keaAnswer returns the members of a class with its answer.
 func keaAnswer(a answer) []string {
 	members := []string{`"next-server": ` + jsonText(a.next.String())}
 	var options []string
 	if file := a.file.static(); len(file) <= maxFileField {
 		members = append(members, `"boot-file-name": `+jsonText(file))
 	} else {
-		// Too long for the header: option 67, in hexadecimal, because a comma
-		// would divide its text.
+		// The name is too long for the header, so it is in option 67:
+		// in hexadecimal, because a comma would split text.
 		options = append(options, fmt.Sprintf(`{ "name": "boot-file-name", "data": "%x", "csv-format": false, "always-send": true }`, file))
 	}
 	if a.class != "" {
@@ -164,22 +181,22 @@ func keaAnswer(a answer) []string {
 	return members
 }
 
-// condition is whom a step takes.
+// condition returns the conditions of a step.
 func (k *keaWriter) condition(s step) []string {
-	var all []string
-	var to []string
-	for _, kind := range keaKinds {
-		// The tests of firmware refer to iPXE's.
-		ref := k.helper(kind.name, kind.test, "What runs: "+kind.to.String()+".")
-		if s.to&kind.to != 0 {
-			to = append(to, ref)
+	var all, kinds []string
+	for _, class := range keaKinds {
+		// All are added: the tests of firmware refer to the class of
+		// iPXE.
+		ref := k.helper(class.name, class.test, "Kind of client: "+class.kind.String()+".")
+		if s.clients&class.kind != 0 {
+			kinds = append(kinds, ref)
 		}
 	}
-	all = appendAny(all, "", to, func(ref string) string { return ref })
+	all = appendAny(all, "", kinds, func(ref string) string { return ref })
 	if archs := s.archs.only; len(archs) > 0 {
 		all = append(all, k.archs(archs))
 	}
-	if archs := s.archs.none; len(archs) > 0 {
+	if archs := s.archs.except; len(archs) > 0 {
 		all = append(all, "not "+k.archs(archs))
 	}
 	all = appendAny(all, "", s.match.MACs, keaMAC)
@@ -198,13 +215,13 @@ func (k *keaWriter) condition(s step) []string {
 	return all
 }
 
-// archs refers to the class of some architecture types.
+// archs returns a reference to the class of some architecture types.
 func (k *keaWriter) archs(archs []proxydhcp.Arch) string {
 	test := appendAny(nil, "", archs, func(a proxydhcp.Arch) string { return fmt.Sprintf("option[93].hex == 0x%04x", uint16(a)) })
 	return k.helper("arch-"+archsName(archs), test[0], "Architecture types: "+joinArchs(archs)+".")
 }
 
-// build is what is demanded of an iPXE's build.
+// build returns the conditions on an iPXE's build.
 func (k *keaWriter) build(x *proxydhcp.IPXEMatch) []string {
 	var all []string
 	if !x.Version.IsZero() {
@@ -233,7 +250,7 @@ func (k *keaWriter) build(x *proxydhcp.IPXEMatch) []string {
 	return all
 }
 
-// term compares a version.
+// term returns the condition that an iPXE's version matches a term.
 func (k *keaWriter) term(t term) string {
 	same := fmt.Sprintf("option[175].option[235].hex == 0x%02x%02x%02x", t.version[0], t.version[1], t.version[2])
 	switch t.op {
@@ -246,37 +263,37 @@ func (k *keaWriter) term(t term) string {
 	case ">=":
 		return "not " + k.before(t.version)
 	}
-	behind, ok := next(t.version)
+	next, ok := nextVersion(t.version)
 	switch {
 	case t.op == "<=" && ok:
-		return k.before(behind)
+		return k.before(next)
 	case t.op == ">" && ok:
-		return "not " + k.before(behind)
+		return "not " + k.before(next)
 	case t.op == "<=":
 		return "'all' == 'all'"
 	}
 	return "'none' == 'some'"
 }
 
-// before refers to the class of the iPXEs older than v.
+// before returns a reference to the class of the iPXEs older than v.
 func (k *keaWriter) before(v proxydhcp.Version) string {
-	heads := below(v)
-	if len(heads) == 0 {
+	prefixes := prefixesBefore(v)
+	if len(prefixes) == 0 {
 		return "('none' == 'some')"
 	}
-	test := appendAny(nil, "", heads, func(head string) string {
-		return fmt.Sprintf("substring(hexstring(option[175].option[235].hex, ''), 0, %d) == '%s'", len(head), head)
+	test := appendAny(nil, "", prefixes, func(prefix string) string {
+		return fmt.Sprintf("substring(hexstring(option[175].option[235].hex, ''), 0, %d) == '%s'", len(prefix), prefix)
 	})
 	return k.helper("before-"+v.String(), "option[175].option[235].exists and "+test[0],
 		fmt.Sprintf("An iPXE older than %s, by the first digits of its version in hexadecimal.", v))
 }
 
-// keaMAC compares the beginning of the MAC address.
+// keaMAC returns the condition that a MAC address has a prefix.
 func keaMAC(m proxydhcp.MACPrefix) string {
 	return fmt.Sprintf("substring(pkt4.mac, 0, %d) == 0x%s", macLen(m), strings.ReplaceAll(m.String(), ":", ""))
 }
 
-// keaNetwork compares the relay's address with a network.
+// keaNetwork returns the condition that the relay's address is in a network.
 func keaNetwork(n netip.Prefix) string {
 	b := n.Masked().Addr().As4()
 	digits := hexBytes(b[:], "")
@@ -297,8 +314,8 @@ func keaNetwork(n netip.Prefix) string {
 	return "(" + strings.Join(any, " or ") + ")"
 }
 
-// keaText writes a string of an expression, which knows no escapes: where there
-// is more than plain letters, in hexadecimal.
+// keaText returns a string of an expression. Expressions have no escapes, so
+// text with control characters, quotes or backslashes is in hexadecimal.
 func keaText(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '\'' || r == '"' || r == '\\' }) {
 		return fmt.Sprintf("0x%x", s)
@@ -306,11 +323,11 @@ func keaText(s string) string {
 	return "'" + s + "'"
 }
 
-// jsonText writes a string of JSON.
+// jsonText returns a JSON string.
 func jsonText(s string) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(s) // to memory, a string: it cannot fail
+	e.Encode(s) // a string, to memory: it cannot fail
 	return strings.TrimSpace(b.String())
 }

@@ -1,5 +1,7 @@
 package export
 
+// What the steps of a plan do together, without the syntax of any server.
+
 import (
 	"fmt"
 	"math/rand/v2"
@@ -12,29 +14,27 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// What the steps of a plan do together, without the wording of any server.
-
-// decide runs a client through the steps, as an ideal server of the target
-// does. seen is the client as the target sees it.
+// decide returns the step that takes a client, and whether it is answered. seen
+// is the client as the server sees it.
 func (p *plan) decide(seen proxydhcp.Client) (step, bool) {
-	to := pxeFirmware
+	kind := pxeFirmware
 	switch {
 	case seen.IPXE.Present:
-		to = iPXEs
+		kind = iPXEs
 	case seen.Transport == proxydhcp.HTTP:
-		to = httpFirmware
+		kind = httpFirmware
 	}
 	for _, s := range p.steps {
 		one := proxydhcp.Policy{Rules: []proxydhcp.Rule{{Match: s.match, Outcome: file("x")}}}
-		if !s.leftOut && s.to&to != 0 && s.archs.has(seen.Arch) && one.Decide(seen, false).Kind == proxydhcp.BootFile {
+		if !s.leftOut && s.clients&kind != 0 && s.archs.has(seen.Arch) && one.Decide(seen, false).Kind == proxydhcp.BootFile {
 			return s, s.silence == ""
 		}
 	}
 	return step{}, false
 }
 
-// leftOutCase tells of a policy what becomes of each rule for iPXE: it is named
-// where it is in the export, and with a - before it where it was left out.
+// leftOutCase is a policy and the rules for iPXE in its export. A rule that was
+// left out has a - before its name.
 type leftOutCase struct {
 	name, format string
 	rules        []proxydhcp.Rule
@@ -46,50 +46,50 @@ func leftOutCases() []leftOutCase {
 	vlan := proxydhcp.Match{VLANs: []uint16{20}, IPXE: &proxydhcp.IPXEMatch{}}
 	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "undionly.kpxe"})
 	return []leftOutCase{
-		{"a widened script leaves nobody", "windows", []proxydhcp.Rule{
+		{"a widened script takes all", "windows", []proxydhcp.Rule{
 			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Version: versions(">=2")}), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "good, -upgrade"},
-		{"nobody is left by the policy itself", "windows", []proxydhcp.Rule{
+		{"the policy itself takes all", "windows", []proxydhcp.Rule{
 			{Name: "all", Match: anyIPXE(), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "all"},
-		{"a build that is not seen", "dnsmasq", []proxydhcp.Rule{
+		{"a build that is unsupported", "dnsmasq", []proxydhcp.Rule{
 			{Name: "menu", Match: ipxe(proxydhcp.IPXEMatch{Version: versions("=1.21.1")}), Outcome: file("menu")},
 			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Features: https}), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "-menu, good, -upgrade"},
-		{"a place that is not seen, and a script for all places", "isc", []proxydhcp.Rule{
+		{"a VLAN that is unsupported, and a script for all VLANs", "isc", []proxydhcp.Rule{
 			{Name: "vlan", Match: vlan, Outcome: script("20")},
 			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Features: https}), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "-vlan, good, upgrade"},
-		{"a place that is not seen, and a script for what a ROM is not", "isc", []proxydhcp.Rule{
+		{"a VLAN that is unsupported, and a script for iPXEs that the ROM is not", "isc", []proxydhcp.Rule{
 			{Name: "vlan", Match: vlan, Outcome: script("20")},
 			{Name: "poor", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https}), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "-vlan, poor, -upgrade"},
-		{"a lack that is overlooked", "dnsmasq", []proxydhcp.Rule{
+		{"a missing feature that is undermatched", "dnsmasq", []proxydhcp.Rule{
 			{Name: "poor", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https}), Outcome: script("s")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "poor, -upgrade"},
-		{"silence that cannot be told", "windows", []proxydhcp.Rule{
+		{"silence that cannot be configured", "windows", []proxydhcp.Rule{
 			{Name: "not on BIOS", Match: proxydhcp.Match{Platforms: []proxydhcp.Platform{proxydhcp.BIOS}}},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "-not on BIOS, -upgrade"},
-		{"silence that is told", "kea", []proxydhcp.Rule{
+		{"silence that can be configured", "kea", []proxydhcp.Rule{
 			{Name: "not on EBC", Match: proxydhcp.Match{Archs: []proxydhcp.Arch{proxydhcp.ArchEBC}}},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: "ipxe.efi"})},
 		}, "not on EBC, upgrade"},
-		{"a fact that cannot be filled in", "kea", []proxydhcp.Rule{
+		{"a placeholder that cannot be filled in", "kea", []proxydhcp.Rule{
 			{Name: "relay", Match: anyIPXE(), Outcome: script("{relay}")},
 			{Name: "upgrade", Match: anyIPXE(), Outcome: roms},
 		}, "-relay, -upgrade"},
 	}
 }
 
-// TestLeftOut checks what becomes of rules.
-func TestLeftOut(t *testing.T) {
+// TestRulesLeftOut checks which rules for iPXE are exported.
+func TestRulesLeftOut(t *testing.T) {
 	for _, tt := range leftOutCases() {
 		t.Run(tt.name, func(t *testing.T) {
 			i := slices.Index(Formats(), tt.format)
@@ -103,7 +103,7 @@ func TestLeftOut(t *testing.T) {
 				if s.leftOut {
 					name = "-" + name
 				}
-				if s.to&iPXEs != 0 && !slices.Contains(got, name) {
+				if s.clients&iPXEs != 0 && !slices.Contains(got, name) {
 					got = append(got, name)
 				}
 			}
@@ -114,7 +114,20 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
-// randomRules makes policies of every shape, with names that tell the rule.
+// TestLimitsHaveReasons checks that the comments of every server can say why it
+// does not match a criterion exactly.
+func TestLimitsHaveReasons(t *testing.T) {
+	for _, target := range targets() {
+		for c, s := range target.limits.criteria {
+			if (s.precision == exact) != (s.reason == "") {
+				t.Errorf("%s, criterion %d: precision %d, reason %q", target.name, c, s.precision, s.reason)
+			}
+		}
+	}
+}
+
+// randomRules returns a random policy. Its boot file names contain the names of
+// the rules.
 func randomRules(r *rand.Rand) []proxydhcp.Rule {
 	pick := func(n int) bool { return r.IntN(n) == 0 }
 	var rules []proxydhcp.Rule
@@ -164,7 +177,7 @@ func randomRules(r *rand.Rand) []proxydhcp.Rule {
 	return rules
 }
 
-// randomClient makes a machine of every kind.
+// randomClient returns a random client.
 func randomClient(r *rand.Rand) proxydhcp.Client {
 	c := proxydhcp.Client{
 		Hardware:    proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, []byte{0x54, 0x55}[r.IntN(2)]}},
@@ -188,15 +201,15 @@ func randomClient(r *rand.Rand) proxydhcp.Client {
 	return c
 }
 
-// TestExactServers checks that a server that sees everything a policy looks at
-// decides as the policy.
-func TestExactServers(t *testing.T) {
+// TestExactServerDecidesAsPolicy checks that a server that matches every
+// criterion exactly decides as the policy does.
+func TestExactServerDecidesAsPolicy(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, target := range targets()[:2] {
 		all := target
-		all.limits.fills = func(string, audience) bool { return true }
-		for a := range all.limits.sight {
-			all.limits.sight[a] = exact
+		all.limits.canFill = func(string, clientKinds) bool { return true }
+		for c := range all.limits.criteria {
+			all.limits.criteria[c].precision = exact
 		}
 		for range 500 {
 			rules := randomRules(r)
@@ -231,13 +244,11 @@ func TestExactServers(t *testing.T) {
 	}
 }
 
-// TestNoLoop checks the promise to iPXE for every server: a build whose boot the
-// policy ends is not handed a ROM by the export, be it because a rule could not
-// be said or because the server sees more in option 175 than there is. That
-// holds for a build that meets what every script demands, as a ROM must; where
-// rules were left out because they look at a build that the server cannot, it
-// holds for any build.
-func TestNoLoop(t *testing.T) {
+// TestExportMakesNoLoop checks for every server that an iPXE whose boot the
+// policy ends gets no ROM from the export, even if a rule could not be exported
+// or the server finds features in option 175 that are not there. The iPXEs meet
+// the requirements of every script, as a ROM must.
+func TestExportMakesNoLoop(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	checked := map[string]int{}
 	for _, target := range targets() {
@@ -255,8 +266,8 @@ func TestNoLoop(t *testing.T) {
 					continue
 				}
 				seen := c
-				if target.limits.sight[ofFeatures] == overtakes && r.IntN(2) == 0 {
-					seen.IPXE.Features = seen.IPXE.Features.With(20) // met by chance
+				if target.limits.criteria[byFeatures].precision == overmatches && r.IntN(2) == 0 {
+					seen.IPXE.Features = seen.IPXE.Features.With(20) // found by chance
 				}
 				s, answered := plan.decide(seen)
 				if !answered {
@@ -271,13 +282,13 @@ func TestNoLoop(t *testing.T) {
 	}
 	for _, target := range targets() {
 		if checked[target.name] < 300 {
-			t.Errorf("%s: only %d answers were looked at", target.name, checked[target.name])
+			t.Errorf("%s: only %d answers were checked", target.name, checked[target.name])
 		}
 	}
 }
 
-// meetsScripts reports whether an iPXE meets what every script's rule demands
-// of a build.
+// meetsScripts reports whether an iPXE meets what every rule of a script
+// requires of its build.
 func meetsScripts(rules []proxydhcp.Rule, c proxydhcp.Client) bool {
 	for _, r := range rules {
 		if r.Outcome.Kind != proxydhcp.BootROM && r.Match.IPXE != nil && r.Match.IPXE.Unmet(c) != (proxydhcp.Unmet{}) {
@@ -287,8 +298,8 @@ func meetsScripts(rules []proxydhcp.Rule, c proxydhcp.Client) bool {
 	return true
 }
 
-// FuzzText checks that a name is taken apart as proxydhcp.Expand does.
-func FuzzText(f *testing.F) {
+// FuzzParseText checks that names are parsed as proxydhcp.Expand parses them.
+func FuzzParseText(f *testing.F) {
 	for _, s := range []string{"", "a", "{mac}", "${mac}", "{}", "{no}{mac}", "{a{mac}", "x{uuid}y{arch}z", "{mac", "$${mac}{", "{{mac}}"} {
 		f.Add(s)
 	}

@@ -1,5 +1,7 @@
 package export
 
+// The policies that the tests export.
+
 import (
 	"net/netip"
 	"strings"
@@ -8,9 +10,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// The policies that the tests export.
-
-// must is for what the tests themselves write.
+// must returns v, which the tests write themselves, and panics on an error.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -18,8 +18,10 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// versions parses a range of versions.
 func versions(s string) proxydhcp.VersionRange { return must(proxydhcp.ParseVersionRange(s)) }
 
+// macs parses MAC address prefixes.
 func macs(list ...string) []proxydhcp.MACPrefix {
 	var prefixes []proxydhcp.MACPrefix
 	for _, s := range list {
@@ -28,27 +30,31 @@ func macs(list ...string) []proxydhcp.MACPrefix {
 	return prefixes
 }
 
-// https is the set of that one feature.
+// https is the set with only the feature HTTPS.
 var https = proxydhcp.Features(0).With(20)
 
+// testFacts are the facts of the golden files.
 var testFacts = Facts{Server: netip.MustParseAddr("192.0.2.10"), HTTPPort: 8080, Source: "the tests", Program: "pxesidecar 1.0"}
 
+// script is the outcome of booting a script.
 func script(name string) proxydhcp.Outcome {
 	return proxydhcp.Outcome{Kind: proxydhcp.BootScript, File: name}
 }
 
+// file is the outcome of booting a file.
 func file(name string) proxydhcp.Outcome {
 	return proxydhcp.Outcome{Kind: proxydhcp.BootFile, File: name}
 }
 
+// rom is the outcome of booting a ROM.
 func rom(roms proxydhcp.ROMs) proxydhcp.Outcome {
 	return proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: roms}
 }
 
-// anyIPXE takes every iPXE.
+// anyIPXE matches every iPXE.
 func anyIPXE() proxydhcp.Match { return proxydhcp.Match{IPXE: &proxydhcp.IPXEMatch{}} }
 
-// policies are the exported ones, by the name of their golden file.
+// policies returns the exported policies, by the names of their golden files.
 func policies() map[string]*proxydhcp.Policy {
 	return map[string]*proxydhcp.Policy{
 		"flags":    {Rules: flagRules()},
@@ -58,7 +64,7 @@ func policies() map[string]*proxydhcp.Policy {
 	}
 }
 
-// flagRules are what flags of the command line make.
+// flagRules returns rules as the flags of the command line make them.
 func flagRules() []proxydhcp.Rule {
 	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "undionly.kpxe", proxydhcp.X64: "ipxe-x86_64.efi"})
 	return []proxydhcp.Rule{
@@ -71,7 +77,7 @@ func flagRules() []proxydhcp.Rule {
 	}
 }
 
-// segmentRules give one VLAN answers of its own, which no DHCP server can see.
+// segmentRules returns rules for one VLAN, which no DHCP server can match.
 func segmentRules() []proxydhcp.Rule {
 	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "old.kpxe"})
 	vlan := proxydhcp.Match{VLANs: []uint16{20}}
@@ -86,7 +92,7 @@ func segmentRules() []proxydhcp.Rule {
 	}
 }
 
-// ruleRules look at everything, and have names that need care.
+// ruleRules returns rules with every criterion, and names that need escaping.
 func ruleRules() []proxydhcp.Rule {
 	ipxe := func(m proxydhcp.IPXEMatch) proxydhcp.Match { return proxydhcp.Match{IPXE: &m} }
 	uuid := proxydhcp.UUID{0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff}

@@ -1,5 +1,7 @@
 package export
 
+// The patterns for version comparisons, compared with proxydhcp's own.
+
 import (
 	"fmt"
 	"math/rand/v2"
@@ -12,9 +14,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// The patterns that stand for comparisons, against the comparisons.
-
-// edges are versions around which comparisons go wrong.
+// edges returns versions at which comparisons are likely to be wrong.
 func edges(v proxydhcp.Version) []proxydhcp.Version {
 	n := int(v[0])<<16 | int(v[1])<<8 | int(v[2])
 	list := []proxydhcp.Version{{}, {255, 255, 255}, {1, 0, 0}, {1, 21, 1}, {10, 0, 0}, {100, 100, 100}, {2, 0, 0}}
@@ -26,7 +26,9 @@ func edges(v proxydhcp.Version) []proxydhcp.Version {
 	return list
 }
 
-func TestVersionPatterns(t *testing.T) {
+// TestVersionPatternsCompareAsVersions checks the patterns of ISC dhcpd and the
+// tests of Kea.
+func TestVersionPatternsCompareAsVersions(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	limits := []proxydhcp.Version{{}, {0, 0, 1}, {1, 0, 0}, {1, 21, 1}, {2, 0, 0}, {9, 99, 199}, {255, 255, 255}, {255, 255, 254}, {19, 200, 250}}
 	for range 5 {
@@ -34,19 +36,19 @@ func TestVersionPatterns(t *testing.T) {
 	}
 	for _, limit := range limits {
 		for _, op := range []string{"<", "<=", ">", ">="} {
-			demand := versions(op + limit.String())
-			terms := termsOf(demand)
+			required := versions(op + limit.String())
+			terms := termsOf(required)
 			if len(terms) != 1 || terms[0] != (term{op, limit}) {
-				t.Fatalf("%s is read as %v", demand, terms)
+				t.Fatalf("%s has terms %v", required, terms)
 			}
 			pattern := regexp.MustCompile(terms[0].pattern())
 			for _, v := range edges(limit) {
-				if got, want := pattern.MatchString(v.String()), demand.Contains(v); got != want {
-					t.Fatalf("%s %s by its pattern: %v, want %v\n%s", v, demand, got, want, pattern)
+				if got, want := pattern.MatchString(v.String()), required.Contains(v); got != want {
+					t.Fatalf("%s %s by its pattern: %v, want %v\n%s", v, required, got, want, pattern)
 				}
 				k := &keaWriter{known: map[string]bool{}}
-				if got, want := holds(k.term(terms[0]), k, v), demand.Contains(v); got != want {
-					t.Fatalf("%s %s by Kea's test: %v, want %v", v, demand, got, want)
+				if got, want := holds(k.term(terms[0]), k, v), required.Contains(v); got != want {
+					t.Fatalf("%s %s by Kea's test: %v, want %v", v, required, got, want)
 				}
 			}
 		}
@@ -56,25 +58,24 @@ func TestVersionPatterns(t *testing.T) {
 	}
 }
 
-// heads finds comparisons of the beginning of a text in a test of Kea.
-var heads = regexp.MustCompile(`0, ([0-9]+)\) == '([0-9a-f]*)'`)
+// prefixTests finds the comparisons with a prefix in a test of Kea.
+var prefixTests = regexp.MustCompile(`0, ([0-9]+)\) == '([0-9a-f]*)'`)
 
 // holds evaluates a test that keaWriter.term made.
 func holds(test string, k *keaWriter, v proxydhcp.Version) bool {
 	rest, not := strings.CutPrefix(test, "not ")
 	result := strings.Contains(rest, "'all' == 'all'")
 	if strings.HasPrefix(rest, "member") {
-		result = anyHead(k.helpers[0].members[1], fmt.Sprintf("%02x%02x%02x", v[0], v[1], v[2]))
+		result = anyPrefix(k.helpers[0].members[1], fmt.Sprintf("%02x%02x%02x", v[0], v[1], v[2]))
 	}
 	return result != not
 }
 
-// anyHead reports whether a text begins as one of the comparisons of a test
-// says.
-func anyHead(test, text string) bool {
-	for _, m := range heads.FindAllStringSubmatch(test, -1) {
+// anyPrefix reports whether a text has one of the prefixes in a test.
+func anyPrefix(test, text string) bool {
+	for _, m := range prefixTests.FindAllStringSubmatch(test, -1) {
 		if n, _ := strconv.Atoi(m[1]); n != len(m[2]) {
-			panic("a beginning of another length: " + m[0])
+			panic("a prefix of another length: " + m[0])
 		}
 		if strings.HasPrefix(text, m[2]) {
 			return true
@@ -83,7 +84,8 @@ func anyHead(test, text string) bool {
 	return false
 }
 
-func TestDecimals(t *testing.T) {
+// TestDecimalsMatchTheirRange checks the patterns for ranges of numbers.
+func TestDecimalsMatchTheirRange(t *testing.T) {
 	for lo := 0; lo <= maxByte; lo++ {
 		for hi := lo; hi <= maxByte; hi += 1 + hi%7 {
 			pattern := regexp.MustCompile("^" + decimals(lo, hi) + "$")
@@ -96,7 +98,9 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-func TestNetworkPatterns(t *testing.T) {
+// TestNetworkPatternsMatchTheirNetwork checks the patterns of ISC dhcpd and the
+// tests of Kea.
+func TestNetworkPatternsMatchTheirNetwork(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for bits := 1; bits <= 32; bits++ {
 		for range 5 {
@@ -112,7 +116,7 @@ func TestNetworkPatterns(t *testing.T) {
 						t.Fatalf("%s in %s by its pattern: %v, want %v\n%s", x, n, got, want, pattern)
 					}
 					bytes := x.As4()
-					if got, want := anyHead(keaNetwork(n), hexBytes(bytes[:], "")), n.Contains(x); got != want {
+					if got, want := anyPrefix(keaNetwork(n), hexBytes(bytes[:], "")), n.Contains(x); got != want {
 						t.Fatalf("%s in %s by Kea's test: %v, want %v\n%s", x, n, got, want, keaNetwork(n))
 					}
 				}

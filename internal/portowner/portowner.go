@@ -1,5 +1,4 @@
-// Package portowner tells which process holds a UDP or TCP port, where the
-// system says so.
+// Package portowner finds the process that uses a UDP or TCP port.
 package portowner
 
 import (
@@ -11,17 +10,18 @@ import (
 	"strings"
 )
 
-// Find returns the owner of a local port in words, such as "dnsmasq (process
-// 812)"; "" where it cannot be told. network is "udp" or "tcp". It reads what
-// Linux shows under /proc; other systems have nothing there.
+// Find returns a description of the process that uses a local port, such as
+// "dnsmasq (process 812)", or "" if it cannot be found. network is "udp" or
+// "tcp". Find reads Linux's /proc, so it finds nothing on other systems.
 func Find(network string, port uint16) string {
 	return find("/proc", network, port)
 }
 
+// find is Find with the directory of the proc file system.
 func find(proc, network string, port uint16) string {
 	for _, family := range []string{network, network + "6"} {
 		for _, inode := range inodes(filepath.Join(proc, "net", family), port) {
-			if owner := holder(proc, inode); owner != "" {
+			if owner := socketOwner(proc, inode); owner != "" {
 				return owner
 			}
 		}
@@ -29,9 +29,9 @@ func find(proc, network string, port uint16) string {
 	return ""
 }
 
-// inodes returns the sockets bound to a port: in a table of /proc/net the
-// second field is the local address and port in hexadecimal, the tenth the
-// socket's inode.
+// inodes returns the inodes of the sockets bound to a port. In a table of
+// /proc/net, the second field is the local address and port in hexadecimal, and
+// the tenth is the socket's inode.
 func inodes(table string, port uint16) []string {
 	f, err := os.Open(table)
 	if err != nil {
@@ -52,8 +52,8 @@ func inodes(table string, port uint16) []string {
 	return found
 }
 
-// holder returns the process that has a socket open.
-func holder(proc, inode string) string {
+// socketOwner describes the process that has a socket open.
+func socketOwner(proc, inode string) string {
 	links, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*"))
 	for _, link := range links {
 		if target, err := os.Readlink(link); err != nil || target != "socket:["+inode+"]" {

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// TestFind asks for a port of our own, and for one that nobody has.
-func TestFind(t *testing.T) {
+// TestFindNamesThisProcess checks the owner of a UDP port of this process, and
+// that a port in no use has none.
+func TestFindNamesThisProcess(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -24,6 +25,6 @@ func TestFind(t *testing.T) {
 	}
 	conn.Close()
 	if got := Find("udp", port); got != "" {
-		t.Errorf("owner of a free port: %q, want none", got)
+		t.Errorf("owner of an unused port: %q, want none", got)
 	}
 }

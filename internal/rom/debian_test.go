@@ -11,11 +11,12 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// debianDir is where Debian's package ipxe puts boot files. The test command installs that package.
+// debianDir is where Debian's package ipxe installs boot files. The test
+// command installs that package.
 const debianDir = "/usr/lib/ipxe"
 
-// What the iPXEs of three Debian releases announce: at first neither HTTPS (20) nor VLAN (38), SRP (27)
-// only with the drivers that speak it.
+// The features of three Debian releases of iPXE. The first has neither HTTPS
+// (20) nor VLAN (38). Only builds with drivers for it have SRP (27).
 var (
 	oldDebian      = []uint8{17, 18, 19, 21, 23, 27, 36, 39, 41}
 	oldDebianSNP   = []uint8{17, 18, 19, 21, 23, 36, 39, 41}
@@ -23,7 +24,7 @@ var (
 	newDebianSNP   = []uint8{17, 18, 19, 20, 21, 23, 36, 38, 39, 41}
 	debianReleases = []debianRelease{
 		{text: "1.0.0+git-20190125", version: [3]byte{1, 0, 0}, full: oldDebian, snp: oldDebianSNP},
-		// Built outside a git clone, it does not know its own version.
+		// Built outside a git clone, it does not know its version.
 		{text: "1.21.1+git", version: [3]byte{1, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
 		{text: "2.0.0+", version: [3]byte{2, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
 	}
@@ -37,8 +38,9 @@ type debianRelease struct {
 	sbat      bool    // whether EFI images carry the text
 }
 
-// TestDebian reads the real thing: every boot file of the installed package.
-func TestDebian(t *testing.T) {
+// TestReadDebianPackage checks what is read from every boot file of the
+// installed package.
+func TestReadDebianPackage(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(debianDir, "*.*"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no boot files in %s: install Debian's package ipxe, as make test does", debianDir)
@@ -46,7 +48,7 @@ func TestDebian(t *testing.T) {
 	kernel := readDebian(t, "ipxe.lkrn")
 	release, ok := releaseOf(kernel.VersionText)
 	if !ok {
-		t.Fatalf("Debian's iPXE is %q: a release that debianReleases does not have yet", kernel.VersionText)
+		t.Fatalf("Debian's iPXE is %q: a release that debianReleases does not have", kernel.VersionText)
 	}
 	for _, path := range names {
 		name := filepath.Base(path)
@@ -54,14 +56,15 @@ func TestDebian(t *testing.T) {
 			got := readDebian(t, name)
 			want := release.expect(name, kernel.VersionText)
 			want.Size = got.Size
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
 				t.Errorf("ReadFile (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// readDebian reads a file of the package. It follows the package's absolute links, one of which leads to /boot.
+// readDebian reads a file of the package. It follows the package's absolute
+// links, one of which leads to /boot.
 func readDebian(t *testing.T, name string) Image {
 	t.Helper()
 	path, err := filepath.EvalSymlinks(filepath.Join(debianDir, name))
@@ -86,23 +89,23 @@ func releaseOf(text string) (debianRelease, bool) {
 	return debianRelease{}, false
 }
 
-// expect returns what the release's file of that name must be read as.
+// expect returns the Image of the release's file of that name.
 func (r debianRelease) expect(name, text string) Image {
 	switch filepath.Ext(name) {
 	case ".kpxe", ".kkpxe", ".pxe":
-		return Image{Format: NBP, IPXE: true}
+		return Image{format: formatNBP, isIPXE: true}
 	case ".lkrn":
-		return Image{Format: Kernel, IPXE: true, VersionText: text}
+		return Image{format: formatKernel, isIPXE: true, VersionText: text}
 	case ".rom":
-		return Image{Format: OptionROM}
+		return Image{format: formatOptionROM}
 	case ".iso":
-		return Image{Format: Disk}
+		return Image{format: formatDisk}
 	}
-	machine := map[string]Machine{
-		"ipxe-arm64.efi": MachineARM64, "ipxe-riscv64.efi": MachineRISCV64, "ipxe-loong64.efi": MachineLoong64,
+	machine := map[string]machine{
+		"ipxe-arm64.efi": machineARM64, "ipxe-riscv64.efi": machineRISCV64, "ipxe-loong64.efi": machineLoong64,
 	}[name]
 	if machine == 0 {
-		machine = MachineX64 // ipxe.efi, ipxe-amd64.efi, snponly.efi
+		machine = machineX64 // ipxe.efi, ipxe-amd64.efi, snponly.efi
 	}
 	features := r.full
 	if name == "snponly.efi" {
@@ -112,17 +115,15 @@ func (r debianRelease) expect(name, text string) Image {
 		text = ""
 	}
 	return Image{
-		Format: EFI, Machine: machine, Subsystem: EFIApplication, VersionText: text,
-		IPXE: true, HasVersion: true, Version: r.version, HasFeatures: true, Features: features,
+		format: formatEFI, machine: machine, subsystem: efiApplication, VersionText: text,
+		isIPXE: true, HasVersion: true, Version: r.version, HasFeatures: true, Features: features,
 	}
 }
 
-// TestDebianFind finds the package's files from the system's root, whatever links lead to them.
-func TestDebianFind(t *testing.T) {
-	place, choices, ok := Find(os.DirFS("/"))
-	if !ok || place.Name != "Debian or Ubuntu" {
-		t.Fatalf("Find = %q, %v", place.Name, ok)
-	}
+// TestFindDebianPackage checks that the package's files are found from the
+// system's root, through any links.
+func TestFindDebianPackage(t *testing.T) {
+	choices := Find(os.DirFS("/"))
 	for platform, want := range map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi"} {
 		if got := choices[platform].Path(); got != want {
 			t.Errorf("%s: %q, want %q", platform, got, want)

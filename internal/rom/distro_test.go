@@ -15,10 +15,10 @@ import (
 // bootProgram is a BIOS network boot program.
 var bootProgram = &fstest.MapFile{Data: []byte("\xea\x05\x00\xc0\x07" + string(biosMark))}
 
-// distributions are the file lists of packages, and what must be served of each.
-var distributions = map[string]struct {
+// packageFiles are the file lists of distributions' packages, and the file of
+// each that must be served.
+var packageFiles = map[string]struct {
 	files fstest.MapFS
-	place string
 	want  map[proxydhcp.Platform]string
 }{
 	"Debian 12": {
@@ -26,8 +26,7 @@ var distributions = map[string]struct {
 			"usr/lib/ipxe/undionly.kpxe": bootProgram, "usr/lib/ipxe/undionly.kkpxe": bootProgram, "usr/lib/ipxe/ipxe.pxe": bootProgram,
 			"usr/lib/ipxe/ipxe.efi": efiFile(proxydhcp.X64), "usr/lib/ipxe/snponly.efi": efiFile(proxydhcp.X64), "boot/ipxe.efi": efiFile(proxydhcp.X64),
 		},
-		place: "Debian or Ubuntu",
-		want:  map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi"},
+		want: map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi"},
 	},
 	"Debian 13": {
 		files: fstest.MapFS{
@@ -35,7 +34,6 @@ var distributions = map[string]struct {
 			"usr/lib/ipxe/snponly.efi": efiFile(proxydhcp.X64), "usr/lib/ipxe/ipxe-amd64.efi": efiFile(proxydhcp.X64), "usr/lib/ipxe/ipxe-arm64.efi": efiFile(proxydhcp.ARM64),
 			"usr/lib/ipxe/ipxe-loong64.efi": efiFile(proxydhcp.Loong64), "usr/lib/ipxe/ipxe-riscv64.efi": efiFile(proxydhcp.RISCV64),
 		},
-		place: "Debian or Ubuntu",
 		want: map[proxydhcp.Platform]string{
 			proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi", proxydhcp.ARM64: "usr/lib/ipxe/ipxe-arm64.efi",
 			proxydhcp.Loong64: "usr/lib/ipxe/ipxe-loong64.efi", proxydhcp.RISCV64: "usr/lib/ipxe/ipxe-riscv64.efi",
@@ -43,7 +41,6 @@ var distributions = map[string]struct {
 	},
 	"Ubuntu with arm64 in /boot": {
 		files: fstest.MapFS{"usr/lib/ipxe/undionly.kpxe": bootProgram, "usr/lib/ipxe/ipxe.efi": efiFile(proxydhcp.X64), "boot/ipxe-arm64.efi": efiFile(proxydhcp.ARM64)},
-		place: "Debian or Ubuntu",
 		want:  map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/ipxe.efi", proxydhcp.ARM64: "boot/ipxe-arm64.efi"},
 	},
 	"Fedora": {
@@ -51,7 +48,6 @@ var distributions = map[string]struct {
 			"usr/share/ipxe/undionly.kpxe": bootProgram, "usr/share/ipxe/ipxe-i386.efi": efiFile(proxydhcp.IA32), "usr/share/ipxe/ipxe-x86_64.efi": efiFile(proxydhcp.X64),
 			"usr/share/ipxe/ipxe-snponly-x86_64.efi": efiFile(proxydhcp.X64), "usr/share/ipxe/arm64-efi/snponly.efi": efiFile(proxydhcp.ARM64), "usr/share/ipxe/arm64-efi/ipxe.efi": efiFile(proxydhcp.ARM64),
 		},
-		place: "Fedora, SUSE or Arch",
 		want: map[proxydhcp.Platform]string{
 			proxydhcp.BIOS: "usr/share/ipxe/undionly.kpxe", proxydhcp.IA32: "usr/share/ipxe/ipxe-i386.efi", proxydhcp.X64: "usr/share/ipxe/ipxe-snponly-x86_64.efi",
 			proxydhcp.ARM64: "usr/share/ipxe/arm64-efi/snponly.efi",
@@ -62,7 +58,6 @@ var distributions = map[string]struct {
 			"usr/share/ipxe/undionly.kpxe": bootProgram, "usr/share/ipxe/ipxe-i386.efi": efiFile(proxydhcp.IA32), "usr/share/ipxe/snp-i386.efi": efiFile(proxydhcp.IA32),
 			"usr/share/ipxe/ipxe-x86_64.efi": efiFile(proxydhcp.X64), "usr/share/ipxe/snp-x86_64.efi": efiFile(proxydhcp.X64), "usr/share/ipxe/snp-arm64.efi": efiFile(proxydhcp.ARM64),
 		},
-		place: "Fedora, SUSE or Arch",
 		want: map[proxydhcp.Platform]string{
 			proxydhcp.BIOS: "usr/share/ipxe/undionly.kpxe", proxydhcp.IA32: "usr/share/ipxe/snp-i386.efi", proxydhcp.X64: "usr/share/ipxe/snp-x86_64.efi", proxydhcp.ARM64: "usr/share/ipxe/snp-arm64.efi",
 		},
@@ -72,32 +67,39 @@ var distributions = map[string]struct {
 			"usr/share/ipxe/ipxe.pxe": bootProgram, "usr/share/ipxe/ipxe-arch.pxe": bootProgram, "usr/share/ipxe/i386/ipxe.efi": efiFile(proxydhcp.IA32),
 			"usr/share/ipxe/x86_64/ipxe.efi": efiFile(proxydhcp.X64), "usr/share/ipxe/x86_64/ipxe-arch.efi": efiFile(proxydhcp.X64),
 		},
-		place: "Fedora, SUSE or Arch",
-		want:  map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/share/ipxe/ipxe.pxe", proxydhcp.IA32: "usr/share/ipxe/i386/ipxe.efi", proxydhcp.X64: "usr/share/ipxe/x86_64/ipxe.efi"},
+		want: map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/share/ipxe/ipxe.pxe", proxydhcp.IA32: "usr/share/ipxe/i386/ipxe.efi", proxydhcp.X64: "usr/share/ipxe/x86_64/ipxe.efi"},
 	},
-	"nothing":          {files: fstest.MapFS{"usr/share/doc/ipxe": {Data: []byte("text")}}},
-	"folder but files": {files: fstest.MapFS{"usr/lib/ipxe/ipxe.iso": {Data: []byte("text")}}},
+	"nothing":                      {files: fstest.MapFS{"usr/share/doc/ipxe": {Data: []byte("text")}}},
+	"directory without boot files": {files: fstest.MapFS{"usr/lib/ipxe/ipxe.iso": {Data: []byte("text")}}},
+}
+
+// platformMachines are the machines that each platform's EFI images are built
+// for.
+var platformMachines = map[proxydhcp.Platform]machine{
+	proxydhcp.IA32:    machineI386,
+	proxydhcp.X64:     machineX64,
+	proxydhcp.ARM32:   machineThumb,
+	proxydhcp.ARM64:   machineARM64,
+	proxydhcp.RISCV32: machineRISCV32,
+	proxydhcp.RISCV64: machineRISCV64,
+	proxydhcp.Loong64: machineLoong64,
 }
 
 // efiFile returns an EFI image for a platform.
 func efiFile(platform proxydhcp.Platform) *fstest.MapFile {
-	return &fstest.MapFile{Data: efi{machine: machines[platform], sections: []section{data(announce200)}}.build()}
+	return &fstest.MapFile{Data: efi{machine: platformMachines[platform], sections: []section{data(table200)}}.build()}
 }
 
-func TestFind(t *testing.T) {
-	for name, test := range distributions {
+func TestFindInPackages(t *testing.T) {
+	for name, test := range packageFiles {
 		t.Run(name, func(t *testing.T) {
-			place, choices, ok := Find(test.files)
-			if ok != (test.want != nil) || place.Name != test.place {
-				t.Errorf("Find = %q, %v, want %q", place.Name, ok, test.place)
-			}
 			var got map[proxydhcp.Platform]string
-			for platform, choice := range choices {
+			for platform, choice := range Find(test.files) {
 				if got == nil {
 					got = map[proxydhcp.Platform]string{}
 				}
 				got[platform] = choice.Path()
-				if choice.Image.Fits(platform) != Fits {
+				if !choice.Image.Fits(platform) {
 					t.Errorf("%s gets %v", platform, choice.Image)
 				}
 			}
@@ -108,8 +110,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestChooseRelease holds the layouts of iPXE's own release, of a build and of a home-made folder.
-func TestChooseRelease(t *testing.T) {
+// TestChooseByDirectoryLayout checks the directories of an iPXE release and of
+// an iPXE build.
+func TestChooseByDirectoryLayout(t *testing.T) {
 	release, build := fstest.MapFS{"undionly.kpxe": bootProgram}, fstest.MapFS{"bin-x86_64-pcbios/undionly.kpxe": bootProgram}
 	for platform, cpu := range map[proxydhcp.Platform]string{
 		proxydhcp.IA32: "i386", proxydhcp.X64: "x86_64", proxydhcp.ARM32: "arm32", proxydhcp.ARM64: "arm64", proxydhcp.RISCV32: "riscv32", proxydhcp.RISCV64: "riscv64", proxydhcp.Loong64: "loong64",
@@ -133,7 +136,7 @@ func TestChooseRelease(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
+func TestChooseByNameAndHeader(t *testing.T) {
 	patched := fstest.MapFS{
 		"ipxe-x86_64-fixed.efi": efiFile(proxydhcp.X64), "ipxe-i386-fixed.efi": efiFile(proxydhcp.IA32), "undionly-fixed.kpxe": bootProgram,
 		"ipxe-x86_64.efi": efiFile(proxydhcp.X64), "snponly.efi": efiFile(proxydhcp.X64), "ipxe-i386.efi": efiFile(proxydhcp.IA32), "undionly.kpxe": bootProgram,
@@ -147,22 +150,22 @@ func TestChoose(t *testing.T) {
 		want     string
 		passed   []string
 	}{
-		"patched x64":    {patched, ".", proxydhcp.X64, "ipxe-x86_64-fixed.efi", nil},
-		"patched ia32":   {patched, ".", proxydhcp.IA32, "ipxe-i386-fixed.efi", nil},
-		"patched BIOS":   {patched, ".", proxydhcp.BIOS, "undionly-fixed.kpxe", nil},
-		"other machine":  {wrong, "srv", proxydhcp.X64, "ipxe.efi", nil},
-		"lying name":     {fstest.MapFS{"ipxe-x86_64.efi": efiFile(proxydhcp.ARM64)}, ".", proxydhcp.X64, "", []string{`boot file "ipxe-x86_64.efi": is an EFI image for arm64, iPXE 2.0.0, not for x64`}},
-		"this machine":   {wrong, "srv", proxydhcp.ARM64, "snponly.efi", nil},
-		"empty, folder":  {wrong, "srv", proxydhcp.BIOS, "", []string{`boot file "srv/undionly.kpxe": is empty, not for bios`, `boot file "srv/ipxe.pxe": is a directory, name a file in it`}},
-		"none":           {wrong, "srv", proxydhcp.RISCV64, "", nil},
-		"doubtful":       {unmarked, ".", proxydhcp.BIOS, "undionly.kpxe", nil},
-		"missing folder": {wrong, "none", proxydhcp.X64, "", nil},
+		"patched x64":       {patched, ".", proxydhcp.X64, "ipxe-x86_64-fixed.efi", nil},
+		"patched ia32":      {patched, ".", proxydhcp.IA32, "ipxe-i386-fixed.efi", nil},
+		"patched BIOS":      {patched, ".", proxydhcp.BIOS, "undionly-fixed.kpxe", nil},
+		"other machine":     {wrong, "srv", proxydhcp.X64, "ipxe.efi", nil},
+		"misleading name":   {fstest.MapFS{"ipxe-x86_64.efi": efiFile(proxydhcp.ARM64)}, ".", proxydhcp.X64, "", []string{`boot file "ipxe-x86_64.efi": is an EFI image for arm64, iPXE 2.0.0, not for x64`}},
+		"this machine":      {wrong, "srv", proxydhcp.ARM64, "snponly.efi", nil},
+		"empty, directory":  {wrong, "srv", proxydhcp.BIOS, "", []string{`boot file "srv/undionly.kpxe": is empty, not for bios`, `boot file "srv/ipxe.pxe": is a directory, name a file in it`}},
+		"none":              {wrong, "srv", proxydhcp.RISCV64, "", nil},
+		"doubtful":          {unmarked, ".", proxydhcp.BIOS, "undionly.kpxe", nil},
+		"missing directory": {wrong, "none", proxydhcp.X64, "", nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			choice := Choose(test.fsys, test.dir, test.platform)
-			if choice.Name != test.want || choice.Found() != (test.want != "") || choice.Dir != test.dir {
-				t.Errorf("Choose = %q in %q, want %q", choice.Name, choice.Dir, test.want)
+			if choice.Name != test.want || choice.Found() != (test.want != "") || choice.dir != test.dir {
+				t.Errorf("Choose = %q in %q, want %q", choice.Name, choice.dir, test.want)
 			}
 			var passed []string
 			for _, err := range choice.Passed {
@@ -175,12 +178,12 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestCandidatesAreValid(t *testing.T) {
+func TestCandidatesAreValidAndUnique(t *testing.T) {
 	for _, platform := range proxydhcp.Platforms() {
-		names := Candidates(platform)
+		names := candidates(platform)
 		for i, name := range names {
 			if !fs.ValidPath(name) || slices.Contains(names[:i], name) {
-				t.Errorf("%s: candidate %q is no path or repeated", platform, name)
+				t.Errorf("%s: candidate %q is not a valid path, or repeated", platform, name)
 			}
 		}
 	}

@@ -1,104 +1,70 @@
 package rom
 
 import (
-	"encoding/binary"
-	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Boot files as the tests want them, built from nothing.
-
-// section is a section of a built EFI image.
-type section struct {
-	name  string
-	flags uint32
-	data  string
+func TestFits(t *testing.T) {
+	application := func(m machine) Image {
+		return Image{format: formatEFI, Size: 1, machine: m, subsystem: efiApplication}
+	}
+	tests := map[string]struct {
+		image Image
+		want  []proxydhcp.Platform
+	}{
+		"bios":       {Image{format: formatNBP, Size: 1}, []proxydhcp.Platform{proxydhcp.BIOS}},
+		"unknown":    {Image{Size: 1}, []proxydhcp.Platform{proxydhcp.BIOS}},
+		"empty":      {Image{}, nil},
+		"kernel":     {Image{format: formatKernel, Size: 1}, nil},
+		"script":     {Image{format: formatScript, Size: 1}, nil},
+		"option ROM": {Image{format: formatOptionROM, Size: 1}, nil},
+		"driver":     {Image{format: formatEFI, Size: 1, machine: machineX64, subsystem: efiBootDriver}, nil},
+		"ia32":       {application(machineI386), []proxydhcp.Platform{proxydhcp.IA32}},
+		"x64":        {application(machineX64), []proxydhcp.Platform{proxydhcp.X64}},
+		"arm":        {application(machineARM), []proxydhcp.Platform{proxydhcp.ARM32}},
+		"thumb":      {application(machineThumb), []proxydhcp.Platform{proxydhcp.ARM32}},
+		"armnt":      {application(machineARMNT), []proxydhcp.Platform{proxydhcp.ARM32}},
+		"arm64":      {application(machineARM64), []proxydhcp.Platform{proxydhcp.ARM64}},
+		"riscv32":    {application(machineRISCV32), []proxydhcp.Platform{proxydhcp.RISCV32}},
+		"riscv64":    {application(machineRISCV64), []proxydhcp.Platform{proxydhcp.RISCV64}},
+		"loong64":    {application(machineLoong64), []proxydhcp.Platform{proxydhcp.Loong64}},
+		"byte code":  {application(machineEBC), nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got []proxydhcp.Platform
+			for _, platform := range proxydhcp.Platforms() {
+				if test.image.Fits(platform) {
+					got = append(got, platform)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("Fits (-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
-// Sections' characteristics as iPXE's own have them.
-const (
-	flagsText = 0x68000020
-	flagsData = 0xc8000040
-)
-
-// efi describes an EFI image to build. The zero value is an x64 application without sections.
-type efi struct {
-	machine   Machine
-	subsystem Subsystem
-	sections  []section
-	signature string
-}
-
-// build returns the image's bytes, with a PE32 header for the 32-bit machines and PE32+ for the others.
-func (e efi) build() []byte {
-	if e.machine == 0 {
-		e.machine = MachineX64
+func TestImageString(t *testing.T) {
+	tests := map[string]Image{
+		"empty":                                       {},
+		"of no known format":                          {Size: 1},
+		"a BIOS network boot program":                 {format: formatNBP, Size: 1},
+		"a Linux-style kernel (.lkrn), an iPXE":       {format: formatKernel, Size: 1, isIPXE: true},
+		"an iPXE script":                              {format: formatScript, Size: 1},
+		"a PCI option ROM":                            {format: formatOptionROM, Size: 1},
+		"a disk image":                                {format: formatDisk, Size: 1},
+		"an EFI image for arm64, iPXE 1.21.1, signed": {format: formatEFI, Size: 1, machine: machineARM64, subsystem: efiApplication, isIPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, Signed: true},
+		"an EFI driver for arm32":                     {format: formatEFI, Size: 1, machine: machineThumb, subsystem: efiRuntimeDriver},
+		"an EFI image for ebc":                        {format: formatEFI, Size: 1, machine: machineEBC, subsystem: efiApplication},
+		"an EFI image for machine 0x0200":             {format: formatEFI, Size: 1, machine: 0x200, subsystem: efiApplication},
 	}
-	if e.subsystem == 0 {
-		e.subsystem = EFIApplication
+	for want, image := range tests {
+		if got := image.String(); got != want {
+			t.Errorf("String() = %q, want %q", got, want)
+		}
 	}
-	magic, directories := uint16(0x20b), directoriesPE32P
-	if slices.Contains([]Machine{MachineI386, MachineThumb, MachineARM, MachineARMNT, MachineRISCV32}, e.machine) {
-		magic, directories = 0x10b, directoriesPE32
-	}
-	const header = 0x80
-	le := binary.LittleEndian
-	image := make([]byte, header)
-	copy(image, "MZ")
-	le.PutUint32(image[peOffsetField:], header)
-
-	image = append(image, "PE\x00\x00"...)
-	image = le.AppendUint16(image, uint16(e.machine))
-	image = le.AppendUint16(image, uint16(len(e.sections)))
-	image = append(image, make([]byte, 12)...)
-	image = le.AppendUint16(image, uint16(directories+16*8))
-	image = le.AppendUint16(image, 0x0206)
-
-	optional := make([]byte, directories+16*8)
-	le.PutUint16(optional, magic)
-	le.PutUint16(optional[optionalSubsystem:], uint16(e.subsystem))
-	le.PutUint32(optional[directories-4:], 16)
-	content := len(image) + len(optional) + sectionSize*len(e.sections)
-	end := content
-	for _, s := range e.sections {
-		end += len(s.data)
-	}
-	if e.signature != "" {
-		le.PutUint32(optional[directories+8*directorySecurity:], uint32(end))
-		le.PutUint32(optional[directories+8*directorySecurity+4:], uint32(len(e.signature)))
-	}
-	image = append(image, optional...)
-	for _, s := range e.sections {
-		var entry [sectionSize]byte
-		copy(entry[:8], s.name)
-		le.PutUint32(entry[16:], uint32(len(s.data)))
-		le.PutUint32(entry[20:], uint32(content))
-		le.PutUint32(entry[36:], s.flags)
-		content += len(s.data)
-		image = append(image, entry[:]...)
-	}
-	for _, s := range e.sections {
-		image = append(image, s.data...)
-	}
-	return append(image, e.signature...)
-}
-
-// An announcement of version 1.21.1, and one that iPXE 2.0.0 might make: DNS, EFI, HTTP, HTTPS.
-const (
-	someFeatures = "\x17\x01\x01\x24\x01\x01\x13\x01\x01\x14\x01\x01"
-	announce1211 = "\xeb\x03\x01\x15\x01" + someFeatures
-	announce200  = "\xeb\x03\x02\x00\x00" + someFeatures
-)
-
-// data returns a .data section that holds content between other things, the way a linker leaves it.
-func data(content string) section {
-	return section{".data", flagsData, "\x26\xa0\x01\x00\x07\x00\x00\x00" + content + "\x03\x00\x00\x00\xac\x3e\x09\x00"}
-}
-
-// sector returns a boot sector or kernel: 1 KiB of zeros with texts put at their offsets.
-func sector(texts map[int]string) []byte {
-	image := make([]byte, 1024)
-	for offset, text := range texts {
-		copy(image[offset:], text)
-	}
-	return image
 }

@@ -1,5 +1,8 @@
 package rom
 
+// How to install iPXE boot files on the current system, derived from its
+// /etc/os-release (os-release(5)).
+
 import (
 	"bufio"
 	"fmt"
@@ -8,10 +11,9 @@ import (
 	"strings"
 )
 
-// How to come by an iPXE on the system at hand, told from its /etc/os-release (os-release(5)).
-
-// installers are the commands that install a distribution's iPXE, by ID or ID_LIKE. RHEL and Fedora split
-// the package in two at RHEL 8; openEuler has not.
+// installers are the commands that install a distribution's iPXE, by ID or
+// ID_LIKE. RHEL and Fedora have had two packages since RHEL 8; openEuler has
+// one.
 var installers = map[string]string{
 	"debian":    "apt-get install ipxe",
 	"ubuntu":    "apt-get install ipxe",
@@ -25,8 +27,8 @@ var installers = map[string]string{
 	"gentoo":    "emerge sys-firmware/ipxe",
 }
 
-// InstallCommand returns the command that installs boot files on the system with that os-release file,
-// or nothing where none is known.
+// InstallCommand returns the command that installs boot files on the system
+// with that os-release file, or "" if none is known.
 func InstallCommand(osRelease io.Reader) string {
 	return installCommand(systemIDs(parseOSRelease(osRelease)))
 }
@@ -41,8 +43,9 @@ func installCommand(ids []string) string {
 	return ""
 }
 
-// PackageHint says in a sentence how to come by boot files on the system with that os-release file. An
-// unreadable one is like that of an unknown system.
+// PackageHint returns a phrase that says how to get boot files on the system
+// with that os-release file. An unreadable file is treated as that of an
+// unknown system.
 func PackageHint(osRelease io.Reader) string {
 	const byHand = "unpack ipxeboot.tar.gz of an iPXE release and name the folder with --root"
 	values := parseOSRelease(osRelease)
@@ -59,7 +62,8 @@ func PackageHint(osRelease io.Reader) string {
 	return byHand
 }
 
-// systemIDs returns the system's identifiers, its own first, then those of the systems it is like, closest first.
+// systemIDs returns the system's identifiers: its own first, then those of the
+// systems it is like, closest first.
 func systemIDs(values map[string]string) []string {
 	ids := append([]string{values["ID"]}, strings.Fields(values["ID_LIKE"])...)
 	for _, id := range ids {
@@ -70,8 +74,8 @@ func systemIDs(values map[string]string) []string {
 	return ids
 }
 
-// parseOSRelease reads the assignments of an os-release file. Values may be quoted; escapes inside
-// quotes do not occur in the keys used here and stay as they are.
+// parseOSRelease returns the assignments of an os-release file. Values may be
+// quoted. Escapes inside quotes are not decoded: the keys used here have none.
 func parseOSRelease(r io.Reader) map[string]string {
 	values := map[string]string{}
 	for lines := bufio.NewScanner(r); lines.Scan(); {

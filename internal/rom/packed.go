@@ -1,5 +1,15 @@
 package rom
 
+// The version and the features inside an iPXE for BIOS.
+//
+// All of it but the first few kilobytes is packed: since 2015 with LZMA, before
+// that with another method that is not supported here. The packed part begins
+// on a boundary of 16 bytes, with its length in four bytes, little-endian, and
+// extends to the end of the file. It is a bare LZMA stream with fixed
+// properties and an end marker (iPXE src/util/zbin.c,
+// src/arch/x86/prefix/unlzma.S). Before packing, a filter replaces the targets
+// of jumps; it does not change the feature table.
+
 import (
 	"bytes"
 	"encoding/binary"
@@ -8,19 +18,15 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// What an iPXE for BIOS will announce of itself. All but its first few kilobytes are packed (since 2015;
-// before, with another method that is not read here): on a boundary of 16 bytes stands the length of the packed
-// part in four bytes, little-endian, and then that part to the end of the file. It is a bare LZMA stream of fixed
-// properties with a mark at its end (iPXE src/util/zbin.c, src/arch/x86/prefix/unlzma.S). Before
-// packing, a filter replaced the targets of jumps; tables of bytes it leaves alone.
-
-// ReadPacked is Read for those who also want to know what is inside a BIOS network boot program or a
-// .lkrn: their version and features too, where they can be read. It takes about a tenth of a second.
+// ReadPacked describes a boot file as ReadFile does. For a BIOS network boot
+// program or a .lkrn it also returns the version and the features, if they can
+// be unpacked. That takes about a tenth of a second.
 //
-// Read leaves them out so that one image is judged by what every image of its format shows.
+// ReadFile leaves them out, so that it always reports the same fields for files
+// of one format.
 func ReadPacked(r io.ReaderAt, size int64) (Image, error) {
-	image, err := Read(r, size)
-	if err != nil || !image.IPXE || image.Format != NBP && image.Format != Kernel || size > maxScan {
+	image, err := read(r, size)
+	if err != nil || !image.isIPXE || image.format != formatNBP && image.format != formatKernel || size > maxScan {
 		return image, err
 	}
 	file, err := readRange(r, 0, size)
@@ -28,18 +34,19 @@ func ReadPacked(r io.ReaderAt, size int64) (Image, error) {
 		return Image{}, err
 	}
 	if data, ok := unpack(file); ok {
-		image.announce(findAnnouncements(data))
+		image.setFeatures(findFeatureTables(data))
 	}
 	return image, nil
 }
 
-// packed is how iPXE's BIOS builds are packed: literal context of 2 bits, no position bits, and here the
-// header that a stream of those properties would have in a file, with the dictionary of 8 MiB that the
-// packer uses (liblzma's default) and no length.
-var packed = []byte{2, 0, 0, 0x80, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+// lzmaHeader is the header that a file with such a stream would have. The
+// properties are those of iPXE's BIOS builds: 2 literal context bits, no
+// position bits. The dictionary size is liblzma's default, 8 MiB, which iPXE's
+// packer uses; the length is unknown.
+var lzmaHeader = []byte{2, 0, 0, 0x80, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// unpack returns the unpacked part of a BIOS build. It is not ok where there is none, or where it does not
-// unpack to its very end.
+// unpack returns the unpacked part of a BIOS build. It is not ok if there is no
+// packed part, or if it cannot be unpacked to its end.
 func unpack(file []byte) (data []byte, ok bool) {
 	const boundary, lengthSize = 16, 4
 	for at := boundary; at+lengthSize < min(len(file), maxHead); at += boundary {
@@ -47,7 +54,7 @@ func unpack(file []byte) (data []byte, ok bool) {
 		if int64(binary.LittleEndian.Uint32(file[at:])) != int64(len(stream)) {
 			continue
 		}
-		r, err := lzma.NewReader(io.MultiReader(bytes.NewReader(packed), bytes.NewReader(stream)))
+		r, err := lzma.NewReader(io.MultiReader(bytes.NewReader(lzmaHeader), bytes.NewReader(stream)))
 		if err != nil {
 			return nil, false
 		}

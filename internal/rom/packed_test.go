@@ -12,7 +12,7 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// pack returns an NBP whose packed part holds content.
+// pack returns a network boot program whose packed part is content.
 func pack(t testing.TB, content string) []byte {
 	t.Helper()
 	var stream bytes.Buffer
@@ -29,15 +29,15 @@ func pack(t testing.TB, content string) []byte {
 	file := make([]byte, 0x140)
 	copy(file, "\xea\x05\x00\xc0\x07")
 	copy(file[0x40:], biosMark)
-	body := stream.Bytes()[len(packed):]
+	body := stream.Bytes()[len(lzmaHeader):]
 	return append(binary.LittleEndian.AppendUint32(file, uint32(len(body))), body...)
 }
 
 func TestReadPacked(t *testing.T) {
 	text := strings.Repeat("nothing to see here ", 100)
-	whole := pack(t, text+"\x07\x00"+announce1211+"\x03"+text)
-	plainNBP := Image{Format: NBP, IPXE: true}
-	read := Image{Format: NBP, IPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, HasFeatures: true, Features: someFeatureList}
+	whole := pack(t, text+"\x07\x00"+table1211+"\x03"+text)
+	plainNBP := Image{format: formatNBP, isIPXE: true}
+	unpacked := Image{format: formatNBP, isIPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, HasFeatures: true, Features: someFeatureList}
 	moved := append(bytes.Clone(whole[:0x130]), whole[0x138:]...)
 	broken := bytes.Clone(whole)
 	broken[len(broken)-20] ^= 0xff
@@ -45,15 +45,15 @@ func TestReadPacked(t *testing.T) {
 		file []byte
 		want Image
 	}{
-		"packed":           {whole, read},
+		"packed":           {whole, unpacked},
 		"nothing in it":    {pack(t, text), plainNBP},
 		"cut":              {whole[:len(whole)-1], plainNBP},
 		"longer":           {append(bytes.Clone(whole), 0), plainNBP},
 		"off the boundary": {moved, plainNBP},
 		"broken":           {broken, plainNBP},
-		"not an iPXE":      {[]byte("\xea\x05\x00\xc0\x07"), Image{Format: NBP}},
-		"not packed":       {[]byte("\xea\x05\x00\xc0\x07" + string(biosMark) + announce1211), plainNBP},
-		"EFI":              {efi{sections: []section{data(announce1211)}}.build(), Image{Format: EFI, Machine: MachineX64, Subsystem: EFIApplication, IPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, HasFeatures: true, Features: someFeatureList}},
+		"not an iPXE":      {[]byte("\xea\x05\x00\xc0\x07"), Image{format: formatNBP}},
+		"not packed":       {[]byte("\xea\x05\x00\xc0\x07" + string(biosMark) + table1211), plainNBP},
+		"EFI":              {efi{sections: []section{data(table1211)}}.build(), Image{format: formatEFI, machine: machineX64, subsystem: efiApplication, isIPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, HasFeatures: true, Features: someFeatureList}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -62,23 +62,24 @@ func TestReadPacked(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.want.Size = int64(len(test.file))
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Image{})); diff != "" {
 				t.Errorf("ReadPacked (-want +got):\n%s", diff)
 			}
-			plain, err := Read(bytes.NewReader(test.file), int64(len(test.file)))
-			if err != nil || plain.Format == NBP && plain.HasVersion {
+			plain, err := read(bytes.NewReader(test.file), int64(len(test.file)))
+			if err != nil || plain.format == formatNBP && plain.HasVersion {
 				t.Errorf("Read = %v, %v: looks into packed files", plain, err)
 			}
 		})
 	}
 }
 
-// TestDebianPacked reads the real BIOS builds: what they hold is what the EFI builds of the same package
-// announce, save for the image formats of their platform and for drivers' protocols.
-func TestDebianPacked(t *testing.T) {
+// TestReadPackedDebianPackage checks that the real BIOS builds have the version
+// and the features of the EFI builds in the same package, except for the image
+// formats of the platform and the protocols of drivers.
+func TestReadPackedDebianPackage(t *testing.T) {
 	release, ok := releaseOf(readDebian(t, "ipxe.lkrn").VersionText)
 	if !ok {
-		t.Fatal("a release of Debian's iPXE that debianReleases does not have yet")
+		t.Fatal("a release of Debian's iPXE that debianReleases does not have")
 	}
 	for _, name := range []string{"undionly.kpxe", "undionly.kkpxe", "ipxe.pxe", "ipxe.lkrn"} {
 		file, err := os.ReadFile(filepath.Join(debianDir, name))
@@ -98,9 +99,9 @@ func TestDebianPacked(t *testing.T) {
 	}
 }
 
-// FuzzReadPacked holds that no packed part makes reading fail.
+// FuzzReadPacked checks that no packed part makes reading fail.
 func FuzzReadPacked(f *testing.F) {
-	f.Add(pack(f, strings.Repeat("text ", 50)+announce200))
+	f.Add(pack(f, strings.Repeat("text ", 50)+table200))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		image, err := ReadPacked(bytes.NewReader(file), int64(len(file)))
 		if err != nil || image.Size != int64(len(file)) {

@@ -1,5 +1,14 @@
 package rom
 
+// The PE/COFF headers of an EFI image, as far as they describe the image:
+// Microsoft's PE format, and UEFI 2.10 section 2.1.1 for the machines and
+// subsystems. All fields are little-endian.
+//
+// Go's debug/pe does not suffice. Up to Go 1.26 it returns "unrecognized PE
+// machine: 0x1c2" for 32-bit ARM (THUMB), and the same for ARM (0x1c0),
+// LoongArch 64 (0x6264) and EBC (0xebc). It also accepts files without an MZ
+// header, and reads symbol and relocation tables of any size.
+
 import (
 	"bytes"
 	"encoding/binary"
@@ -9,55 +18,64 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// The PE/COFF headers of an EFI image, as far as they say what the image is: Microsoft's PE format, and
-// UEFI 2.10 section 2.1.1 for the machines and subsystems. All fields are little-endian.
-
-// Machine is the processor an EFI image is built for, as in its COFF header.
-type Machine uint16
+// machine is the processor that an EFI image is built for, as in its COFF
+// header.
+type machine uint16
 
 // The machines of UEFI 2.10, section 2.1.1.
 const (
-	MachineI386    Machine = 0x014c
-	MachineX64     Machine = 0x8664
-	MachineARM     Machine = 0x01c0
-	MachineThumb   Machine = 0x01c2 // what UEFI firmware for 32-bit ARM runs
-	MachineARMNT   Machine = 0x01c4
-	MachineARM64   Machine = 0xaa64
-	MachineRISCV32 Machine = 0x5032
-	MachineRISCV64 Machine = 0x5064
-	MachineLoong64 Machine = 0x6264
-	MachineEBC     Machine = 0x0ebc // EFI byte code, for any processor
+	machineI386    machine = 0x014c
+	machineX64     machine = 0x8664
+	machineARM     machine = 0x01c0
+	machineThumb   machine = 0x01c2 // the one that UEFI defines for 32-bit ARM
+	machineARMNT   machine = 0x01c4
+	machineARM64   machine = 0xaa64
+	machineRISCV32 machine = 0x5032
+	machineRISCV64 machine = 0x5064
+	machineLoong64 machine = 0x6264
+	machineEBC     machine = 0x0ebc // EFI byte code, for any processor
 )
 
-// String returns the machine's platform name, or its number where it has none.
-func (m Machine) String() string {
-	switch m {
-	case MachineARM, MachineThumb, MachineARMNT:
-		return proxydhcp.ARM32.String()
-	case MachineEBC:
-		return "ebc"
+// machinePlatforms are the platforms whose UEFI firmware runs a machine's code.
+// EBC has none: iPXE is not built for it.
+var machinePlatforms = map[machine]proxydhcp.Platform{
+	machineI386:    proxydhcp.IA32,
+	machineX64:     proxydhcp.X64,
+	machineARM:     proxydhcp.ARM32,
+	machineThumb:   proxydhcp.ARM32,
+	machineARMNT:   proxydhcp.ARM32,
+	machineARM64:   proxydhcp.ARM64,
+	machineRISCV32: proxydhcp.RISCV32,
+	machineRISCV64: proxydhcp.RISCV64,
+	machineLoong64: proxydhcp.Loong64,
+}
+
+// String returns the name of the machine's platform, or its number if it has
+// none.
+func (m machine) String() string {
+	if platform, ok := machinePlatforms[m]; ok {
+		return platform.String()
 	}
-	for platform, machine := range machines {
-		if m == machine {
-			return platform.String()
-		}
+	if m == machineEBC {
+		return "ebc"
 	}
 	return fmt.Sprintf("machine 0x%04x", uint16(m))
 }
 
-// Subsystem tells an EFI application, which firmware starts, from drivers, which it keeps.
-type Subsystem uint16
+// subsystem distinguishes an EFI application, which the firmware starts, from a
+// driver, which stays loaded.
+type subsystem uint16
 
 // The subsystems of UEFI 2.10, section 2.1.1.
 const (
-	EFIApplication   Subsystem = 10
-	EFIBootDriver    Subsystem = 11
-	EFIRuntimeDriver Subsystem = 12
+	efiApplication   subsystem = 10
+	efiBootDriver    subsystem = 11
+	efiRuntimeDriver subsystem = 12
 )
 
 // Offsets and sizes in the headers.
 const (
-	peOffsetField     = 0x3c // in the DOS header: where "PE\0\0" stands
+	peOffsetField     = 0x3c // in the DOS header: the offset of "PE\0\0"
 	coffSize          = 4 + 20
 	optionalSubsystem = 68
 	directoriesPE32   = 96  // of the optional header, magic 0x10b
@@ -73,17 +91,17 @@ const (
 	sectionExecute = 0x20000000
 )
 
-// maxScan is how many bytes of an image's data are searched for an iPXE, and maxSections in how many
-// sections: the largest iPXE has 2 MiB in 13. What is beyond is some other program's.
-const (
-	maxScan     = 32 << 20
-	maxSections = 96
-)
+// maxScan is how many bytes of an image's data are searched for an iPXE. The
+// largest iPXE has 2 MiB.
+const maxScan = 32 << 20
 
-// peHeader is what parsePE reads.
+// maxSections is how many sections an image may have. iPXE has 13.
+const maxSections = 96
+
+// peHeader is what parsePE returns.
 type peHeader struct {
-	machine     Machine
-	subsystem   Subsystem
+	machine     machine
+	subsystem   subsystem
 	certificate span
 	sections    []peSection
 }
@@ -91,21 +109,21 @@ type peHeader struct {
 // span is a range of bytes in a file.
 type span struct{ offset, length int64 }
 
-// peSection is a section that has bytes in the file.
+// peSection is one entry of the section table.
 type peSection struct {
 	name  string
 	flags uint32
 	span
 }
 
-// parsePE reads the headers in head, the beginning of a file. It is not ok where they are not those of a
-// PE image or do not end within head.
+// parsePE parses the headers in head, the beginning of a file. It is not ok if
+// they are not those of a PE image or do not end within head.
 func parsePE(head []byte) (header peHeader, ok bool) {
-	if !at(head, 0, "MZ") || len(head) < peOffsetField+4 {
+	if !hasAt(head, 0, "MZ") || len(head) < peOffsetField+4 {
 		return peHeader{}, false
 	}
 	start := int64(binary.LittleEndian.Uint32(head[peOffsetField:]))
-	if start > int64(len(head))-coffSize || !at(head, int(start), "PE\x00\x00") {
+	if start > int64(len(head))-coffSize || !hasAt(head, int(start), "PE\x00\x00") {
 		return peHeader{}, false
 	}
 	coff := head[start+4:]
@@ -115,7 +133,7 @@ func parsePE(head []byte) (header peHeader, ok bool) {
 	if optionalLen > len(rest) || sections > maxSections || sections*sectionSize > len(rest)-optionalLen {
 		return peHeader{}, false
 	}
-	header.machine = Machine(binary.LittleEndian.Uint16(coff))
+	header.machine = machine(binary.LittleEndian.Uint16(coff))
 	if !header.parseOptional(rest[:optionalLen]) {
 		return peHeader{}, false
 	}
@@ -123,7 +141,7 @@ func parsePE(head []byte) (header peHeader, ok bool) {
 	return header, true
 }
 
-// parseOptional reads the optional header, which is not optional in an image.
+// parseOptional parses the optional header, which is not optional in an image.
 func (h *peHeader) parseOptional(optional []byte) (ok bool) {
 	if len(optional) < optionalSubsystem+2 {
 		return false
@@ -137,7 +155,7 @@ func (h *peHeader) parseOptional(optional []byte) (ok bool) {
 	default:
 		return false
 	}
-	h.subsystem = Subsystem(binary.LittleEndian.Uint16(optional[optionalSubsystem:]))
+	h.subsystem = subsystem(binary.LittleEndian.Uint16(optional[optionalSubsystem:]))
 	if len(optional) < directories {
 		return false
 	}
@@ -150,7 +168,7 @@ func (h *peHeader) parseOptional(optional []byte) (ok bool) {
 	return true
 }
 
-// parseSections reads the section table.
+// parseSections parses the section table.
 func (h *peHeader) parseSections(table []byte) {
 	for ; len(table) > 0; table = table[sectionSize:] {
 		name, _, _ := bytes.Cut(table[:8], []byte{0})
@@ -162,19 +180,20 @@ func (h *peHeader) parseSections(table []byte) {
 	}
 }
 
-// isData reports whether a section holds initialised data and no code. iPXE's tables are in such a
-// section, and code holds every short byte sequence by chance.
+// isData reports whether a section has initialised data and no code. iPXE's
+// tables are in such a section. In code, any short byte sequence occurs by
+// chance.
 func (s peSection) isData() bool {
 	return s.flags&sectionData != 0 && s.flags&(sectionCode|sectionExecute) == 0
 }
 
-// readEFI reads what the PE image with that head says about itself.
+// readEFI sets what the PE image with that head says about itself.
 func (image *Image) readEFI(r io.ReaderAt, head []byte) error {
 	header, _ := parsePE(head)
-	image.Machine, image.Subsystem = header.machine, header.subsystem
+	image.machine, image.subsystem = header.machine, header.subsystem
 	image.Signed = header.certificate.length > 0 && header.certificate.within(image.Size)
 
-	var found []announcement
+	var found []featureTable
 	budget := int64(maxScan)
 	for _, section := range header.sections {
 		if !section.isData() || !section.within(image.Size) || section.length > budget {
@@ -185,13 +204,13 @@ func (image *Image) readEFI(r io.ReaderAt, head []byte) error {
 		if err != nil {
 			return err
 		}
-		found = append(found, findAnnouncements(data)...)
-		image.IPXE = image.IPXE || bytes.Contains(data, dhcpMark)
+		found = append(found, findFeatureTables(data)...)
+		image.isIPXE = image.isIPXE || bytes.Contains(data, dhcpMark)
 		if section.name == ".sbat" {
 			image.VersionText = sbatVersion(data)
 		}
 	}
-	image.announce(found)
+	image.setFeatures(found)
 	return nil
 }
 
@@ -200,8 +219,8 @@ func (s span) within(size int64) bool {
 	return s.offset <= size && s.length <= size-s.offset
 }
 
-// sbatVersion returns the version in iPXE's own line of an SBAT section (shim, SBAT.md): component,
-// generation, vendor, package, version, address.
+// sbatVersion returns the version in iPXE's own line of an SBAT section (shim,
+// SBAT.md): component, generation, vendor, package, version, address.
 func sbatVersion(sbat []byte) string {
 	sbat, _, _ = bytes.Cut(sbat, []byte{0})
 	for line := range bytes.Lines(sbat) {

@@ -16,11 +16,11 @@ var someFeatureList = []uint8{0x13, 0x14, 0x17, 0x24}
 
 func TestRead(t *testing.T) {
 	const signedLen = 16
-	x64 := Image{Format: EFI, Machine: MachineX64, Subsystem: EFIApplication}
+	x64 := Image{format: formatEFI, machine: machineX64, subsystem: efiApplication}
 	with := func(base Image, change func(*Image)) Image { change(&base); return base }
 	ipxe := func(version ...byte) func(*Image) {
 		return func(i *Image) {
-			i.IPXE, i.HasVersion, i.Version = true, true, [3]byte(version)
+			i.isIPXE, i.HasVersion, i.Version = true, true, [3]byte(version)
 			i.HasFeatures, i.Features = true, someFeatureList
 		}
 	}
@@ -30,60 +30,61 @@ func TestRead(t *testing.T) {
 	}{
 		"empty":                    {nil, Image{}},
 		"text":                     {[]byte("<html><title>404"), Image{}},
-		"script":                   {[]byte("#!ipxe\nautoboot\n"), Image{Format: Script}},
-		"option ROM":               {[]byte("\x55\xaa\x93\xe9"), Image{Format: OptionROM}},
-		"disk":                     {sector(map[int]string{0: "\x33\xed\x90\x90", 0x1fe: "\x55\xaa"}), Image{Format: Disk}},
-		"CD":                       {append(make([]byte, 0x8001), "CD001"...), Image{Format: Disk}},
-		"pxelinux":                 {[]byte("\xea\x05\x7c\x00\x00"), Image{Format: NBP}},
-		"undionly.kpxe":            {[]byte("\xea\x05\x00\xc0\x07f\x9c" + string(biosMark)), Image{Format: NBP, IPXE: true}},
+		"script":                   {[]byte("#!ipxe\nautoboot\n"), Image{format: formatScript}},
+		"option ROM":               {[]byte("\x55\xaa\x93\xe9"), Image{format: formatOptionROM}},
+		"disk":                     {sector(map[int]string{0: "\x33\xed\x90\x90", 0x1fe: "\x55\xaa"}), Image{format: formatDisk}},
+		"CD":                       {append(make([]byte, 0x8001), "CD001"...), Image{format: formatDisk}},
+		"pxelinux":                 {[]byte("\xea\x05\x7c\x00\x00"), Image{format: formatNBP}},
+		"undionly.kpxe":            {[]byte("\xea\x05\x00\xc0\x07f\x9c" + string(biosMark)), Image{format: formatNBP, isIPXE: true}},
 		"jump elsewhere":           {[]byte("\xea\x00\x00\x00\xf0"), Image{}},
 		"jump past the sector":     {[]byte("\xea\x00\x02\xc0\x07"), Image{}},
-		"kernel":                   {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "6.1.0\x00"}), Image{Format: Kernel}},
-		"ipxe.lkrn":                {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1.21.1+ (g6ba67)\x00" + string(biosMark)}), Image{Format: Kernel, IPXE: true, VersionText: "1.21.1+ (g6ba67)"}},
-		"lkrn without a text":      {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x300: string(biosMark)}), Image{Format: Kernel, IPXE: true}},
-		"lkrn, text outside":       {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\xff\xff", 0x300: string(biosMark)}), Image{Format: Kernel, IPXE: true}},
-		"lkrn, garbage for a text": {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1\x01\x00" + string(biosMark)}), Image{Format: Kernel, IPXE: true}},
-		"kernel cut short":         {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS"})[:0x206], Image{Format: Kernel}},
+		"kernel":                   {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "6.1.0\x00"}), Image{format: formatKernel}},
+		"ipxe.lkrn":                {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1.21.1+ (g6ba67)\x00" + string(biosMark)}), Image{format: formatKernel, isIPXE: true, VersionText: "1.21.1+ (g6ba67)"}},
+		"lkrn without a text":      {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x300: string(biosMark)}), Image{format: formatKernel, isIPXE: true}},
+		"lkrn, text outside":       {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\xff\xff", 0x300: string(biosMark)}), Image{format: formatKernel, isIPXE: true}},
+		"lkrn, garbage for a text": {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1\x01\x00" + string(biosMark)}), Image{format: formatKernel, isIPXE: true}},
+		"kernel cut short":         {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS"})[:0x206], Image{format: formatKernel}},
 
 		"EFI application":    {efi{}.build(), x64},
-		"EFI driver":         {efi{subsystem: EFIBootDriver}.build(), Image{Format: EFI, Machine: MachineX64, Subsystem: EFIBootDriver}},
-		"32-bit":             {efi{machine: MachineI386, sections: []section{data(announce200)}}.build(), with(Image{Format: EFI, Machine: MachineI386, Subsystem: EFIApplication}, ipxe(2, 0, 0))},
-		"iPXE":               {efi{sections: []section{{".text", flagsText, "code"}, data(announce1211)}}.build(), with(x64, ipxe(1, 21, 1))},
-		"arm64":              {efi{machine: MachineARM64, sections: []section{data(announce200)}}.build(), with(Image{Format: EFI, Machine: MachineARM64, Subsystem: EFIApplication}, ipxe(2, 0, 0))},
-		"signed":             {efi{sections: []section{data(announce200)}, signature: string(make([]byte, signedLen))}.build(), with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.Signed = true })},
+		"EFI driver":         {efi{subsystem: efiBootDriver}.build(), Image{format: formatEFI, machine: machineX64, subsystem: efiBootDriver}},
+		"32-bit":             {efi{machine: machineI386, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineI386, subsystem: efiApplication}, ipxe(2, 0, 0))},
+		"iPXE":               {efi{sections: []section{{".text", flagsText, "code"}, data(table1211)}}.build(), with(x64, ipxe(1, 21, 1))},
+		"arm64":              {efi{machine: machineARM64, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineARM64, subsystem: efiApplication}, ipxe(2, 0, 0))},
+		"signed":             {efi{sections: []section{data(table200)}, signature: string(make([]byte, signedLen))}.build(), with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.Signed = true })},
 		"signature cut":      {efi{signature: string(make([]byte, signedLen))}.build()[:0x80+coffSize+directoriesPE32P+16*8], x64},
-		"iPXE unreadable":    {efi{sections: []section{data("\x3c\x20" + string(dhcpMark))}}.build(), with(x64, func(i *Image) { i.IPXE = true })},
+		"iPXE unreadable":    {efi{sections: []section{data("\x3c\x20" + string(dhcpMark))}}.build(), with(x64, func(i *Image) { i.isIPXE = true })},
 		"PE header far away": {[]byte("MZ" + string(make([]byte, 58)) + "\xff\xff\xff\xff"), Image{}},
-		"SBAT": {efi{sections: []section{data(announce200), {".sbat", 0x48000040,
+		"SBAT": {efi{sections: []section{data(table200), {".sbat", 0x48000040,
 			"sbat,1,SBAT Version,sbat,1,https://example.org\nipxe,1,iPXE,snponly.efi,2.0.0+dfsg-5,https://ipxe.org\n\x00\x00"}}}.build(),
 			with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.VersionText = "2.0.0+dfsg-5" })},
 		"SBAT of another": {efi{sections: []section{{".sbat", 0x48000040, "grub,3,Free Software Foundation,grub,2.06,https://example.org\n"}}}.build(), x64},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Read(bytes.NewReader(test.file), int64(len(test.file)))
+			got, err := read(bytes.NewReader(test.file), int64(len(test.file)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			test.want.Size = int64(len(test.file))
-			if diff := cmp.Diff(test.want, got); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Image{})); diff != "" {
 				t.Errorf("Read (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestReadStrict holds what must not count as a version: a wrong one sends machines in circles.
+// TestReadStrict checks what must not be read as a version: with a wrong one,
+// machines load their ROM in a loop.
 func TestReadStrict(t *testing.T) {
-	// What follows is arm64 code as it stands in a real ipxe-arm64.efi: subs, b.ne, movz.
+	// This is arm64 code from a real ipxe-arm64.efi: subs, b.ne, movz.
 	const arm64Code = "\x1f\x00\x05\xeb\x03\x01\x00\x54\x00\x00\x80\xd2\x54\xfe\xff\x97"
-	unread, named := false, true // whether the file is still known as an iPXE
+	unread, named := false, true // whether the file is still recognised as an iPXE
 	tests := map[string]struct {
 		sections []section
 		isIPXE   bool
 	}{
-		"in code":                  {[]section{{".text", flagsText, announce200}}, unread},
-		"in a section marked both": {[]section{{".all", flagsText | flagsData, announce200}}, unread},
+		"in code":                  {[]section{{".text", flagsText, table200}}, unread},
+		"in a section marked both": {[]section{{".all", flagsText | flagsData, table200}}, unread},
 		"code in data":             {[]section{data(arm64Code)}, unread},
 		"no features":              {[]section{data("\xeb\x03\x01\x15\x01")}, unread},
 		"two features":             {[]section{data("\xeb\x03\x01\x15\x01\x17\x01\x01\x24\x01\x01")}, unread},
@@ -94,82 +95,82 @@ func TestReadStrict(t *testing.T) {
 		"tag before the features":  {[]section{data("\xeb\x03\x01\x15\x01\x0f\x01\x01\x24\x01\x01\x13\x01\x01\x17\x01\x01")}, unread},
 		"version of length 4":      {[]section{data("\xeb\x04\x01\x15\x01\x01" + someFeatures)}, unread},
 		"cut by the section's end": {[]section{{".data", flagsData, "\xeb\x03\x01\x15"}, {".data", flagsData, "\x01" + someFeatures}}, unread},
-		"two that differ":          {[]section{data(announce200), data(announce1211)}, named},
+		"two that differ":          {[]section{data(table200), data(table1211)}, named},
 		"two that differ in features": {[]section{
-			data(announce200 + "\x26\x01\x01"), data(announce200)}, named},
+			data(table200 + "\x26\x01\x01"), data(table200)}, named},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			file := efi{sections: test.sections}.build()
-			got, err := Read(bytes.NewReader(file), int64(len(file)))
+			got, err := read(bytes.NewReader(file), int64(len(file)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := Image{Format: EFI, Size: int64(len(file)), Machine: MachineX64, Subsystem: EFIApplication, IPXE: test.isIPXE}
-			if diff := cmp.Diff(want, got); diff != "" {
+			want := Image{format: formatEFI, Size: int64(len(file)), machine: machineX64, subsystem: efiApplication, isIPXE: test.isIPXE}
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
 				t.Errorf("Read (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestFindAnnouncements(t *testing.T) {
-	want := []announcement{{[3]byte{2, 0, 0}, someFeatureList}}
+func TestFindFeatureTables(t *testing.T) {
+	want := []featureTable{{[3]byte{2, 0, 0}, someFeatureList}}
 	tests := map[string]struct {
 		data string
-		want []announcement
+		want []featureTable
 	}{
-		"alone":             {announce200, want},
+		"alone":             {table200, want},
 		"version last":      {"\x00" + someFeatures + "\xeb\x03\x02\x00\x00", want},
 		"version in middle": {"\x01\x17\x01\x01\x24\x01\x01\xeb\x03\x02\x00\x00\x13\x01\x01\x14\x01\x01\x00", want},
-		"repeated feature":  {announce200 + "\x14\x01\x01", want},
-		"one after another": {announce200 + "\x00" + announce1211, []announcement{want[0], {[3]byte{1, 21, 1}, someFeatureList}}},
+		"repeated feature":  {table200 + "\x14\x01\x01", want},
+		"one after another": {table200 + "\x00" + table1211, []featureTable{want[0], {[3]byte{1, 21, 1}, someFeatureList}}},
 		"first and last tag, highest revision": {"\xeb\x03\x00\x09\x0a\x10\x01\x02\x4f\x01\x0f\x20\x01\x01",
-			[]announcement{{[3]byte{0, 9, 10}, []uint8{0x10, 0x20, 0x4f}}}},
+			[]featureTable{{[3]byte{0, 9, 10}, []uint8{0x10, 0x20, 0x4f}}}},
 		"begin only": {"\xeb\x03\x02", nil},
 		"nothing":    {"", nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := findAnnouncements([]byte(test.data))
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(announcement{})); diff != "" {
-				t.Errorf("findAnnouncements (-want +got):\n%s", diff)
+			got := findFeatureTables([]byte(test.data))
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(featureTable{})); diff != "" {
+				t.Errorf("findFeatureTables (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// TestReadHuge shows that neither many nor huge sections make reading expensive: what is past the
-// budget is not searched, and what is before it is.
+// TestReadHuge checks that neither many nor huge sections make reading
+// expensive: sections within the budget are searched, those beyond it are not.
 func TestReadHuge(t *testing.T) {
 	zeros := make([]byte, maxScan)
-	file := efi{sections: []section{{".data", flagsData, string(zeros[:maxScan-100])}, data(announce200)}}.build()
-	got, err := Read(bytes.NewReader(file), int64(len(file)))
+	file := efi{sections: []section{{".data", flagsData, string(zeros[:maxScan-100])}, data(table200)}}.build()
+	got, err := read(bytes.NewReader(file), int64(len(file)))
 	if err != nil || !got.HasVersion {
 		t.Errorf("within the budget: version %v, error %v", got.HasVersion, err)
 	}
-	file = efi{sections: []section{{".data", flagsData, string(zeros)}, data(announce200)}}.build()
-	got, err = Read(bytes.NewReader(file), int64(len(file)))
+	file = efi{sections: []section{{".data", flagsData, string(zeros)}, data(table200)}}.build()
+	got, err = read(bytes.NewReader(file), int64(len(file)))
 	if err != nil || got.HasVersion {
 		t.Errorf("past the budget: version %v, error %v", got.HasVersion, err)
 	}
 	file = efi{sections: make([]section, maxSections+1)}.build()
-	got, err = Read(bytes.NewReader(file), int64(len(file)))
-	if err != nil || got.Format != Unknown {
-		t.Errorf("%d sections: %v, error %v", maxSections+1, got.Format, err)
+	got, err = read(bytes.NewReader(file), int64(len(file)))
+	if err != nil || got.format != formatUnknown {
+		t.Errorf("%d sections: %v, error %v", maxSections+1, got.format, err)
 	}
 }
 
-// errBroken is the fault of a disk.
+// errBroken is the error of a broken disk.
 var errBroken = errors.New("input/output error")
 
-// brokenAt fails when bytes from an offset on are read.
+// brokenAt is a reader that fails to read bytes from an offset on.
 type brokenAt struct {
 	io.ReaderAt
 	offset int64
 }
 
-// ReadAt reads what is readable.
+// ReadAt reads bytes before the offset.
 func (b brokenAt) ReadAt(p []byte, offset int64) (int, error) {
 	if offset+int64(len(p)) > b.offset {
 		return 0, errBroken
@@ -178,19 +179,19 @@ func (b brokenAt) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 func TestReadError(t *testing.T) {
-	file := efi{sections: []section{{".data", flagsData, string(make([]byte, 2*maxHead))}, data(announce200)}}.build()
+	file := efi{sections: []section{{".data", flagsData, string(make([]byte, 2*maxHead))}, data(table200)}}.build()
 	for _, offset := range []int64{0, maxHead, int64(len(file)) - 1} {
-		got, err := Read(brokenAt{bytes.NewReader(file), offset}, int64(len(file)))
-		if !errors.Is(err, errBroken) || got.Format != Unknown {
+		got, err := read(brokenAt{bytes.NewReader(file), offset}, int64(len(file)))
+		if !errors.Is(err, errBroken) || got.format != formatUnknown {
 			t.Errorf("broken at %d: %v, error %v", offset, got, err)
 		}
 	}
 }
 
-// plainFS hides that files can be read at an offset.
+// plainFS is a file system whose files cannot be read at an offset.
 type plainFS struct{ fs.FS }
 
-// Open opens a file that can only be read from its beginning.
+// Open opens a file that can be read only from its beginning.
 func (p plainFS) Open(name string) (fs.File, error) {
 	f, err := p.FS.Open(name)
 	if err != nil {
@@ -200,18 +201,18 @@ func (p plainFS) Open(name string) (fs.File, error) {
 }
 
 func TestReadFile(t *testing.T) {
-	file := efi{sections: []section{data(announce200)}}.build()
+	file := efi{sections: []section{data(table200)}}.build()
 	fsys := fstest.MapFS{"efi/ipxe.efi": {Data: file}}
 	want := Image{
-		Format: EFI, Size: int64(len(file)), Machine: MachineX64, Subsystem: EFIApplication,
-		IPXE: true, HasVersion: true, Version: [3]byte{2, 0, 0}, HasFeatures: true, Features: someFeatureList,
+		format: formatEFI, Size: int64(len(file)), machine: machineX64, subsystem: efiApplication,
+		isIPXE: true, HasVersion: true, Version: [3]byte{2, 0, 0}, HasFeatures: true, Features: someFeatureList,
 	}
 	for name, fsys := range map[string]fs.FS{"at an offset": fsys, "from the beginning": plainFS{fsys}} {
 		got, err := ReadFile(fsys, "efi/ipxe.efi")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -225,21 +226,22 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-// FuzzRead holds that no file makes Read fail or invent something: a version is in the file as DHCP
-// will carry it, and features are in order and within their range.
+// FuzzRead checks that no file makes read fail or return a fact that is not in
+// the file: the bytes of a version are in the file, and features are ascending
+// and within their range.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("#!ipxe\n"))
 	f.Add([]byte("\xea\x05\x00\xc0\x07" + string(biosMark)))
 	f.Add(sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1.21.1\x00" + string(biosMark)}))
-	f.Add(efi{sections: []section{{".text", flagsText, "code"}, data(announce1211)}, signature: "signature"}.build())
-	f.Add(efi{machine: MachineI386, sections: []section{data(announce200), {".sbat", flagsData, "ipxe,1,iPXE,i,2.0.0,u\n"}}}.build())
+	f.Add(efi{sections: []section{{".text", flagsText, "code"}, data(table1211)}, signature: "signature"}.build())
+	f.Add(efi{machine: machineI386, sections: []section{data(table200), {".sbat", flagsData, "ipxe,1,iPXE,i,2.0.0,u\n"}}}.build())
 	f.Fuzz(func(t *testing.T, file []byte) {
-		image, err := Read(bytes.NewReader(file), int64(len(file)))
+		image, err := read(bytes.NewReader(file), int64(len(file)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if image.HasVersion != image.HasFeatures || image.HasVersion && !image.IPXE {
-			t.Errorf("version %v, features %v, iPXE %v", image.HasVersion, image.HasFeatures, image.IPXE)
+		if image.HasVersion != image.HasFeatures || image.HasVersion && !image.isIPXE {
+			t.Errorf("version %v, features %v, iPXE %v", image.HasVersion, image.HasFeatures, image.isIPXE)
 		}
 		if image.HasVersion && !bytes.Contains(file, append([]byte{tagVersion, 3}, image.Version[:]...)) {
 			t.Errorf("version %v is not in the file", image.Version)

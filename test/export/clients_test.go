@@ -1,5 +1,7 @@
 package export_test
 
+// The clients and the bytes of their requests.
+
 import (
 	"encoding/binary"
 	"fmt"
@@ -8,36 +10,35 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// The clients that ask: the bytes of their requests.
-
-// offOptions is where the options of a DHCP message begin (RFC 2131, figure 1).
+// offOptions is the offset of the options in a DHCP message (RFC 2131, figure
+// 1).
 const offOptions = 240
 
-// The message types that are sent (RFC 2132, section 9.6).
+// The message types of the requests (RFC 2132, section 9.6).
 const (
 	typeDiscover = 1
 	typeRequest  = 3
 )
 
-// client is a machine that asks.
+// client is a machine that sends requests.
 type client struct {
 	name      string
 	mac       [6]byte
 	arch      uint16
-	class     string // option 60; "" for the usual one of arch
-	userClass string // option 77, as it is
+	class     string // option 60; "" for the usual value of arch
+	userClass string // option 77, unchanged
 	option175 []byte
-	coarse    []byte   // option 175 as a server takes it that looks for a number anywhere in it; nil for the same
-	uuid      [16]byte // option 97 where not zero
+	coarse    []byte   // option 175 as seen by a server that looks for a number anywhere in it; nil if the same
+	uuid      [16]byte // option 97, if not zero
 	relayed   bool
-	bare      bool // asks for a netmask and a router, and no more
+	bare      bool // requests only a netmask and a router
 }
 
-// mac is the address of every client that is given none.
+// mac is the address of every client without an address of its own.
 var mac = [6]byte{0x52, 0x54, 0, 0xab, 0, 0x0c}
 
-// ipxe is what a build tells in option 175: the network card, then features,
-// then the version.
+// ipxe returns option 175 of a build: the network card, the features and the
+// version.
 func ipxe(version [3]byte, features ...byte) []byte {
 	b := []byte{177, 5, 1, 0x80, 0x86, 0x10, 0x0e}
 	for _, f := range features {
@@ -46,27 +47,28 @@ func ipxe(version [3]byte, features ...byte) []byte {
 	return append(b, 235, 3, version[0], version[1], version[2])
 }
 
-// The numbers of features.
+// The numbers of iPXE features.
 const (
 	hasHTTP  = 19
 	hasHTTPS = 20
 	hasMenu  = 39
 )
 
+// clients returns clients of every kind.
 func clients() []client {
 	v100, v1211, v200 := [3]byte{1, 0, 0}, [3]byte{1, 21, 1}, [3]byte{2, 0, 0}
 	list := []client{
 		{name: "BIOS", arch: 0},
-		{name: "BIOS that asks for little", arch: 0, bare: true},
+		{name: "BIOS that requests few options", arch: 0, bare: true},
 		{name: "ia32", arch: 6},
 		{name: "x64", arch: 7},
 		{name: "x64 as EBC", arch: 9},
 		{name: "arm64", arch: 11},
 		{name: "x64 HTTP boot", arch: 16, class: "HTTPClient:Arch:00016:UNDI:003001"},
-		{name: "x64 HTTP boot that asks for little", arch: 16, class: "HTTPClient:Arch:00016:UNDI:003001", bare: true},
+		{name: "x64 HTTP boot that requests few options", arch: 16, class: "HTTPClient:Arch:00016:UNDI:003001", bare: true},
 		{name: "arm64 HTTP boot", arch: 19, class: "HTTPClient:Arch:00019:UNDI:003001"},
 		{name: "unknown architecture", arch: 0x4242, class: "PXEClient:Arch:16962:UNDI:003000"},
-		{name: "vendor class of its own", arch: 0, class: "PXEClient:Arch:00000:UNDI:002001"},
+		{name: "vendor class of an old ROM", arch: 0, class: "PXEClient:Arch:00000:UNDI:002001"},
 		{name: "denied", arch: 7, mac: [6]byte{0x52, 0x54, 0, 0, 0, 0x66}},
 		{name: "denied by prefix", arch: 0, mac: [6]byte{0x52, 0x54, 0, 0xde, 0xad, 1}},
 		{name: "denied iPXE", arch: 7, mac: [6]byte{0x52, 0x54, 0, 0, 0, 0x66}, userClass: "iPXE", option175: ipxe(v200, hasHTTPS)},
@@ -76,14 +78,14 @@ func clients() []client {
 		{name: "BIOS behind a relay", arch: 0, relayed: true},
 		{name: "iPXE behind a relay", arch: 0, userClass: "iPXE", option175: ipxe(v200, hasHTTPS), relayed: true},
 		{name: "laptop", arch: 7, class: "MSFT 5.0"},
-		{name: "iPXE by its user class alone", arch: 7, userClass: "iPXE"},
-		{name: "iPXE by a counted user class alone", arch: 7, userClass: "\x04iPXE"},
-		{name: "iPXE by option 175 alone", arch: 0, option175: ipxe(v200, hasHTTPS)},
-		{name: "iPXE that tells no version", arch: 7, userClass: "iPXE", option175: []byte{hasHTTPS, 1, 1}},
+		{name: "iPXE with only its user class", arch: 7, userClass: "iPXE"},
+		{name: "iPXE with only a counted user class", arch: 7, userClass: "\x04iPXE"},
+		{name: "iPXE with only option 175", arch: 0, option175: ipxe(v200, hasHTTPS)},
+		{name: "iPXE that reports no version", arch: 7, userClass: "iPXE", option175: []byte{hasHTTPS, 1, 1}},
 		{name: "iPXE with HTTPS off", arch: 7, userClass: "iPXE", option175: []byte{hasHTTP, 1, 1, hasHTTPS, 1, 0, 235, 3, 2, 0, 0}, coarse: ipxe(v200, hasHTTPS)},
-		{name: "iPXE on a card with HTTPS's number", arch: 7, userClass: "iPXE", option175: []byte{177, 5, 1, hasHTTPS, 0xe4, 0x16, 0x82, hasHTTP, 1, 1, 235, 3, 2, 0, 0}, coarse: ipxe(v200, hasHTTPS)},
-		{name: "iPXE with a marker", arch: 7, userClass: `site "9"\ x`, option175: ipxe(v100, hasHTTP)},
-		{name: "iPXE with a counted marker", arch: 7, userClass: "\x0b" + `site "9"\ x`, option175: ipxe(v100, hasHTTP)},
+		{name: "iPXE on a card with the number of HTTPS", arch: 7, userClass: "iPXE", option175: []byte{177, 5, 1, hasHTTPS, 0xe4, 0x16, 0x82, hasHTTP, 1, 1, 235, 3, 2, 0, 0}, coarse: ipxe(v200, hasHTTPS)},
+		{name: "iPXE with a site user class", arch: 7, userClass: `site "9"\ x`, option175: ipxe(v100, hasHTTP)},
+		{name: "iPXE with a counted site user class", arch: 7, userClass: "\x0b" + `site "9"\ x`, option175: ipxe(v100, hasHTTP)},
 		{name: "iPXE on an unknown architecture", arch: 0x4242, userClass: "iPXE", option175: ipxe(v100, hasHTTP)},
 		{name: "iPXE on another card", arch: 7, userClass: "iPXE", option175: []byte{177, 5, 1, 0x15, 0x22, 0x33, 0x44, hasHTTPS, 1, 1, 235, 3, 2, 0, 0}},
 	}
@@ -98,7 +100,7 @@ func clients() []client {
 	return list
 }
 
-// request is the client's message of a type.
+// request returns the client's message of a type.
 func (c client) request(kind byte, xid uint32) []byte {
 	b := make([]byte, offOptions, 512)
 	b[0], b[1], b[2] = 1, 1, 6
@@ -140,6 +142,7 @@ func (c client) request(kind byte, xid uint32) []byte {
 	return append(b, 255)
 }
 
+// hardware returns the client's MAC address.
 func (c client) hardware() [6]byte {
 	if c.mac == [6]byte{} {
 		return mac
@@ -147,7 +150,7 @@ func (c client) hardware() [6]byte {
 	return c.mac
 }
 
-// expand fills in the settings that an iPXE expands itself.
+// expand expands the iPXE settings in a boot file name.
 func (c client) expand(name string) string {
 	text := func(separator string) string {
 		var parts []string

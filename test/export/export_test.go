@@ -1,6 +1,6 @@
-// Package export_test holds the exports of internal/export against the servers
-// that they are for: each is loaded by the real program, asked by clients on a
-// network of its own, and must answer as pxesidecar would.
+// Package export_test checks the exports of internal/export with the real DHCP
+// servers. Each server loads its export and runs on a network of its own, where
+// clients send requests. It must answer as pxesidecar would.
 package export_test
 
 import (
@@ -20,14 +20,14 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// stock is set by TestMain before the first test and never again.
+// stock is set by TestMain before the first test and does not change after.
 var stock *lab.Stock
 
-// limit bounds one server's run through all clients of one policy.
+// limit is the time limit for one server with all clients of one policy.
 const limit = 3 * time.Minute
 
-// TestMain opens the stock: root and Debian's packages are needed, and where
-// they are missing the tests fail.
+// TestMain opens the stock. The tests need root and Debian's packages, and fail
+// without them.
 func TestMain(m *testing.M) {
 	var err error
 	stock, err = lab.OpenStock(context.Background(), func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
@@ -42,22 +42,24 @@ func TestMain(m *testing.M) {
 
 // The addresses of the lab's first segment that are used here.
 var (
-	sidecar = netip.MustParseAddr("10.213.0.2") // who has the boot files
+	sidecar = netip.MustParseAddr("10.213.0.2") // has the boot files
 	foreign = netip.MustParseAddr("10.213.0.9") // another TFTP server
 	relay   = netip.MustParseAddr("10.213.0.250")
 )
 
+// httpPort is where pxesidecar serves HTTP.
 const httpPort = 8080
 
-// told is what a client is told to boot.
-type told struct {
-	File  string // "" for nothing
+// answer is what a client boots.
+type answer struct {
+	File  string // "" if it gets no boot file
 	Next  string
-	Class string // option 60, where it is that of HTTP boot
+	Class string // option 60, if it is that of HTTP boot
 }
 
-// TestServers asks every server as every client, for every policy.
-func TestServers(t *testing.T) {
+// TestServersAnswerAsPxesidecar checks the answer of every server to every
+// client, for every policy.
+func TestServersAnswerAsPxesidecar(t *testing.T) {
 	for _, policy := range policies() {
 		for _, server := range servers() {
 			t.Run(policy.name+"/"+server.name, func(t *testing.T) {
@@ -77,7 +79,7 @@ func TestServers(t *testing.T) {
 					if server.coarse && c.coarse != nil {
 						c.option175 = c.coarse
 					}
-					if diff := cmp.Diff(wanted(t, expected, c), got); diff != "" {
+					if diff := cmp.Diff(expectedAnswer(t, expected, c), got); diff != "" {
 						t.Errorf("%s (-pxesidecar +%s):\n%s", c.name, server.name, diff)
 					}
 				}
@@ -89,9 +91,9 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// wanted is what pxesidecar tells a client in the end: by its answer on port
-// 4011, since its OFFER to UEFI only points there.
-func wanted(t *testing.T, rules []proxydhcp.Rule, c client) told {
+// expectedAnswer returns the answer of pxesidecar to a client: that on port
+// 4011, because its OFFER to UEFI only refers to that port.
+func expectedAnswer(t *testing.T, rules []proxydhcp.Rule, c client) answer {
 	t.Helper()
 	r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: &proxydhcp.Policy{Rules: rules}, Options: proxydhcp.ReplyOptions{HTTPPort: httpPort}})
 	res := r.Respond(nil, c.request(typeRequest, 1), proxydhcp.Arrival{
@@ -104,20 +106,20 @@ func wanted(t *testing.T, rules []proxydhcp.Rule, c client) told {
 		if res.Err != nil || res.Reason == proxydhcp.Answerable || res.Reason == proxydhcp.Malformed {
 			t.Fatalf("%s: %s, %v", c.name, res.Reason, res.Err)
 		}
-		return told{}
+		return answer{}
 	}
 	return read(res.Reply, c)
 }
 
-// running is a server that answers by an export.
+// running is a server with an export.
 type running struct {
 	program *lab.Program
-	host    *lab.Host // of the clients
+	host    *lab.Host // on which the clients run
 	text    string    // the export
 	xid     uint32
 }
 
-// start exports the policy and starts a server with it.
+// start starts a server with the export of a policy.
 func start(ctx context.Context, t *testing.T, s server, rules []proxydhcp.Rule) *running {
 	t.Helper()
 	var text bytes.Buffer
@@ -168,15 +170,16 @@ func join(t *testing.T, l *lab.Lab, name string, a netip.Addr) *lab.Host {
 	return h
 }
 
-// ask sends a client's DISCOVER until there is an OFFER, and reads it.
-func (r *running) ask(ctx context.Context, c client) (told, error) {
+// ask sends a client's DISCOVER until the server sends an OFFER, and returns
+// its answer.
+func (r *running) ask(ctx context.Context, c client) (answer, error) {
 	from, to := netip.MustParseAddrPort("0.0.0.0:68"), netip.MustParseAddrPort("255.255.255.255:67")
 	if c.relayed {
 		from, to = netip.AddrPortFrom(relay, 67), netip.MustParseAddrPort("10.213.0.1:67")
 	}
 	conn, err := r.host.UDP(from)
 	if err != nil {
-		return told{}, err
+		return answer{}, err
 	}
 	defer conn.Close()
 	buffer := make([]byte, 2048)
@@ -184,7 +187,7 @@ func (r *running) ask(ctx context.Context, c client) (told, error) {
 		r.xid++
 		discover := c.request(typeDiscover, r.xid)
 		if _, err := conn.WriteToUDPAddrPort(discover, to); err != nil {
-			return told{}, err
+			return answer{}, err
 		}
 		conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 		for {
@@ -197,16 +200,15 @@ func (r *running) ask(ctx context.Context, c client) (told, error) {
 			}
 		}
 	}
-	return told{}, fmt.Errorf("no OFFER: %w", context.Cause(ctx))
+	return answer{}, fmt.Errorf("no OFFER: %w", context.Cause(ctx))
 }
 
-// read takes out of an answer what a client boots: iPXE reads the header first,
-// and firmware option 67; no server here sends both. What iPXE fills in itself
-// is filled in.
-func read(b []byte, c client) told {
-	var said told
+// read returns what a client boots by a message: iPXE prefers the header, and
+// firmware option 67; no server here sends both. iPXE's settings are expanded.
+func read(b []byte, c client) answer {
+	var a answer
 	cString := func(b []byte) string { return strings.TrimRight(string(b), "\x00") }
-	said.File = cString(b[108:236])
+	a.File = cString(b[108:236])
 	for opts := b[offOptions:]; len(opts) > 1 && opts[0] != 255; {
 		if opts[0] == 0 {
 			opts = opts[1:]
@@ -214,19 +216,19 @@ func read(b []byte, c client) told {
 		}
 		value := opts[2 : 2+int(opts[1])]
 		switch {
-		case opts[0] == 67 && said.File == "":
-			said.File = cString(value)
+		case opts[0] == 67 && a.File == "":
+			a.File = cString(value)
 		case opts[0] == 67:
-			said.File += " and option 67 " + cString(value)
+			a.File += " and option 67 " + cString(value)
 		case opts[0] == 60 && strings.HasPrefix(string(value), "HTTPClient"):
-			said.Class = string(value)
+			a.Class = string(value)
 		}
 		opts = opts[2+len(value):]
 	}
-	if said.File == "" {
-		return told{Class: said.Class}
+	if a.File == "" {
+		return answer{Class: a.Class}
 	}
-	said.Next = netip.AddrFrom4([4]byte(b[20:24])).String()
-	said.File = c.expand(said.File)
-	return said
+	a.Next = netip.AddrFrom4([4]byte(b[20:24])).String()
+	a.File = c.expand(a.File)
+	return a
 }

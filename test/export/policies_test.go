@@ -1,5 +1,7 @@
 package export_test
 
+// The policies that are exported.
+
 import (
 	"net/netip"
 	"strings"
@@ -8,15 +10,14 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// The policies that are exported.
-
-// policy is one, and what remains of it on a server that sees less.
+// policy is a policy, and what remains of it on a server that matches less.
 type policy struct {
 	name   string
 	rules  []proxydhcp.Rule
 	weaker map[string][]proxydhcp.Rule // by server
 }
 
+// policies returns the exported policies.
 func policies() []policy {
 	return []policy{
 		{"flags", flagRules(">=1.21.1"), map[string][]proxydhcp.Rule{"dnsmasq": flagRules("")}},
@@ -30,14 +31,17 @@ func policies() []policy {
 	}
 }
 
+// script is the outcome of booting a script.
 func script(file string) proxydhcp.Outcome {
 	return proxydhcp.Outcome{Kind: proxydhcp.BootScript, File: file}
 }
 
+// file is the outcome of booting a file.
 func file(name string) proxydhcp.Outcome {
 	return proxydhcp.Outcome{Kind: proxydhcp.BootFile, File: name}
 }
 
+// roms is the outcome of booting a ROM, with the ROM of each platform.
 func roms(pairs ...string) proxydhcp.Outcome {
 	o := proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -48,13 +52,14 @@ func roms(pairs ...string) proxydhcp.Outcome {
 	return o
 }
 
-// must is for what the tests themselves write.
+// must panics on an error in what the tests write themselves.
 func must(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
+// macs parses MAC address prefixes.
 func macs(texts ...string) []proxydhcp.MACPrefix {
 	var list []proxydhcp.MACPrefix
 	for _, s := range texts {
@@ -65,6 +70,7 @@ func macs(texts ...string) []proxydhcp.MACPrefix {
 	return list
 }
 
+// versions parses a range of versions, or returns the zero range for "".
 func versions(expression string) (r proxydhcp.VersionRange) {
 	if expression != "" {
 		var err error
@@ -74,6 +80,7 @@ func versions(expression string) (r proxydhcp.VersionRange) {
 	return r
 }
 
+// features returns a set of features.
 func features(list ...proxydhcp.Feature) (s proxydhcp.Features) {
 	for _, f := range list {
 		s = s.With(f)
@@ -81,11 +88,12 @@ func features(list ...proxydhcp.Feature) (s proxydhcp.Features) {
 	return s
 }
 
+// anyScript returns a rule that gives every iPXE a script.
 func anyScript(name string) proxydhcp.Rule {
 	return proxydhcp.Rule{Name: name, Match: proxydhcp.Match{IPXE: &proxydhcp.IPXEMatch{}}, Outcome: script("boot.ipxe")}
 }
 
-// without leaves rules out.
+// without returns the rules except those with some names.
 func without(rules []proxydhcp.Rule, names ...string) []proxydhcp.Rule {
 	var rest []proxydhcp.Rule
 	for _, r := range rules {
@@ -96,7 +104,7 @@ func without(rules []proxydhcp.Rule, names ...string) []proxydhcp.Rule {
 	return rest
 }
 
-// flagRules are what the flags of the command line make.
+// flagRules returns rules as the flags of the command line make them.
 func flagRules(version string) []proxydhcp.Rule {
 	rom := roms("bios", "undionly.kpxe", "x64", "x/ipxe-x86_64.efi", "ia32", "ipxe-i386.efi")
 	return []proxydhcp.Rule{
@@ -110,8 +118,8 @@ func flagRules(version string) []proxydhcp.Rule {
 	}
 }
 
-// segmentRules are for a VLAN, where none of the clients is and which no server
-// sees.
+// segmentRules returns rules for a VLAN, which no server can match. No client
+// is in it.
 func segmentRules() []proxydhcp.Rule {
 	vlan := proxydhcp.Match{VLANs: []uint16{20}}
 	ipxe := vlan
@@ -122,7 +130,7 @@ func segmentRules() []proxydhcp.Rule {
 	}
 }
 
-// versionRules compare versions in every way.
+// versionRules returns rules with every comparison of versions.
 func versionRules() []proxydhcp.Rule {
 	var rules []proxydhcp.Rule
 	for _, expression := range []string{"=1.21.1", "<1.0.0", ">=1.22, <=1.99, !=1.99.0", ">=1.99.0, <2.0.1", ">2.0.0"} {
@@ -132,7 +140,7 @@ func versionRules() []proxydhcp.Rule {
 	return append(rules, proxydhcp.Rule{Name: "lacks", Match: proxydhcp.Match{IPXE: &proxydhcp.IPXEMatch{Lacks: features(hasHTTPS)}}, Outcome: script("no-https.ipxe")}, anyScript("as-is"))
 }
 
-// ruleRules look at everything else of a client.
+// ruleRules returns rules with every other criterion.
 func ruleRules() []proxydhcp.Rule {
 	return []proxydhcp.Rule{
 		{Name: "relayed", Match: proxydhcp.Match{Relays: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("10.213.0.248/29")}, Firmware: proxydhcp.NoIPXE}, Outcome: file("relayed")},
@@ -150,7 +158,7 @@ func ruleRules() []proxydhcp.Rule {
 	}
 }
 
-// nameRules have names of every kind.
+// nameRules returns rules with boot file names of every kind.
 func nameRules() []proxydhcp.Rule {
 	long := strings.Repeat("long/", 30) + `a,b"c\d'e#f.ipxe`
 	return []proxydhcp.Rule{

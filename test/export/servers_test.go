@@ -1,5 +1,8 @@
 package export_test
 
+// The three servers: where the program is, and how its configuration includes
+// an export, as the comments of the export say.
+
 import (
 	"context"
 	"fmt"
@@ -9,13 +12,10 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// The three servers: where the program is, and how an export gets into its
-// configuration the way its own comments say.
-
 // server is a DHCP server that can be started with an export.
 type server struct {
 	name, format string
-	ready        string // what it writes once it serves
+	ready        string // the text that it writes when it is ready
 	program      func(context.Context) (path string, err error)
 	write        func(l *lab.Lab, text string) (config string, err error)
 	check        func(config string) []string
@@ -24,6 +24,7 @@ type server struct {
 	coarse       bool // it looks for a feature's number anywhere in option 175
 }
 
+// servers returns the servers.
 func servers() []server {
 	none := func(*lab.Lab) []string { return nil }
 	return []server{
@@ -44,8 +45,8 @@ func servers() []server {
 	}
 }
 
-// unpacked finds the program of a package that is not installed, because that
-// would start it.
+// unpacked returns the program of a package that is unpacked but not installed:
+// installing it would start the program.
 func unpacked(suite lab.Suite, name, path string) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		dir, _, err := stock.Package(ctx, suite, name)
@@ -53,6 +54,7 @@ func unpacked(suite lab.Suite, name, path string) func(context.Context) (string,
 	}
 }
 
+// writeISC writes the configuration of ISC dhcpd.
 func writeISC(l *lab.Lab, text string) (string, error) {
 	if _, err := l.Write("leases", ""); err != nil {
 		return "", err
@@ -69,6 +71,7 @@ subnet 10.213.0.0 netmask 255.255.255.0 { range 10.213.0.50 10.213.0.150; }
 `, included))
 }
 
+// writeKea writes the configuration of Kea.
 func writeKea(l *lab.Lab, text string) (string, error) {
 	if err := os.MkdirAll(l.Path("run"), 0o755); err != nil {
 		return "", err
@@ -86,6 +89,7 @@ func writeKea(l *lab.Lab, text string) (string, error) {
 `, included))
 }
 
+// writeDnsmasq writes the configuration of dnsmasq.
 func writeDnsmasq(l *lab.Lab, text string) (string, error) {
 	included, err := l.Write("pxesidecar.conf", text)
 	if err != nil {

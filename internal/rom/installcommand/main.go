@@ -1,7 +1,7 @@
 // Command installcommand prints the shell commands that install the
-// distribution's iPXE boot files without asking, or nothing where they are
-// there already. Where no package is known it says what to do, and fails. The
-// Makefile runs what it prints.
+// distribution's iPXE boot files without asking, or nothing if they are
+// installed. If no package is known, it says what to do and fails. The Makefile
+// runs what it prints.
 package main
 
 import (
@@ -13,12 +13,12 @@ import (
 )
 
 func main() {
-	if _, _, found := rom.Find(os.DirFS("/")); found {
+	if len(rom.Find(os.DirFS("/"))) > 0 {
 		return
 	}
 	release, err := os.Open("/etc/os-release")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "which distribution this is cannot be told:", err)
+		fmt.Fprintln(os.Stderr, "cannot identify the distribution:", err)
 		os.Exit(1)
 	}
 	defer release.Close()
@@ -30,8 +30,8 @@ func main() {
 	if strings.HasPrefix(command, "apt-get") {
 		fmt.Println("apt-get -q update")
 	}
-	fmt.Println(unasked.Replace(command))
+	fmt.Println(unattended.Replace(command))
 }
 
-// unasked makes package managers go ahead without a terminal.
-var unasked = strings.NewReplacer(" install ", " install -y ", "pacman -S ", "pacman -S --noconfirm ")
+// unattended makes package managers install without asking.
+var unattended = strings.NewReplacer(" install ", " install -y ", "pacman -S ", "pacman -S --noconfirm ")
