@@ -102,7 +102,7 @@ x.toml:20: rule[1].arch "amd64": unknown architecture "amd64": a name such as x6
 x.toml:21: rule[1].uuid "1": not a UUID: write for example 00112233-4455-6677-8899-aabbccddeeff
 x.toml:22: rule[1].nic "8086": not a PCI id: write for example 8086:1521
 x.toml:16: rule[1].ipxe "false": contradicts what else the rule demands
-x.toml:18: rule[1].boot-file "{Mac}": unknown placeholder {Mac}: there are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}
+x.toml:18: rule[1].boot-file "{Mac}": unknown placeholder {Mac}: known are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}
 x.toml:19: rule[1].outcome "rom": the rule has a boot-file already; one of the two`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestMenuErrors(t *testing.T) {
 	}{
 		{Settings{Menu: []string{"Install"}}, `--menu "Install": write TEXT=FILE, TEXT=rom or TEXT=local-disk` + "\n" + `--menu "Install": boot menu item "Install": no boot file`},
 		{Settings{Menu: []string{"Install=rom"}, MenuTimeout: 300}, `--menu-timeout "300": not between 0 and 255 seconds (255 waits for somebody to choose)`},
-		{Settings{Menu: []string{"Install={Mac}"}}, `--menu "Install={Mac}": unknown placeholder {Mac}: there are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}`},
+		{Settings{Menu: []string{"Install={Mac}"}}, `--menu "Install={Mac}": unknown placeholder {Mac}: known are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}`},
 		{Settings{Rules: []RuleText{{Name: "m", Outcome: "menu"}}}, `--rule[0].outcome "menu": there is no menu; its items are the key menu`},
 	} {
 		if _, err := Load(tt.settings, testHost(t, false)); err == nil || err.Error() != tt.want {

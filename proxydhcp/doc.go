@@ -1,10 +1,10 @@
-// Package proxydhcp is a PXE proxy DHCP responder: it tells machines that boot
-// from the network which server to ask and which file to load, and leaves
-// their addresses to the DHCP server that is there.
+// Package proxydhcp is the core of a PXE ProxyDHCP server: it decides what a
+// machine that boots from the network is told about which server to ask and
+// which file to load. Addresses are left to the DHCP server of the segment.
 //
 // # The conversation
 //
-// One boot, with UEFI firmware that loads an iPXE, which loads the boot script.
+// One boot of UEFI firmware that loads an iPXE, which loads the boot script.
 // Both servers hear every broadcast; each answers its part of it.
 //
 //	client                        DHCP server               proxy (this package)
@@ -22,32 +22,30 @@
 //	  |<----- OFFER: the boot script's URL ----------------------|  67 -> 68
 //	  |== the boot script ======================================>|
 //
-// Who takes part in which stage depends on the client. UEFI goes to port 4011
-// because its OFFER has no option 43; BIOS ROMs boot from the OFFER, whose
+// Which stages a client takes part in depends on the client. UEFI goes to port
+// 4011 because its OFFER has no option 43; BIOS ROMs boot from the OFFER, whose
 // option 43 says so; iPXE boots from an OFFER that has both siaddr and a file;
 // UEFI HTTP boot gets a URL in the OFFER. See Compose.
 //
-// # The parts
+// # The data flow
 //
-// What is decided, and how it is said. These are functions of their arguments,
-// or told the time: there is no socket, no clock and no log in them.
+//	bytes -> dhcp4.Message -> Request -> Policy.Decide -> Decision -> dhcp4.Reply -> bytes
 //
-//	message.go                          the bytes of a request
-//	client.go, board.go                 who is asking
-//	hwaddr.go, arch.go, version.go,
-//	feature.go                          what the facts are made of
-//	policy.go, match.go, expand.go      what they get
-//	reason.go                           why they get nothing
-//	reply.go, shape.go, menu.go         how it is said, and to where
-//	memory.go, guard.go                 what is remembered of machines; no loops
-//	neighbour.go, fault.go              other servers, and what is wrong with them
-//	responder.go                        all of the above in a row: bytes in, bytes out
+// Responder.Respond is that line. It is a function of its arguments, of the
+// time it is given, and of what Machines remembers: there is no socket, no clock
+// and no log here. Package server has the sockets.
 //
-// The sockets around it.
-//
-//	server.go                           Listen and Serve
-//	network.go, link.go, address.go     which interfaces and VLANs are served, as which address
-//	server_*.go, filter_*.go, packet_*.go, relay_*.go, watch_*.go
-//	                                    port 67 on this system, and news of its interfaces
-//	udp.go, control_*.go, datagram.go   port 4011, and headers
+//	request.go                          a message becomes a Request: who asks, for what
+//	client.go, arch.go, version.go,
+//	feature.go                          the facts about a client
+//	firmware.go, raspberrypi.go,
+//	uboot.go                            kinds of firmware and their quirks
+//	policy.go, match.go, expand.go      what a client gets
+//	reason.go                           why it gets nothing
+//	reply.go, shape.go, menu.go         how a decision is expressed, and where it is sent
+//	address.go                          which of our addresses a client is told
+//	machines.go, guard.go               what is remembered of machines; no loops
+//	otherserver.go, conflict.go         other servers, and what is wrong with their answers
+//	responder.go                        all of the above in a row
+//	discover.go                         the DISCOVER that a described client would send
 package proxydhcp

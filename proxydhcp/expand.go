@@ -9,12 +9,10 @@ import (
 	"strings"
 )
 
-// Placeholders in file names and URLs, for what firmware cannot expand itself.
-// iPXE expands ${settings} of its own; those are left alone.
-
-// placeholders are the facts that a name may hold. Each is safe in a path and
-// in a URL: letters, digits, dots, hyphens and colons; what a client chose
-// freely is escaped.
+// placeholders are the facts that a file name or URL may contain, for firmware,
+// which expands nothing itself. iPXE expands ${settings} of its own; those are
+// left alone. Each fact is safe in a path and in a URL: letters, digits, dots,
+// hyphens and colons. What a client can choose freely is escaped.
 var placeholders = map[string]func(Client) string{
 	"arch":         func(c Client) string { return c.Platform().String() },
 	"arch-number":  func(c Client) string { return strconv.Itoa(int(c.Arch)) },
@@ -29,7 +27,7 @@ var placeholders = map[string]func(Client) string{
 	"vlan":         func(c Client) string { return strconv.Itoa(int(c.Segment.VLAN)) },
 }
 
-// relayText is the relay's address, "none" for a client on our own link.
+// relayText returns the relay's address, "none" for a client on our own link.
 func relayText(s Segment) string {
 	if !s.Relay.IsValid() {
 		return "none"
@@ -37,8 +35,8 @@ func relayText(s Segment) string {
 	return s.Relay.String()
 }
 
-// Expand fills the placeholders of a file name or URL with what is known of a
-// client: {mac}, {uuid}, {arch} and the others. What is no placeholder stays.
+// Expand replaces the placeholders of a file name or URL by the facts about a
+// client: {mac}, {uuid}, {arch} and the others. Everything else stays.
 func Expand(name string, c Client) string {
 	if !strings.Contains(name, "{") {
 		return name
@@ -55,8 +53,8 @@ func Expand(name string, c Client) string {
 	return b.String()
 }
 
-// CheckPlaceholders finds the placeholder of a name that there is not. The
-// error lists those there are.
+// CheckPlaceholders returns an error for an unknown placeholder in a name. The
+// error lists the known ones.
 func CheckPlaceholders(name string) error {
 	var unknown string
 	eachBrace(name, func(_, key string) {
@@ -68,12 +66,11 @@ func CheckPlaceholders(name string) error {
 		return nil
 	}
 	known := strings.Join(slices.Sorted(maps.Keys(placeholders)), "}, {")
-	return fmt.Errorf("unknown placeholder {%s}: there are {%s}, and iPXE's own ${settings}", unknown, known)
+	return fmt.Errorf("unknown placeholder {%s}: known are {%s}, and iPXE's own ${settings}", unknown, known)
 }
 
-// eachBrace calls visit with each {key} of a name and the plain text before
-// it, and at last with the text behind and no key. iPXE's ${settings} are plain
-// text.
+// eachBrace calls visit with each {key} of a name and the plain text before it,
+// and finally with the rest and no key. iPXE's ${settings} are plain text.
 func eachBrace(name string, visit func(plain, key string)) {
 	from := 0
 	for at := 0; at < len(name); at++ {

@@ -8,10 +8,8 @@ import (
 	"strings"
 )
 
-// iPXE's features as option 175 lists them.
-
 // Feature is the number of an iPXE feature indicator: a sub-option of option
-// 175 in the range 16 to 79 that iPXE reserves for features.
+// 175 in the range 16 to 79, which iPXE reserves for features.
 type Feature uint8
 
 // The bounds of the feature range.
@@ -20,8 +18,8 @@ const (
 	maxFeature Feature = 79
 )
 
-// featureNames follows iPXE's own list of indicators. Not every ability of an
-// iPXE has one: there is none for IPv6, for Secure Boot or for console drivers.
+// featureNames are iPXE's own names of its indicators. Not every feature has one:
+// IPv6, Secure Boot and console drivers have none.
 var featureNames = map[Feature]string{
 	16: "pxeext", 17: "iscsi", 18: "aoe", 19: "http", 20: "https", 21: "tftp", 22: "ftp", 23: "dns",
 	24: "bzimage", 25: "multiboot", 26: "slam", 27: "srp", 32: "nbi", 33: "pxe", 34: "elf", 35: "comboot",
@@ -72,7 +70,7 @@ func (s Features) Has(want Features) bool { return s&want == want }
 // Without returns the features of s that are not in t.
 func (s Features) Without(t Features) Features { return s &^ t }
 
-// All yields the features in rising order.
+// All yields the features in ascending order.
 func (s Features) All() iter.Seq[Feature] {
 	return func(yield func(Feature) bool) {
 		for rest := s; rest != 0; rest &= rest - 1 {
@@ -83,7 +81,7 @@ func (s Features) All() iter.Seq[Feature] {
 	}
 }
 
-// String returns the names in rising order of their numbers, joined by commas.
+// String returns the names in the order of their numbers, joined by commas.
 func (s Features) String() string {
 	var names []string
 	for f := range s.All() {

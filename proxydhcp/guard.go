@@ -38,7 +38,7 @@ type upgrade struct {
 	reported bool        // whether its loop was reported
 }
 
-// fingerprint tells one iPXE build from another on the same machine.
+// fingerprint distinguishes iPXE builds on the same machine.
 type fingerprint struct {
 	arch      Arch
 	ipxe      IPXE

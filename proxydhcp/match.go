@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Match is what a rule demands of a client. Every demand that is set must
-// hold; the zero Match takes every client.
+// Match is what a rule demands of a client. Every demand that is set must hold;
+// the zero Match matches every client.
 type Match struct {
 	Platforms   []Platform     // the client's platform is one of these
 	Archs       []Arch         // its architecture type is one of these
@@ -25,20 +25,20 @@ type Match struct {
 	Circuits    []string       // from one of these circuits of a relay
 }
 
-// IPXEMatch is what a rule demands of an iPXE. The zero IPXEMatch takes every
+// IPXEMatch is what a rule demands of an iPXE. The zero IPXEMatch matches every
 // iPXE.
 type IPXEMatch struct {
 	Version   VersionRange // of its version; an iPXE that tells none does not meet a demand
-	Features  Features     // it has all of these; one that lists no features is given the benefit of the doubt
+	Features  Features     // it has all of these; one that lists no features is assumed to have them
 	Lacks     Features     // it lacks at least one of these; one that lists no features does not
 	UserClass string       // one of its user classes, a ROM's own marker; "" demands none
 }
 
-// demand is one kind of demand of a Match, as the reason why it does not hold.
+// demand is a kind of demand of a Match, as the reason why the match fails.
 type demand uint8
 
-// The demands, in the order in which they are looked at; matches is the reason
-// of a match.
+// The demands, in the order in which they are checked; matches means that all
+// hold.
 const (
 	matches demand = iota
 	wantsUntried
@@ -113,7 +113,7 @@ func (m *Match) segmentMismatch(s Segment) demand {
 	return matches
 }
 
-// Segment returns one of the segments that the match takes.
+// Segment returns one of the segments that the match covers.
 func (m *Match) Segment() Segment {
 	var s Segment
 	if len(m.Interfaces) > 0 {
@@ -146,7 +146,7 @@ func beginsWithOne(prefixes []MACPrefix, a HardwareAddr) bool {
 	return slices.ContainsFunc(prefixes, func(p MACPrefix) bool { return p.Matches(a) })
 }
 
-// isPersonal reports whether the match chooses single machines.
+// isPersonal reports whether the match names single machines.
 func (m *Match) isPersonal() bool { return len(m.MACs) > 0 || len(m.UUIDs) > 0 }
 
 // mismatch returns the first demand on an iPXE that c does not meet.

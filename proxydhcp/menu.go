@@ -146,8 +146,8 @@ func (menu *Menu) encodeItems(b []byte) []byte {
 }
 
 // localDiskMenu sends firmware on to the local disk: its only item is chosen at
-// once. Silence would do that too, after the firmware has repeated its DISCOVER
-// for a minute.
+// once. No answer would have the same effect, but only after the firmware has
+// repeated its DISCOVER for a minute.
 var localDiskMenu = &Menu{Prompt: "Local boot", Items: []MenuItem{{Type: LocalDiskItem, Text: "Local boot"}}}
 
 // ItemRequest is the item of a boot menu that a client asks for, after somebody

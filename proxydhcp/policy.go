@@ -16,7 +16,7 @@ type Rule struct {
 	Outcome Outcome
 }
 
-// OutcomeKind is the kind of thing a rule gives.
+// OutcomeKind is the kind of thing that a rule gives.
 type OutcomeKind uint8
 
 // The kinds of outcome.
@@ -25,8 +25,8 @@ const (
 	BootROM                       // the ROM for the client's platform
 	BootScript                    // the boot script; ends an iPXE's upgrade
 	BootFile                      // a file of the rule's own
-	LocalDisk                     // an iPXE is given a script that boots the local disk; PXE firmware a menu that ends its network boot; others get silence, and go on to their next boot device
-	BootMenu                      // PXE firmware is given a boot menu, an iPXE the script File; what knows no menus gets the first item
+	LocalDisk                     // an iPXE gets a script that boots the local disk; PXE firmware a menu that ends its network boot; others get no answer, and go on to their next boot device
+	BootMenu                      // PXE firmware gets a boot menu, an iPXE the script File; clients without menus get the first item
 )
 
 // outcomeNames are those of the configuration file.
@@ -46,11 +46,11 @@ type Outcome struct {
 	Menu       *Menu      // for BootMenu
 }
 
-// ROMs names the boot ROM for each platform that has one: a name in the boot
-// file tree, or a URL.
+// ROMs are the boot ROMs of the platforms that have one: names in the boot file
+// tree, or URLs.
 type ROMs map[Platform]string
 
-// Decision is what a policy says to one client.
+// Decision is what a policy gives to one client.
 type Decision struct {
 	Rule          string // the rule that decided; "" where none did
 	Kind          OutcomeKind
@@ -63,9 +63,9 @@ type Decision struct {
 	Item          string // the text of the menu's item that the client chose
 }
 
-// Decide returns what c gets. upgradeFailed says that c is an iPXE which the ROM of
-// the policy did not help (see guard.go): no ROM is handed to it again, and the
-// first rule that gives a script takes it as though it met every demand on an
+// Decide returns what c gets. upgradeFailed says that c is an iPXE which the ROM
+// of the policy did not help (see guard.go): no ROM is given to it again, and
+// the first rule that gives a script matches it as if it met every demand on an
 // iPXE. That is what ends a loop.
 func (p *Policy) Decide(c Client, upgradeFailed bool) Decision {
 	ignored := Decision{Kind: Ignore, Reason: NoRule}
@@ -87,8 +87,8 @@ func (p *Policy) Decide(c Client, upgradeFailed bool) Decision {
 	return ignored
 }
 
-// give makes the decision of a rule that takes c. It lacks something where the
-// rule gives a ROM and there is none for c's platform, or a menu that has no
+// give returns the decision of a rule that matches c. lacks is not Answerable if
+// the rule gives a ROM and has none for c's platform, or a menu that has no
 // script for an iPXE.
 func (r *Rule) give(c Client, upgradeFailed bool) (d Decision, lacks Reason) {
 	d = Decision{Rule: r.Name, Kind: r.Outcome.Kind, NextServer: r.Outcome.NextServer}
@@ -116,7 +116,7 @@ func (r *Rule) give(c Client, upgradeFailed bool) (d Decision, lacks Reason) {
 	return d, Answerable
 }
 
-// toLocalDisk makes d the decision that sends c on to its local disk; script is
+// toLocalDisk makes d the decision that sends c on to its local disk. script is
 // for an iPXE.
 func (d *Decision) toLocalDisk(c Client, script string) {
 	switch {
@@ -154,14 +154,14 @@ func (r *Rule) mismatch(c *Client, upgradeFailed bool) demand {
 	return r.Match.mismatch(c, upgradeFailed && script)
 }
 
-// Passed is a rule that did not take a client, and why.
+// Passed is a rule that did not match a client, and why.
 type Passed struct {
 	Rule string
 	Why  string
 }
 
-// Trail lists the rules that Decide passes over for c before it comes to its
-// decision, and what of each c does not meet.
+// Trail lists the rules that Decide passes over for c before it reaches its
+// decision, each with the demand that c does not meet.
 func (p *Policy) Trail(c Client, upgradeFailed bool) []Passed {
 	var trail []Passed
 	for i := range p.Rules {
@@ -183,8 +183,8 @@ func (p *Policy) Trail(c Client, upgradeFailed bool) []Passed {
 	return trail
 }
 
-// unmet says what c lacks of the first script rule that would take it were it
-// another iPXE.
+// unmet returns what c lacks of the first script rule that would match it if it
+// were another iPXE.
 func (p *Policy) unmet(c Client) Unmet {
 	for i := range p.Rules {
 		m := &p.Rules[i].Match
@@ -195,13 +195,12 @@ func (p *Policy) unmet(c Client) Unmet {
 	return Unmet{}
 }
 
-// Rejects says what a ROM lacks that the policy itself would replace: were a
-// machine to run it on platform, it would be handed a ROM again, for ever. It
-// returns "" where the ROM gets the script, and where the facts do not tell: a
-// version or a list of features that could not be read out of the file is
-// taken to be right, and so is its user class. scope is the part of the network
-// that the ROM is for. Rules that choose single machines are taken not to
-// apply.
+// Rejects returns what a ROM lacks that the policy itself would replace: a
+// machine that runs it on platform would be given a ROM again, for ever. It
+// returns the zero Unmet if the ROM gets the script, and if the facts do not
+// decide: a version, a list of features or a user class that could not be read
+// out of the file is assumed to be right. scope is the part of the network that
+// the ROM is for. Rules that name single machines are assumed not to apply.
 func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) Unmet {
 	archs := platform.Archs()
 	if len(archs) == 0 {
@@ -223,7 +222,7 @@ func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) Unmet {
 	return Unmet{}
 }
 
-// withKnown returns the policy without the demands that x does not tell about.
+// withKnown returns the policy without the demands about which x says nothing.
 func (p *Policy) withKnown(x IPXE) *Policy {
 	q := &Policy{Rules: make([]Rule, len(p.Rules))}
 	for i, rule := range p.Rules {

@@ -245,7 +245,7 @@ func TestExpand(t *testing.T) {
 	if err := CheckPlaceholders("http://h/${net0/mac}/{vlan}"); err != nil {
 		t.Error(err)
 	}
-	const want = "unknown placeholder {Mac}: there are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}"
+	const want = "unknown placeholder {Mac}: known are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}"
 	if err := CheckPlaceholders("{mac}{Mac}{x}"); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -1,13 +1,11 @@
 package proxydhcp
 
-// How a request ends.
-
-// Reason says why a request got no answer. The zero value, Answerable, is that
-// of a request that gets one. The enumeration is closed: logs, counters and
-// diagnosis all use these.
+// Reason says why a request gets no answer. The zero value, Answerable, is for a
+// request that gets one. The enumeration is closed, and shared by logs, counters
+// and diagnosis.
 type Reason uint8
 
-// The reasons, in the order in which a request is judged.
+// The reasons, in the order in which they are checked.
 const (
 	Answerable Reason = iota
 	Malformed

@@ -62,13 +62,13 @@ func (c *Client) shapes(d Decision) []Shape {
 	return fixedShapes
 }
 
-// patience is how long firmware must have held an offer of an address and ours
-// before its next DISCOVER counts against ours: nearly the shortest window in
-// which firmware collects offers, 4 seconds.
+// patience is how long firmware must have had an offer of an address and our
+// OFFER before its next DISCOVER counts against ours: nearly the shortest window
+// in which firmware collects offers, 4 seconds.
 const patience = 3 * time.Second
 
-// failureMemory is how long an OFFER that came to nothing counts. It bridges
-// the time until a person tells the machine to try again.
+// failureMemory is how long an OFFER without effect counts. It covers the time
+// until a person restarts the machine.
 const failureMemory = time.Hour
 
 // offering is what came of the OFFERs to a machine's PXE firmware: a state
@@ -83,7 +83,7 @@ type offering struct {
 	answered time.Time // when another server was heard to offer an address in it
 	leased   time.Time // when the machine was heard to take one
 	acked    bool      // and the server to grant it
-	rival    bool      // another server, too, told it how to boot
+	rival    bool      // another server has told it how to boot as well
 }
 
 // offered notes an OFFER in the transaction xid and returns its shape, one of
@@ -140,7 +140,7 @@ func (o *offering) understood(now time.Time) {
 	}
 }
 
-// overheard notes what another server told the machine in the transaction xid.
+// overheard notes another server's answer to the machine.
 func (o *offering) overheard(m *dhcp4.Message, now time.Time) {
 	if o.since.IsZero() || m.XID != o.xid {
 		return

@@ -7,11 +7,9 @@ import (
 	"strings"
 )
 
-// iPXE versions as DHCP carries them, and the expressions that demand one.
-
 // Version is an iPXE version as sub-option 235 of option 175 carries it: three
-// bytes, major, minor and patch. It says less than iPXE's own ${version}:
-// builds of 1.x made outside a git clone report 1.0.0 whatever they are.
+// bytes: major, minor and patch. It says less than iPXE's own ${version}: builds
+// of 1.x made outside a git clone all report 1.0.0.
 type Version [3]uint8
 
 // String returns the version as "1.21.1".
@@ -24,8 +22,8 @@ func (v Version) Compare(w Version) int {
 	return cmp.Or(cmp.Compare(v[0], w[0]), cmp.Compare(v[1], w[1]), cmp.Compare(v[2], w[2]))
 }
 
-// ParseVersion reads "2", "1.21" or "1.21.1"; what is left out is 0. A number
-// above 255 is an error: it does not fit the byte that DHCP has for it.
+// ParseVersion reads "2", "1.21" or "1.21.1"; missing numbers are 0. A number
+// above 255 is an error: it does not fit into the byte that DHCP has for it.
 func ParseVersion(s string) (Version, error) {
 	var v Version
 	parts := strings.Split(s, ".")
@@ -42,15 +40,15 @@ func ParseVersion(s string) (Version, error) {
 	return v, nil
 }
 
-// VersionRange is a demand on a version: every one of its terms must hold. The
-// zero VersionRange demands nothing. It is comparable.
+// VersionRange is a demand on a version: all of its terms must hold. The zero
+// VersionRange demands nothing. It is comparable.
 type VersionRange struct {
 	terms [maxVersionTerms]versionTerm
 	n     int
 }
 
-// maxVersionTerms bounds an expression; two terms make a range, the rest
-// leaves room for excluded versions.
+// maxVersionTerms bounds an expression: two terms make a range, and the others
+// leave room for excluded versions.
 const maxVersionTerms = 8
 
 // versionTerm is one comparison of an expression, such as ">=1.21.1".
@@ -59,11 +57,11 @@ type versionTerm struct {
 	version Version
 }
 
-// versionOps in an order in which the longer spelling is tried first.
+// versionOps are the comparisons, the longer spellings first.
 var versionOps = []string{">=", "<=", "!=", "==", "=", ">", "<"}
 
-// ParseVersionRange reads an expression: =, !=, <, <=, >, >= before a version,
-// several joined by commas that all must hold, such as ">=1.21.1, !=1.99.0".
+// ParseVersionRange reads an expression: =, !=, <, <=, > or >= before a version.
+// Several are joined by commas and must all hold, such as ">=1.21.1, !=1.99.0".
 // A bare version demands exactly that one.
 func ParseVersionRange(s string) (VersionRange, error) {
 	var r VersionRange
@@ -146,7 +144,7 @@ func (r VersionRange) String() string {
 }
 
 // Example returns a version that the range contains: one that it names, or the
-// one right after or before. ok is false where none of these is in it.
+// one right after or before. ok is false if it contains none of these.
 func (r VersionRange) Example() (v Version, ok bool) {
 	for _, t := range r.terms[:r.n] {
 		number := int(t.version[0])<<16 | int(t.version[1])<<8 | int(t.version[2])
