@@ -1,134 +1,19 @@
-package test
+package e2e
 
-// What the scenarios share: one stock for the run, and the way a scenario is declared, run and judged.
+// A scenario: one network, its machines, and the outcome that the capture and the
+// collector must show.
 
 import (
-	"context"
-	"flag"
-	"fmt"
 	"maps"
-	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
-
-// stock, interrupted and pace are set by TestMain before the first test and never again.
-var (
-	stock       *lab.Stock
-	interrupted context.Context
-	// pace is how many times longer than on a good machine everything may take here.
-	pace float64
-)
-
-// guestSlots bounds how many guests run at once, whatever the number of parallel tests: an emulated machine fills a core.
-var guestSlots = make(chan struct{}, 2)
-
-// parallelTests is how many tests run at once where -parallel says nothing: most wait for a slot, or for a timer.
-const parallelTests = "8"
-
-// What bounds the waits on a good machine that is busy; deadline stretches it for slower ones.
-const (
-	// bootLimit bounds one machine's way to its boot script, emulation and a busy machine included.
-	bootLimit = 4 * time.Minute
-	// fetchLimit bounds what may have to be downloaded first.
-	fetchLimit = 5 * time.Minute
-	// stepLimit bounds everything that needs no firmware.
-	stepLimit = 30 * time.Second
-)
-
-// TestMain prepares the stock. An interrupt ends every wait, so that all labs are taken down in order.
-func TestMain(m *testing.M) {
-	os.Exit(prepareAndRun(m))
-}
-
-// prepareAndRun is TestMain with deferred steps.
-func prepareAndRun(m *testing.M) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	interrupted = ctx
-	err := flag.Set("test.parallel", parallelTests)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	stock, err = lab.OpenStock(ctx, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer stock.Close()
-	if pace, err = stock.Pace(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-// deadline is a context that ends after a while, at an interrupt, and with the test. The limit is a good machine's.
-func deadline(t *testing.T, limit time.Duration) context.Context {
-	t.Helper()
-	limit = stretched(limit)
-	ctx, cancel := context.WithTimeoutCause(interrupted, limit, fmt.Errorf("not within %s", limit))
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// stretched is a good machine's time on this one.
-func stretched(d time.Duration) time.Duration { return time.Duration(float64(d) * pace) }
-
-// newLab makes a lab for a test. When the test fails, its timeline is logged, and with PXESIDECAR_LAB_KEEP set to a
-// folder its files and captures are kept there.
-func newLab(t *testing.T) *lab.Lab {
-	t.Helper()
-	return newLabAs(t, lab.Options{})
-}
-
-// newLabAs is newLab with options, but for the stock.
-func newLabAs(t *testing.T, o lab.Options) *lab.Lab {
-	t.Helper()
-	o.Stock = stock
-	l, err := lab.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			var b strings.Builder
-			l.Timeline(&b)
-			t.Logf("timeline:\n%s", b.String())
-			keep(t, l)
-		}
-		if err := l.Close(); err != nil {
-			t.Errorf("taking the lab down: %v", err)
-		}
-	})
-	return l
-}
-
-// keep copies a lab's files and capture to where a person can look at them.
-func keep(t *testing.T, l *lab.Lab) {
-	home := os.Getenv("PXESIDECAR_LAB_KEEP")
-	if home == "" {
-		return
-	}
-	dir := filepath.Join(home, strings.ReplaceAll(t.Name(), "/", "_")+"-"+l.ID)
-	if err := os.CopyFS(dir, os.DirFS(l.Dir)); err != nil {
-		t.Logf("keeping files: %v", err)
-	}
-	if err := l.Capture.WritePcap(filepath.Join(dir, "lan.pcap")); err != nil {
-		t.Log(err)
-	}
-}
 
 // scenario declares one network, its machines and what is to come of them.
 type scenario struct {
@@ -160,6 +45,11 @@ type trial struct {
 	daemon   *lab.Daemon
 	dhcp     *lab.Program
 	machines map[string]*lab.Machine
+}
+
+// alone makes a scenario of one guest.
+func alone(guest lab.Guest, want outcome, sidecar func(*lab.Lab) (lab.Sidecar, error)) scenario {
+	return scenario{guests: []lab.Guest{guest}, want: map[string]outcome{guest.Name: want}, sidecar: sidecar}
 }
 
 // run plays a scenario and compares what happened with what it wants.
@@ -216,34 +106,6 @@ func (s scenario) setUp(t *testing.T) trial {
 		t.Fatal(err)
 	}
 	return r
-}
-
-// takeSlot waits until one more guest may run; release lets the next one in. After an interrupt nobody waits.
-func takeSlot() (release func()) {
-	select {
-	case guestSlots <- struct{}{}:
-		return func() { <-guestSlots }
-	case <-interrupted.Done():
-		return func() {}
-	}
-}
-
-// everySlot is held by the one who waits for all slots, so that no two wait for each other's.
-var everySlot sync.Mutex
-
-// takeEverySlot waits until no other guest runs; release lets them in again.
-func takeEverySlot() (release func()) {
-	everySlot.Lock()
-	defer everySlot.Unlock()
-	var releases []func()
-	for range cap(guestSlots) {
-		releases = append(releases, takeSlot())
-	}
-	return func() {
-		for _, release := range releases {
-			release()
-		}
-	}
 }
 
 // boot switches a machine on, waits for its script, and gathers the evidence about it.
@@ -314,6 +176,9 @@ func (r *trial) sound(t *testing.T) {
 	}
 }
 
+// everyROM are the names of the ROMs that a suite's iPXE package has for the guests of the lab.
+var everyROM = []string{"undionly.kpxe", "snponly.efi", "ipxe-arm64.efi"}
+
 // ipxe is the iPXE of a suite.
 func ipxe(t *testing.T, suite lab.Suite) lab.IPXE {
 	t.Helper()
@@ -355,5 +220,8 @@ func sidecar(root map[string]string, args ...string) func(*lab.Lab) (lab.Sidecar
 	}
 }
 
-// grub32 is the name that scenarios give the GRUB for 32-bit UEFI in their boot file trees.
-const grub32 = "grub-ia32.efi"
+// plainSidecar runs dhcpd and a sidecar with the newest ROMs, for clients made here.
+func plainSidecar(t *testing.T, args ...string) trial {
+	t.Helper()
+	return scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), args...)}.setUp(t)
+}

@@ -1,6 +1,4 @@
-package test
-
-// A configuration that changes while machines ask.
+package e2e
 
 import (
 	"fmt"

@@ -1,17 +1,12 @@
-package test
+package e2e
 
 // Files by TFTP through real clients, at the sizes where servers go wrong.
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -90,46 +85,4 @@ func readByHash(t *testing.T, r trial, reader *lab.Host, client tftpClient, size
 	if took := p.Ran(); size > 10<<20 {
 		t.Logf("%.0f MB/s", float64(size)/1e6/took.Seconds())
 	}
-}
-
-// content makes a file of noise and returns its hash.
-func content(t *testing.T, path string, size int64) [32]byte {
-	t.Helper()
-	var seed [32]byte
-	copy(seed[:], strings.Repeat("tftp", 8))
-	var b bytes.Buffer
-	if _, err := io.CopyN(&b, rand.NewChaCha8(seed), size); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return sha256.Sum256(b.Bytes())
-}
-
-// TestTFTPOnTwoAddresses asks a daemon at its second address: the answer must come from there.
-func TestTFTPOnTwoAddresses(t *testing.T) {
-	t.Parallel()
-	r := plainSidecar(t)
-	second := r.lab.LAN.Address(9)
-	if err := r.daemon.Host.IP("addr", "add", netip.PrefixFrom(second, 24).String(), "dev", "eth0"); err != nil {
-		t.Fatal(err)
-	}
-	reader, err := r.lab.NewHost("reader")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := reader.Join(r.lab.LAN, r.lab.LAN.Address(200)); err != nil {
-		t.Fatal(err)
-	}
-	into := filepath.Join(t.TempDir(), "read")
-	curl := tftpClients()[2]
-	if _, err := reader.Run(deadline(t, stepLimit), curl.command(second.String(), "undionly.kpxe", into)); err != nil {
-		t.Fatalf("%v\n%s", err, r.daemon.Output)
-	}
-	want := must(os.ReadFile(filepath.Join(r.daemon.Root, "undionly.kpxe")))
-	if got := must(os.ReadFile(into)); !bytes.Equal(got, want) {
-		t.Errorf("%d bytes that differ from the file's %d", len(got), len(want))
-	}
-	r.sound(t)
 }

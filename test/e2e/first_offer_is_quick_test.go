@@ -1,6 +1,4 @@
-package test
-
-// Figures that a note quotes: how soon the daemon answers, how much memory and disk it takes.
+package e2e
 
 import (
 	"context"
@@ -8,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
@@ -72,46 +69,4 @@ func askAlways(ctx context.Context, c *lab.Client) error {
 		}
 	}
 	return err
-}
-
-// TestMemoryDuringBoot measures resident memory while a machine boots: before it, the most, and after it.
-func TestMemoryDuringBoot(t *testing.T) {
-	t.Parallel()
-	newest := ipxe(t, lab.Sid)
-	r := scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), "--ipxe-version", ">="+newest.Version)}.setUp(t)
-	before := must(r.daemon.Memory())
-	ctx, stop := context.WithCancel(deadline(t, bootLimit))
-	defer stop()
-	most := make(chan int64)
-	go func() { most <- mostMemory(ctx, r.daemon) }()
-	want := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", ROMs: []string{"snponly.efi"}, Asked4011: 1, Answered4011: 1}
-	got, _ := r.boot(t, lab.Guest{Name: "ovmf", Firmware: lab.OVMF64})
-	stop()
-	peak, after := <-most, must(r.daemon.Memory())
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("evidence (-want +got):\n%s", diff)
-	}
-	t.Logf("resident %d KiB when idle, at most %d KiB during a boot, %d KiB after it", before>>10, peak>>10, after>>10)
-	if peak-before > memoryGrowth {
-		t.Errorf("one boot took %d KiB", (peak-before)>>10)
-	}
-	r.sound(t)
-}
-
-// mostMemory samples a daemon's resident memory until the context ends, and returns the most. A ROM takes the daemon
-// some hundredths of a second, so it looks more often than that.
-func mostMemory(ctx context.Context, d *lab.Daemon) int64 {
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	var most int64
-	for {
-		select {
-		case <-ctx.Done():
-			return most
-		case <-tick.C:
-			if now, err := d.Memory(); err == nil {
-				most = max(most, now)
-			}
-		}
-	}
 }

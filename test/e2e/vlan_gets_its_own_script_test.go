@@ -1,6 +1,7 @@
-package test
+package e2e
 
-// VLANs on the trunk of a host that knows nothing of them, and a machine that makes its own interface there.
+// A VLAN on the trunk of a host that has no VLAN interface, and a machine that
+// creates its own interface there.
 
 import (
 	"net/netip"

@@ -1,18 +1,11 @@
-package test
-
-// Garbage and ends: what the network can throw at the daemon, and how it goes when it is told to.
+package e2e
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -114,16 +107,6 @@ func garbageSeeds(t *testing.T, c *lab.Client) []seed {
 	}
 }
 
-// readRequest is a TFTP read request.
-func readRequest(file string, options ...string) []byte {
-	p := append([]byte{0, 1}, file...)
-	p = append(p, "\x00octet\x00"...)
-	for _, o := range options {
-		p = append(append(p, o...), 0)
-	}
-	return p
-}
-
 // mutate spoils a packet in one to four places.
 func mutate(random *rand.Rand, packet []byte) []byte {
 	p := append([]byte(nil), packet...)
@@ -166,103 +149,5 @@ func stillServes(t *testing.T, r trial, c *lab.Client) {
 	}
 	if binary.BigEndian.Uint16(answer) != 3 {
 		t.Fatalf("a read request was answered with % x", answer[:min(len(answer), 40)])
-	}
-}
-
-// firstBlock asks for a file and returns what came first, the socket that it came to, and where it came from.
-func firstBlock(t *testing.T, r trial, c *lab.Client, file string) (*net.UDPConn, netip.AddrPort, []byte) {
-	t.Helper()
-	conn, err := c.Socket(netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	buffer := make([]byte, 2048)
-	for range 10 {
-		if _, err := conn.WriteToUDPAddrPort(readRequest(file), r.daemon.At(69)); err != nil {
-			t.Fatal(err)
-		}
-		conn.SetReadDeadline(time.Now().Add(time.Second))
-		n, from, err := conn.ReadFromUDPAddrPort(buffer)
-		if err != nil || n < 4 {
-			continue
-		}
-		return conn, from, buffer[:n]
-	}
-	t.Fatalf("no answer to a read request\n%s", r.daemon.Output)
-	return nil, netip.AddrPort{}, nil
-}
-
-// TestSIGTERM ends a daemon in the middle of a transfer: within a second, with a word to the client.
-func TestSIGTERM(t *testing.T) {
-	t.Parallel()
-	r := plainSidecar(t)
-	if err := os.WriteFile(filepath.Join(r.daemon.Root, "large.bin"), make([]byte, 10<<20), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	c := newClient(t, r, "reading")
-	if err := c.IP("addr", "add", netip.PrefixFrom(r.lab.LAN.Address(201), 24).String(), "dev", "eth0"); err != nil {
-		t.Fatal(err)
-	}
-	conn, _, first := firstBlock(t, r, c, "large.bin")
-	defer conn.Close()
-	if binary.BigEndian.Uint16(first) != 3 {
-		t.Fatalf("the transfer began with % x", first[:4])
-	}
-	told := time.Now()
-	if err := r.daemon.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.daemon.Wait(deadline(t, stepLimit)); err != nil {
-		t.Errorf("exit: %v\n%s", err, r.daemon.Output)
-	}
-	if took := time.Since(told); took > time.Second {
-		t.Errorf("it took %s to end, want less than a second", took)
-	}
-	buffer := make([]byte, 2048)
-	conn.SetReadDeadline(time.Now().Add(time.Second))
-	for {
-		n, err := conn.Read(buffer)
-		if err != nil {
-			t.Fatalf("the client was not told: %v", err)
-		}
-		if binary.BigEndian.Uint16(buffer) == 5 {
-			t.Logf("the client was told: %q", buffer[4:n])
-			return
-		}
-	}
-}
-
-// TestFaultsAreSeen checks the check: a malformed packet from a sidecar's address is found by tshark.
-func TestFaultsAreSeen(t *testing.T) {
-	t.Parallel()
-	l := newLab(t)
-	host, err := l.NewServerHost("pxesidecar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := host.UDP(netip.AddrPortFrom(l.SidecarAddress(), 67))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	good := must(dhcpv4.New(dhcpv4.WithMessageType(dhcpv4.MessageTypeOffer), dhcpv4.WithGeneric(dhcpv4.OptionClassIdentifier, []byte("PXEClient"))))
-	good.OpCode = dhcpv4.OpcodeBootReply
-	bad := good.ToBytes()
-	bad = append(bad[:240], 53, 1, 2, 60, 200, 'P', 'X', 'E')
-	for i, payload := range [][]byte{good.ToBytes(), bad} {
-		if _, err := conn.WriteToUDPAddrPort(payload, netip.AddrPortFrom(l.LAN.Address(255), 68)); err != nil {
-			t.Fatal(err)
-		}
-		ctx := deadline(t, stepLimit)
-		if err := l.Capture.Traffic.AwaitSent(ctx, l.SidecarAddress(), i+1); err != nil {
-			t.Fatal(err)
-		}
-		found, err := l.Capture.Malformed(ctx, l.SidecarAddress())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(found) != i {
-			t.Errorf("after %s: faults found: %q, want %d", fmt.Sprint(i+1, " packets"), found, i)
-		}
 	}
 }

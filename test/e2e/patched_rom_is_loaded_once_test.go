@@ -1,6 +1,7 @@
-package test
+package e2e
 
-// What is recommended to everybody with an old iPXE: a patched ROM that is recognisable by its version.
+// A patched ROM that a policy can tell by its version: the recommendation for
+// networks with an old iPXE.
 
 import (
 	"testing"

@@ -1,6 +1,7 @@
-package test
+package e2e
 
-// A DHCP server that names a boot file of its own: iPXE prefers that file, unless it is told not to.
+// A DHCP server that names a boot file of its own: iPXE prefers that file, unless
+// it is told not to.
 
 import (
 	"testing"

@@ -1,6 +1,7 @@
-package test
+package e2e
 
-// Nothing but an interface: the distribution's ROMs and the built-in boot script.
+// The defaults: no flag but the interface, so the distribution's ROMs and the
+// built-in boot script.
 
 import (
 	"strings"

@@ -1,7 +1,8 @@
-package test
+package e2e
 
-// Windows DHCP servers, as they are: what these send beside a lease, said by dhcpd. Machines boot in spite of it; or
-// where they can not, one line of the log says what is wrong, and the step that mends it.
+// Options that Windows DHCP servers often send beside a lease, sent here by dhcpd.
+// A machine either boots all the same, or one line of the log says what is wrong
+// and how to mend it.
 
 import (
 	"net/netip"

@@ -1,6 +1,4 @@
-package test
-
-// Leases beside a sidecar: what ordinary clients do must go on as if it were not there.
+package e2e
 
 import (
 	"testing"
@@ -9,6 +7,18 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
+
+// TestSameHost runs the DHCP server on pxesidecar's own host.
+func TestSameHost(t *testing.T) {
+	t.Parallel()
+	newest := ipxe(t, lab.Sid)
+	s := alone(lab.Guest{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)},
+		outcome{Version: newest.Version, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}},
+		sidecar(roms(t, lab.Sid, everyROM...), "--ipxe-version", ">="+newest.Version))
+	s.sameHost = true
+	r := s.run(t)
+	renewals(t, r)
+}
 
 // renewals gets a lease from the DHCP server on the sidecar's host and renews it by unicast, as clients do halfway
 // through a lease. A second socket on UDP port 67 would steal exactly this.

@@ -1,6 +1,7 @@
-package test
+package e2e
 
-// The lab's own check: the same guests beside a proxy that is known to work. When these fail, the lab is at fault.
+// A check of the lab itself: the same guests beside a ProxyDHCP server that is
+// known to work. When these tests fail, the lab is at fault.
 
 import (
 	"testing"
@@ -46,3 +47,6 @@ func TestLabWithStandIn(t *testing.T) {
 		})
 	}
 }
+
+// grub32 is the name that scenarios give the GRUB for 32-bit UEFI in their boot file trees.
+const grub32 = "grub-ia32.efi"

@@ -1,6 +1,4 @@
-package test
-
-// Starts that must fail: one clear line, exit code 1, nothing half started.
+package e2e
 
 import (
 	"errors"
@@ -148,12 +146,4 @@ func occupy(t *testing.T, h *lab.Host, network string, port uint16) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-}
-
-// must is for what can not fail on a machine that runs tests at all.
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
 }

@@ -1,7 +1,7 @@
-package test
+package e2e
 
-// Files by TFTP through boot loaders and firmware, at the sizes where servers go wrong. What each machine got is
-// compared by its hash.
+// Files by TFTP through boot loaders and firmware, at the sizes where servers go
+// wrong. What each machine received is compared by its hash.
 
 import (
 	"crypto/sha256"

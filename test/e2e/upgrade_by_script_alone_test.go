@@ -1,7 +1,7 @@
-package test
+package e2e
 
-// Where no DHCP answer can be changed: the DHCP server hands out boot.ipxe, pxesidecar answers no DHCP, and the scripts
-// do the upgrade.
+// Upgrades where no DHCP answer can be changed: the DHCP server hands out boot.ipxe,
+// pxesidecar answers no DHCP, and the scripts do the upgrade.
 
 import (
 	"os"
