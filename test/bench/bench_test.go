@@ -18,7 +18,7 @@ import (
 
 // TestMain lets the arena start this test as what it would start the benchmark as.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{workHold, workTFTP, workDHCP, workLimitTFTP, workLimitDHCP}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{workTFTP, workDHCP, workLimitTFTP, workLimitDHCP}, os.Args[1]) {
 		if err := run(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestArena(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	a, err := openArena(ctx, 0)
+	a, err := openArena(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,6 @@ import (
 
 // What this program can be, beside the benchmark itself.
 const (
-	workHold      = "hold"
 	workTFTP      = "load-tftp"
 	workDHCP      = "load-dhcp"
 	workLimitTFTP = "limit-tftp"
@@ -51,8 +50,6 @@ func main() {
 func run(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
-		case workHold:
-			return hold()
 		case workTFTP:
 			return work(tftpload.Run)
 		case workDHCP:
@@ -188,7 +185,7 @@ func bench(args []string) error {
 	if err != nil {
 		return err
 	}
-	a, err := openArena(ctx, o.nice)
+	a, err := openArena(o.nice)
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,18 @@ func (h *Host) Join(s *Segment, address netip.Addr) (string, error) {
 	return name, s.awaitForwarding(port)
 }
 
+// Connect joins the host to another one by a cable: a veth pair with one end in
+// each. Both ends are up and have no address.
+func (h *Host) Connect(iface string, peer *Host, peerIface string) error {
+	if err := h.IP("link", "add", iface, "type", "veth", "peer", "name", peerIface, "netns", peer.NetNS()); err != nil {
+		return err
+	}
+	if err := h.IP("link", "set", iface, "up"); err != nil {
+		return err
+	}
+	return peer.IP("link", "set", peerIface, "up")
+}
+
 // awaitForwarding waits until the bridge forwards from and to a port. The kernel tells the bridge of a new link in its
 // own time, and until then drops what comes.
 func (s *Segment) awaitForwarding(port string) error {

@@ -67,11 +67,13 @@ const (
 	poolEnd        = 150
 )
 
-// New builds a lab with one segment, its capture and its collector. Close it whatever happens.
+// New builds a lab with one segment, its capture and its collector. The caller
+// must close it.
 func New(o Options) (*Lab, error) {
-	var id [4]byte
-	rand.Read(id[:])
-	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, noRouter: o.NoRouter, started: time.Now(), names: map[string]string{}}
+	l, err := newLab(o)
+	if err != nil {
+		return nil, err
+	}
 	if !o.Prefix.IsValid() {
 		o.Prefix = defaultPrefix
 	}
@@ -81,16 +83,30 @@ func New(o Options) (*Lab, error) {
 	return l, nil
 }
 
-// build sets up what every lab has.
+// NewBare builds a lab without segment, capture, collector and stock. Its hosts
+// are connected by cables, see Host.Connect. The caller must close it.
+func NewBare() (*Lab, error) { return newLab(Options{}) }
+
+// newLab makes a lab that has an ID and a folder, and nothing else.
+func newLab(o Options) (*Lab, error) {
+	var id [4]byte
+	rand.Read(id[:])
+	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, noRouter: o.NoRouter, started: time.Now(), names: map[string]string{}}
+	if l.Dir != "" {
+		return l, nil
+	}
+	dir, remove, err := tempDir(l.ID)
+	if err != nil {
+		return nil, fmt.Errorf("lab %s: %w", l.ID, err)
+	}
+	l.Dir = dir
+	l.onClose(remove)
+	return l, nil
+}
+
+// build adds the first segment and what every lab has there.
 func (l *Lab) build(prefix netip.Prefix) error {
 	var err error
-	if l.Dir == "" {
-		var remove func() error
-		if l.Dir, remove, err = tempDir(l.ID); err != nil {
-			return err
-		}
-		l.onClose(remove)
-	}
 	if l.LAN, err = l.NewSegment("lan", prefix); err != nil {
 		return err
 	}

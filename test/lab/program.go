@@ -32,6 +32,8 @@ type Command struct {
 	Credential   *syscall.Credential
 	Capabilities []uintptr
 	Stdin        io.Reader
+	// Stdout receives a copy of the standard output; nil means no copy.
+	Stdout io.Writer
 }
 
 // Program is a started program.
@@ -68,6 +70,9 @@ func (h *Host) Start(c Command) (*Program, error) {
 	}
 	cmd.Stdin = c.Stdin
 	cmd.Stdout = io.MultiWriter(p.Stdout, p.Output)
+	if c.Stdout != nil {
+		cmd.Stdout = io.MultiWriter(p.Stdout, p.Output, c.Stdout)
+	}
 	cmd.Stderr = io.MultiWriter(p.Stderr, p.Output)
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true,

@@ -1,10 +1,8 @@
-package network_test
+package sockets
 
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -96,8 +94,7 @@ func (v *server) told(want ...string) {
 
 // TestLive changes an interface in every way, and checks each time that it is served again, and that it was told once.
 func TestLive(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
 	want := []proxydhcp.Link{{Interface: "e0", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}
@@ -153,7 +150,7 @@ func TestLive(t *testing.T) {
 
 	host.ip("link del e0")
 	v.told("e0 missing []")
-	connect(host, "e0", client, "e0")
+	host.connect("e0", client, "e0")
 	host.ip("addr add 192.0.2.4/24 dev e0")
 	w = client.onWire("e0")
 	w.served("192.0.2.4")
@@ -161,7 +158,7 @@ func TestLive(t *testing.T) {
 
 	// A bridge that takes the interface's place, later.
 	host.ip("link del e0")
-	connect(host, "p0", client, "e0")
+	host.connect("p0", client, "e0")
 	host.ip("link add e0 type bridge forward_delay 0")
 	host.ip("addr add 192.0.2.5/24 dev e0")
 	host.ip("link set p0 master e0")
@@ -173,20 +170,19 @@ func TestLive(t *testing.T) {
 
 // TestFlaps flaps an interface a thousand times, deletes it a hundred times, and counts what is left open.
 func TestFlaps(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Relayed: true, Files: []fileOf{{File: "any"}}})
 	client.onWire("e0").served("192.0.2.1")
 	before := v.stats()
-	sockets := packetSockets(t, host)
+	sockets := host.packetSockets()
 	flaps := strings.Repeat("link set e0 down\nlink set e0 up\n", 1000)
 	host.batch(flaps)
 	host.batch(strings.Repeat("addr del 192.0.2.1/24 dev e0\naddr add 192.0.2.1/24 dev e0\n", 1000))
 	client.onWire("e0").served("192.0.2.1")
 	for range 100 {
 		host.batch("link del e0\n")
-		connect(host, "e0", client, "e0")
+		host.connect("e0", client, "e0")
 		host.batch("addr add 192.0.2.1/24 dev e0\n")
 		time.Sleep(20 * time.Millisecond) // some are noticed one by one, some are not
 	}
@@ -196,47 +192,8 @@ func TestFlaps(t *testing.T) {
 	if after.Files != before.Files || after.Routines != before.Routines {
 		t.Errorf("%d files and %d goroutines before, %d and %d after", before.Files, before.Routines, after.Files, after.Routines)
 	}
-	if now := packetSockets(t, host); now != sockets {
+	if now := host.packetSockets(); now != sockets {
 		t.Errorf("%d packet sockets before, %d after", sockets, now)
 	}
 	v.noFaults()
-}
-
-// batch runs many commands of ip.
-func (n *netns) batch(lines string) {
-	n.t.Helper()
-	file := filepath.Join(n.t.TempDir(), "batch")
-	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	run(n.t, "ip", "-n", n.name, "-batch", file)
-}
-
-// packetSockets counts the packet sockets of a namespace.
-func packetSockets(t *testing.T, n *netns) int {
-	t.Helper()
-	return strings.Count(n.exec("cat", "/proc/net/packet"), "\n") - 1
-}
-
-// TestStart checks what a server says that cannot start.
-func TestStart(t *testing.T) {
-	host := newNetns(t)
-	connect(host, "e0", newNetns(t), "e0")
-	host.ip("link add b0 type bridge")
-	host.ip("link set e0 master b0")
-	for _, c := range []struct {
-		on   []proxydhcp.Interface
-		want string
-	}{
-		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "e1"}}, "interface e1: no such network interface"},
-		{[]proxydhcp.Interface{{Name: "e0"}}, "interface e0: it is a port of the bridge b0, which takes all that arrives; serve b0"},
-		{[]proxydhcp.Interface{{Name: "b0"}, {Name: "b0"}}, "interface b0: named twice"},
-		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{5, 6, 5}}}, "interface b0: named twice, VLAN 5"},
-		{[]proxydhcp.Interface{{Name: "b0", VLANs: []uint16{4095}}}, "interface b0: VLAN 4095: ids are 1 to 4094"},
-		{[]proxydhcp.Interface{{Name: "b0", TaggedOnly: true}}, "interface b0: tagged frames only, and no VLAN"},
-	} {
-		if got := host.startError(setup{Interfaces: c.on}); got != c.want {
-			t.Errorf("%+v: %q, want %q", c.on, got, c.want)
-		}
-	}
 }

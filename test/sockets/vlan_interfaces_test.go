@@ -1,4 +1,4 @@
-package network_test
+package sockets
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func TestVLANInterfaces(t *testing.T) {
 
 // knowsVLANs reports whether the kernel can make a VLAN interface.
 func knowsVLANs(t *testing.T) bool {
-	n := newNetns(t)
+	n := newNetwork(t).host("host")
 	n.ip("link add b0 type bridge")
 	return n.tryIP("link add link b0 name b0.20 type vlan id 20") == nil
 }
@@ -57,8 +57,7 @@ func (w *wire) expect(what string, want []answer, tags ...tag) {
 var twenty, thirty = tag{unix.ETH_P_8021Q, 20}, tag{unix.ETH_P_8021Q, 30}
 
 func testVLANInterfaceComesAndGoes(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
 	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
@@ -91,7 +90,7 @@ func testVLANInterfaceComesAndGoes(t *testing.T) {
 
 // stream sends requests all the while that a VLAN interface comes and goes, and wants none of them answered twice, and
 // nearly all of them once.
-func stream(t *testing.T, w *wire, host *netns) {
+func stream(t *testing.T, w *wire, host *node) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() {
@@ -160,8 +159,7 @@ func stream(t *testing.T, w *wire, host *netns) {
 // testVLANInterfaceAbove serves an interface and not the VLAN interface above it, whose frames the kernel shows to a
 // socket on either.
 func testVLANInterfaceAbove(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	host.ip("link add link e0 name e0.20 type vlan id 20")
 	host.ip("addr add 10.20.0.1/16 dev e0.20")
@@ -181,8 +179,7 @@ func testVLANInterfaceAbove(t *testing.T) {
 
 // testVLANInterfaceInBridge serves a VLAN whose interface is a port of a bridge.
 func testVLANInterfaceInBridge(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("link add br20 type bridge forward_delay 0")
 	host.ip("link add link e0 name e0.20 type vlan id 20")
 	host.ip("link set e0.20 master br20 up")

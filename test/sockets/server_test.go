@@ -1,7 +1,8 @@
-package network_test
+package sockets
 
-// The server in these tests is a process of its own: this test binary, started again inside a network namespace. All of
-// its threads are then inside, also those that open sockets when an interface comes back.
+// The server under test runs in a process of its own: this test binary, started
+// again inside a host's network namespace. All of its threads are inside, also
+// those that open sockets when an interface comes back.
 
 import (
 	"bufio"
@@ -11,19 +12,18 @@ import (
 	"io"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
 // serverVariable holds the child's configuration, and marks it as the child.
-const serverVariable = "PXESIDECAR_NETWORK_TEST_SERVER"
+const serverVariable = "PXESIDECAR_SOCKETS_TEST_SERVER"
 
 // TestMain runs the tests, or the server.
 func TestMain(m *testing.M) {
@@ -38,7 +38,6 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "these tests need root, for network namespaces")
 		os.Exit(1)
 	}
-	sweep()
 	os.Exit(m.Run())
 }
 
@@ -142,68 +141,81 @@ func eventsTo(tell func(event)) proxydhcp.Events {
 	}
 }
 
-// server is a running child.
+// server is a running child process.
 type server struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	stdin  io.WriteCloser
-	events chan event
-	ready  event
-	all    []event // those that await went past
+	t       *testing.T
+	program *lab.Program
+	stdin   io.WriteCloser
+	events  chan event
+	ready   event
+	all     []event // those that await skipped
 }
 
 // limit bounds everything that ought to happen soon.
 const limit = 10 * time.Second
 
-// start starts a server in a namespace and waits until it listens.
-func start(t *testing.T, n *netns, s setup) *server {
+// command is the command that starts a server.
+func (s setup) command(t *testing.T) lab.Command {
 	t.Helper()
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("ip", "netns", "exec", n.name, os.Args[0])
-	cmd.Env = append(os.Environ(), serverVariable+"="+string(text))
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	v := &server{t: t, cmd: cmd, events: make(chan event, 1<<16)}
-	stdout, err := cmd.StdoutPipe()
+	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.stdin, err = cmd.StdinPipe(); err != nil {
+	return lab.Command{Name: "server", Path: self, Env: []string{serverVariable + "=" + string(text)}}
+}
+
+// start starts a server on a host and waits until it listens.
+func start(t *testing.T, n *node, s setup) *server {
+	t.Helper()
+	v := &server{t: t, events: make(chan event, 1<<16)}
+	c := s.command(t)
+	// The child reads from a pipe of the operating system, which needs no
+	// goroutine that would keep the child's end waiting.
+	stdin, input, err := os.Pipe()
+	if err != nil {
 		t.Fatal(err)
 	}
-	// The kernel kills the child when the thread that started it ends.
-	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
-	if err := cmd.Start(); err != nil {
+	defer stdin.Close()
+	lines, output := io.Pipe()
+	c.Stdin, c.Stdout, v.stdin = stdin, output, input
+	if v.program, err = n.Start(c); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		defer close(v.events)
-		for lines := json.NewDecoder(stdout); ; {
-			var e event
-			if lines.Decode(&e) != nil {
-				return
-			}
-			v.events <- e
-		}
-	}()
+	go func() { <-v.program.Ended(); output.Close() }()
+	go v.read(lines)
 	t.Cleanup(v.stop)
 	v.ready = v.await("ready", func(e event) bool { return e.Kind == "ready" })
 	return v
 }
 
+// read decodes what the child writes until it ends.
+func (v *server) read(lines io.Reader) {
+	defer close(v.events)
+	for decoder := json.NewDecoder(lines); ; {
+		var e event
+		if decoder.Decode(&e) != nil {
+			io.Copy(io.Discard, lines)
+			return
+		}
+		v.events <- e
+	}
+}
+
 // stop ends the child and waits for it.
 func (v *server) stop() {
 	v.stdin.Close()
-	kill := time.AfterFunc(limit, func() { v.cmd.Process.Kill() })
-	defer kill.Stop()
-	for range v.events {
-	}
-	if err := v.cmd.Wait(); err != nil {
-		v.t.Errorf("server: %v", err)
+	go func() {
+		for range v.events { // the child must not wait for a reader
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := v.program.Wait(ctx); err != nil {
+		v.t.Errorf("server: %v\n%s", err, v.program.Stderr)
 	}
 }
 
@@ -212,7 +224,7 @@ func (v *server) await(what string, is func(event) bool) event {
 	v.t.Helper()
 	e, ok := v.within(limit, is)
 	if !ok {
-		v.t.Fatalf("no %s; there was %+v", what, v.all)
+		v.t.Fatalf("no %s; there was %+v\n%s", what, v.all, v.program.Stderr)
 	}
 	return e
 }
@@ -246,20 +258,26 @@ func (v *server) stats() event {
 // addr shortens the tests' tables.
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// startError runs a server that does not start, and returns what it says.
-func (n *netns) startError(s setup) string {
-	n.t.Helper()
-	text, err := json.Marshal(s)
-	if err != nil {
-		n.t.Fatal(err)
-	}
+// drain returns the events until there is none for a moment.
+func drain(v *server) []event {
+	v.t.Helper()
+	before := len(v.all)
+	v.within(200*time.Millisecond, func(event) bool { return false })
+	return v.all[before:]
+}
+
+// startError starts a server that must fail, and returns what it writes.
+func startError(t *testing.T, n *node, s setup) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", n.name, os.Args[0])
-	cmd.Env = append(os.Environ(), serverVariable+"="+string(text))
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		return "it started: " + string(out)
+	p, err := n.Run(ctx, s.command(t))
+	if p == nil {
+		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(out))
+	text := strings.TrimSpace(p.Output.String())
+	if err == nil {
+		return "it started: " + text
+	}
+	return text
 }

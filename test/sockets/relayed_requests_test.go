@@ -1,13 +1,10 @@
-package network_test
+package sockets
 
 import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +19,7 @@ import (
 // Clients behind ISC's dhcrelay.
 
 // startRelay runs dhcrelay in a namespace, from e1 towards a server beyond e0.
-func startRelay(t *testing.T, n *netns, server string) {
+func startRelay(t *testing.T, n *node, server string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -35,28 +32,17 @@ func startRelay(t *testing.T, n *netns, server string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := filepath.Join(t.TempDir(), "log")
-	file, err := os.Create(log)
+	relay, err := n.Start(lab.Command{Path: filepath.Join(dir, "usr/sbin/dhcrelay"),
+		Args: []string{"-4", "-d", "-a", "-pf", filepath.Join(t.TempDir(), "pid"), "-iu", "e0", "-id", "e1", server}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	cmd := exec.Command("ip", "netns", "exec", n.name, filepath.Join(dir, "usr/sbin/dhcrelay"),
-		"-4", "-d", "-a", "-pf", filepath.Join(t.TempDir(), "pid"), "-iu", "e0", "-id", "e1", server)
-	cmd.Stdout, cmd.Stderr = file, file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
 		if t.Failed() {
-			text, _ := os.ReadFile(log)
-			t.Logf("dhcrelay said:\n%s", text)
+			t.Logf("dhcrelay wrote:\n%s", relay.Output)
 		}
 	})
-	for end := time.Now().Add(limit); packetSockets(t, n) < 2; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(limit); n.packetSockets() < 2; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("dhcrelay does not listen")
 		}
@@ -67,21 +53,22 @@ func startRelay(t *testing.T, n *netns, server string) {
 func TestRelay(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		route func(host *netns) // to the relay's address on the client's link
+		route func(host *node) // to the relay's address on the client's link
 	}{
-		{"through the router it came from", func(host *netns) { host.ip("route add default via 192.0.2.254") }},
-		{"no route", func(*netns) {}},
-		{"through another interface", func(host *netns) {
-			connect(host, "e5", newNetns(host.t), "e0")
+		{"through the router it came from", func(host *node) { host.ip("route add default via 192.0.2.254") }},
+		{"no route", func(*node) {}},
+		{"through another interface", func(host *node) {
+			host.connect("e5", host.network.host("other"), "e0")
 			host.ip("addr add 192.168.5.1/24 dev e5")
 			host.ip("route add 198.51.100.0/24 dev e5")
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			host, router, relay, client := newNetns(t), newNetns(t), newNetns(t), newNetns(t)
-			connect(host, "e0", router, "e0")
-			connect(router, "e1", relay, "e0")
-			connect(relay, "e1", client, "e0")
+			n := newNetwork(t)
+			host, router, relay, client := n.host("host"), n.host("router"), n.host("relay"), n.host("client")
+			host.connect("e0", router, "e0")
+			router.connect("e1", relay, "e0")
+			relay.connect("e1", client, "e0")
 			host.ip("addr add 192.0.2.1/24 dev e0")
 			router.ip("addr add 192.0.2.254/24 dev e0")
 			router.ip("addr add 203.0.113.254/24 dev e1")
@@ -89,8 +76,8 @@ func TestRelay(t *testing.T) {
 			relay.ip("addr add 198.51.100.254/24 dev e1")
 			relay.ip("route add default via 203.0.113.254")
 			router.ip("route add 198.51.100.0/24 via 203.0.113.1")
-			for _, n := range []*netns{router, relay} {
-				n.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
+			for _, n := range []*node{router, relay} {
+				n.sysctl("net/ipv4/ip_forward", "1")
 			}
 			c.route(host)
 			v := start(t, host, setup{
@@ -130,8 +117,7 @@ func (w *wire) unreachables() (count int) {
 // TestPortHeld checks that a relayed request makes the kernel complain where the port is not held, so that TestRelay
 // proves something; that a held port leaves a DHCP server alone that is there already; and that it is given up.
 func TestPortHeld(t *testing.T) {
-	host, relay := newNetns(t), newNetns(t)
-	connect(host, "e0", relay, "e0")
+	host, relay := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	relay.ip("addr add 192.0.2.2/24 dev e0")
 	to := host.mac("e0")
@@ -178,16 +164,4 @@ func TestPortHeld(t *testing.T) {
 		})
 	}
 	unix.Close(host.listen(67))
-}
-
-// listen binds a UDP port as a DHCP server does that does not share it.
-func (n *netns) listen(port int) (fd int) {
-	n.t.Helper()
-	n.do(func() (err error) {
-		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrInet4{Port: port})
-	})
-	return fd
 }

@@ -1,17 +1,11 @@
-package network_test
+package sockets
 
-// Network namespaces, and hosts in them that speak raw Ethernet.
+// Raw Ethernet on one interface: frames, VLAN tags and DHCP answers as they arrive.
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -19,109 +13,6 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 )
-
-// netns is a network namespace with a name of this process's own.
-type netns struct {
-	t    *testing.T
-	name string
-}
-
-var namespaces atomic.Int32
-
-// namespaceName is made of the id of the process that a namespace belongs to, and a number.
-const namespaceName = "pxnet-%d-%d"
-
-// sweep removes the namespaces of runs that were killed.
-func sweep() {
-	names, _ := os.ReadDir("/run/netns")
-	for _, entry := range names {
-		var process, number int
-		_, err := fmt.Sscanf(entry.Name(), namespaceName, &process, &number)
-		if err == nil && unix.Kill(process, 0) == unix.ESRCH {
-			exec.Command("ip", "netns", "del", entry.Name()).Run() // what can not be removed stays
-		}
-	}
-}
-
-// TestSweep removes a namespace whose process has ended, and keeps one whose process has not.
-func TestSweep(t *testing.T) {
-	ended := exec.Command("true")
-	if err := ended.Run(); err != nil {
-		t.Fatal(err)
-	}
-	left, own := fmt.Sprintf(namespaceName, ended.Process.Pid, 1), newNetns(t)
-	run(t, "ip", "netns", "add", left)
-	sweep()
-	if _, err := os.Stat("/run/netns/" + left); err == nil {
-		t.Errorf("%s is still there", left)
-		run(t, "ip", "netns", "del", left)
-	}
-	own.exec("true")
-}
-
-// newNetns makes a namespace that ends with the test.
-func newNetns(t *testing.T) *netns {
-	t.Helper()
-	n := &netns{t, fmt.Sprintf(namespaceName, os.Getpid(), namespaces.Add(1))}
-	run(t, "ip", "netns", "add", n.name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", n.name) })
-	n.ip("link set lo up")
-	n.exec("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
-		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
-	return n
-}
-
-func run(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
-// ip runs ip with space-separated arguments in the namespace.
-func (n *netns) ip(line string) {
-	n.t.Helper()
-	run(n.t, "ip", append([]string{"-n", n.name}, strings.Fields(line)...)...)
-}
-
-// exec runs a program in the namespace.
-func (n *netns) exec(args ...string) string {
-	n.t.Helper()
-	return run(n.t, "ip", append([]string{"netns", "exec", n.name}, args...)...)
-}
-
-// do runs f on a thread inside the namespace; the sockets it opens stay there.
-func (n *netns) do(f func() error) {
-	n.t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends
-		done <- func() error {
-			ns, err := os.Open("/run/netns/" + n.name)
-			if err != nil {
-				return err
-			}
-			defer ns.Close()
-			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				return err
-			}
-			return f()
-		}()
-	}()
-	if err := <-done; err != nil {
-		n.t.Fatal(err)
-	}
-}
-
-// connect joins two namespaces with a cable: an interface in each.
-func connect(a *netns, aName string, b *netns, bName string) {
-	a.t.Helper()
-	a.ip(fmt.Sprintf("link add %s type veth peer name %s netns %s", aName, bName, b.name))
-	a.ip("link set " + aName + " up")
-	b.ip("link set " + bName + " up")
-}
 
 // wire is a raw socket on one interface.
 type wire struct {
@@ -131,9 +22,9 @@ type wire struct {
 }
 
 // onWire opens a raw socket that sees every frame that arrives on an interface.
-func (n *netns) onWire(name string) *wire {
-	n.t.Helper()
-	w := &wire{t: n.t}
+func (n *node) onWire(name string) *wire {
+	n.network.t.Helper()
+	w := &wire{t: n.network.t}
 	n.do(func() error {
 		ifi, err := net.InterfaceByName(name)
 		if err != nil {
@@ -157,7 +48,7 @@ func (n *netns) onWire(name string) *wire {
 		}
 		return unix.Bind(w.fd, &unix.SockaddrLinklayer{Protocol: unix.ETH_P_ALL << 8, Ifindex: ifi.Index})
 	})
-	n.t.Cleanup(func() { unix.Close(w.fd) })
+	w.t.Cleanup(func() { unix.Close(w.fd) })
 	return w
 }
 
@@ -330,35 +221,4 @@ func (d udp) vlan() uint16 {
 		return 0
 	}
 	return d.Tags[0].tci & 0xfff
-}
-
-// drain returns the events until it is quiet for a moment.
-func drain(v *server) []event {
-	v.t.Helper()
-	before := len(v.all)
-	v.within(200*time.Millisecond, func(event) bool { return false })
-	return v.all[before:]
-}
-
-// mac is the hardware address of an interface.
-func (n *netns) mac(name string) net.HardwareAddr {
-	n.t.Helper()
-	var mac net.HardwareAddr
-	n.do(func() error {
-		ifi, err := net.InterfaceByName(name)
-		if err == nil {
-			mac = ifi.HardwareAddr
-		}
-		return err
-	})
-	return mac
-}
-
-// tryIP is ip that may fail.
-func (n *netns) tryIP(line string) error {
-	out, err := exec.Command("ip", append([]string{"-n", n.name}, strings.Fields(line)...)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", line, err, out)
-	}
-	return nil
 }

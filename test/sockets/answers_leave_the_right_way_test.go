@@ -1,4 +1,4 @@
-package network_test
+package sockets
 
 import (
 	"testing"
@@ -26,11 +26,12 @@ func acknowledgment(server, file, to string) []answer {
 // TestSegments serves two of a host's three interfaces. Two have the very same network behind them, with the very same
 // client, so that only the interface tells them apart.
 func TestSegments(t *testing.T) {
-	host := newNetns(t)
+	n := newNetwork(t)
+	host := n.host("host")
 	wires := map[string]*wire{}
 	for name, address := range map[string]string{"e0": "192.0.2.1/24", "e1": "192.0.2.2/24", "e2": "192.0.2.3/24"} {
-		client := newNetns(t)
-		connect(host, name, client, "e0")
+		client := n.host("client-" + name)
+		host.connect(name, client, "e0")
 		host.ip("addr add " + address + " dev " + name)
 		client.ip("link set e0 address 52:54:00:00:00:01")
 		wires[name] = client.onWire("e0")
@@ -93,8 +94,7 @@ func TestSegments(t *testing.T) {
 // TestForwarded tells clients of an address that is another host's, which forwards to us: they are told of no other, and
 // what was forwarded is answered from where it arrived, so that the other host takes the answer for one to it.
 func TestForwarded(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	host.ip("addr add 192.0.2.2/24 dev e0")
 	client.ip("link set e0 address 52:54:00:00:00:01")
@@ -119,8 +119,7 @@ func TestForwarded(t *testing.T) {
 
 // TestAddressElsewhere serves a VLAN on a trunk that has no address, whose clients are told one of another interface.
 func TestAddressElsewhere(t *testing.T) {
-	host, client := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/32 dev lo")
 	w := client.onWire("e0")
 	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true, Server: addr("192.0.2.1")}}, Files: []fileOf{{File: "any"}}})
@@ -136,9 +135,10 @@ func TestAddressElsewhere(t *testing.T) {
 // TestRouted has requests arrive through a router: those to us are answered, to where they came from; those that we
 // merely route are not.
 func TestRouted(t *testing.T) {
-	host, router, client := newNetns(t), newNetns(t), newNetns(t)
-	connect(host, "e0", router, "e0")
-	connect(router, "e1", client, "e0")
+	n := newNetwork(t)
+	host, router, client := n.host("host"), n.host("router"), n.host("client")
+	host.connect("e0", router, "e0")
+	router.connect("e1", client, "e0")
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	host.ip("addr add 203.0.113.1/32 dev lo")
 	router.ip("addr add 192.0.2.254/24 dev e0")
@@ -148,8 +148,8 @@ func TestRouted(t *testing.T) {
 	host.ip("route add 198.51.100.0/24 via 192.0.2.254")
 	router.ip("route add 203.0.113.1 via 192.0.2.1")
 	router.ip("route add 198.18.0.0/24 via 192.0.2.1")
-	router.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
-	host.exec("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	router.sysctl("net/ipv4/ip_forward", "1")
+	host.sysctl("net/ipv4/ip_forward", "1")
 	v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0"}}, Files: []fileOf{{File: "any"}}})
 	w := client.onWire("e0")
 	gateway := router.mac("e1")
@@ -187,46 +187,4 @@ func relayed(t *testing.T, relay string) *dhcpv4.DHCPv4 {
 // relayedOffer is what the relay gets.
 func relayedOffer(server, file, relay string) []answer {
 	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeOffer, From: addrPort(server + ":67"), To: addrPort(relay + ":67")}}
-}
-
-// TestHeard has another DHCP server answer on the segment, by broadcast and not, and checks what we hear of it.
-func TestHeard(t *testing.T) {
-	for _, listen := range []bool{true, false} {
-		host, client := newNetns(t), newNetns(t)
-		connect(host, "e0", client, "e0")
-		host.ip("addr add 192.0.2.1/24 dev e0")
-		w := client.onWire("e0")
-		v := start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20}}}, Listen: listen, Files: []fileOf{{File: "any"}}})
-		send := func(from, to string, op dhcpv4.OpcodeType, tags ...tag) {
-			m := request(t, dhcpv4.MessageTypeOffer)
-			m.OpCode = op
-			w.send(ethernetAll, packet(from, to, m.ToBytes()), tags...)
-		}
-		send("192.0.2.9:68", "255.255.255.255:68", dhcpv4.OpcodeBootReply)   // no server's port
-		send("192.0.2.9:67", "255.255.255.255:69", dhcpv4.OpcodeBootReply)   // no client's
-		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootRequest) // no answer
-		send("192.0.2.9:67", "255.255.255.255:67", dhcpv4.OpcodeBootReply)   // to servers
-		send("192.0.2.8:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 30})
-		send("192.0.2.7:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 20})
-		drain(v)
-		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply)
-		drain(v)
-		var got []event
-		for _, e := range v.all {
-			if e.Kind != "ready" {
-				e.Payload = nil
-				got = append(got, e)
-			}
-		}
-		var want []event
-		if listen {
-			want = []event{
-				{Kind: "heard", Interface: "e0", VLAN: 20, Port: 68, From: "192.0.2.7:67", To: "255.255.255.255", Server: "invalid IP"},
-				{Kind: "heard", Interface: "e0", Port: 68, From: "192.0.2.9:67", To: "255.255.255.255", Server: "invalid IP"},
-			}
-		}
-		if diff := cmp.Diff(want, got, comparers); diff != "" {
-			t.Errorf("listening %v (-want +got):\n%s", listen, diff)
-		}
-	}
 }

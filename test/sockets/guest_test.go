@@ -1,4 +1,4 @@
-package network_test
+package sockets
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func runInGuest(t *testing.T, pattern string) {
 	root := t.TempDir()
 	fillGuest(t, root, kernel, pattern)
 	initrd := filepath.Join(t.TempDir(), "initrd")
-	run(t, "sh", "-c", fmt.Sprintf("cd %q && find . | busybox cpio -o -H newc > %q", root, initrd))
+	run(ctx, t, "sh", "-c", fmt.Sprintf("cd %q && find . | busybox cpio -o -H newc > %q", root, initrd))
 	ctx, cancel = context.WithTimeout(ctx, guestLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "512",
@@ -56,13 +56,23 @@ func runInGuest(t *testing.T, pattern string) {
 	t.Logf("the guest:\n%s", text)
 }
 
+// run runs a program of this machine and returns what it writes.
+func run(ctx context.Context, t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
 // guestPassed is what the guest says at the end of tests that pass.
 const guestPassed = "guest: passed"
 
 // fetchKernel returns a folder with a kernel and its modules. The package of that name only depends on the newest one.
 func fetchKernel(t *testing.T, ctx context.Context, stock *lab.Stock) string {
 	t.Helper()
-	out := run(t, "apt-cache", "depends", "--important", guestKernel)
+	out := run(ctx, t, "apt-cache", "depends", "--important", guestKernel)
 	_, name, ok := strings.Cut(out, "Depends: ")
 	if !ok {
 		t.Fatalf("%s depends on nothing: %s", guestKernel, out)
@@ -84,13 +94,13 @@ func fillGuest(t *testing.T, root, kernel, pattern string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run/netns", "modules", "bin", "etc"} {
+	for _, dir := range []string{"proc", "sys", "dev", "tmp", "run", "modules", "bin", "etc"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	copyProgram(t, root, self, "bin/tests")
-	for _, name := range []string{"ip", "busybox", "sysctl"} {
+	for _, name := range []string{"ip", "busybox"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +109,7 @@ func fillGuest(t *testing.T, root, kernel, pattern string) {
 	}
 	var script bytes.Buffer
 	script.WriteString("#!/bin/busybox sh\nexport PATH=/bin HOME=/\nbusybox mount -t proc proc /proc\nbusybox mount -t sysfs sys /sys\n" +
-		"busybox mount -t devtmpfs dev /dev\nbusybox mount -t tmpfs run /run\nbusybox mount -t tmpfs tmp /tmp\nbusybox ln -s /bin/busybox /bin/cat\n")
+		"busybox mount -t devtmpfs dev /dev\nbusybox mount -t tmpfs run /run\nbusybox mount -t tmpfs tmp /tmp\n")
 	for _, name := range guestModules {
 		copyFile(t, findModule(t, kernel, name), filepath.Join(root, "modules", name+".ko"))
 		fmt.Fprintf(&script, "busybox insmod /modules/%s.ko || echo guest: no module %s\n", name, name)

@@ -1,4 +1,4 @@
-package network_test
+package sockets
 
 import (
 	"testing"
@@ -28,8 +28,7 @@ var comparers = cmp.Options{
 
 // TestTrunk sends frames with all kinds of tags, and checks which are answered, how, and by whose policy.
 func TestTrunk(t *testing.T) {
-	client, host := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
 	both := proxydhcp.Interface{Name: "e0", VLANs: []uint16{20, 4094}}
@@ -115,8 +114,7 @@ func TestTrunk(t *testing.T) {
 // TestTrunkBatch sends more requests at once than one system call takes, in two VLANs, and wants each answer in the VLAN
 // of its request.
 func TestTrunkBatch(t *testing.T) {
-	client, host := newNetns(t), newNetns(t)
-	connect(host, "e0", client, "e0")
+	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
 	w := client.onWire("e0")
 	start(t, host, setup{Interfaces: []proxydhcp.Interface{{Name: "e0", VLANs: []uint16{20, 30}}}, Files: filesByVLAN})
