@@ -1,8 +1,8 @@
 package proxydhcp
 
-// DHCP messages as text that a person can check by eye: hexadecimal on the left,
-// its meaning behind a #. parsePacket reads the left side back, so that the text
-// holds every byte. A run of zero bytes is written as "zeros 128".
+// DHCP messages as text that a person can check by eye: hexadecimal on the
+// left, its meaning behind a #. parsePacket reads the left side back, so that
+// the text holds every byte. A run of zero bytes is written as "zeros 128".
 
 import (
 	"bytes"
@@ -50,8 +50,9 @@ func parsePacket(t *testing.T, text string) []byte {
 // packetText is a text under construction.
 type packetText struct{ strings.Builder }
 
-// The text's measures: the column of the meanings, and how many bytes stand in a
-// line. Values end with a word for their zeros if there are so many.
+// The text's measures: the column of the meanings, the number of bytes in a
+// line, and the number of zeros at the end of a value from which they are
+// folded.
 const (
 	meaningColumn = 50
 	bytesInLine   = 20
@@ -92,7 +93,7 @@ type packetField struct {
 	meaning func(value []byte) string
 }
 
-// packetFields are the fields behind op, htype, hlen and hops.
+// packetFields are the fields after op, htype, hlen and hops.
 var packetFields = []packetField{
 	{"xid", 4, func(v []byte) string { return fmt.Sprintf("%#x", v) }},
 	{"secs", 2, numberText},
@@ -197,8 +198,8 @@ func (p *packetText) option(code byte, value []byte) {
 	}
 }
 
-// encapsulators are the options that hold options: whose these are, and what
-// they mean.
+// encapsulators are the options that contain options: by whom these are
+// defined, and what they mean.
 var encapsulators = map[byte]struct {
 	name    string
 	meaning func(code byte, value []byte) string
@@ -208,7 +209,7 @@ var encapsulators = map[byte]struct {
 }
 
 // encapsulated reports whether a value is a list of options (RFC 2132, section
-// 8.4) with nothing behind its end.
+// 8.4) with nothing after its end.
 func encapsulated(value []byte) bool {
 	for len(value) > 0 {
 		switch {
@@ -228,20 +229,20 @@ func encapsulated(value []byte) bool {
 // isZero reports whether all bytes are zero.
 func isZero(value []byte) bool { return len(bytes.Trim(value, "\x00")) == 0 }
 
-// optionName is the name that insomniacslk/dhcp gives an option.
+// optionName returns the name that insomniacslk/dhcp gives an option.
 func optionName(code byte) string {
 	name, _, _ := strings.Cut(strings.TrimSpace(dhcpv4.Options{code: nil}.String()), ":")
 	return name
 }
 
-// libraryText is an option's value as insomniacslk/dhcp reads it.
+// libraryText returns an option's value as insomniacslk/dhcp reads it.
 func libraryText(code byte, value []byte) string {
 	_, text, _ := strings.Cut(strings.TrimSpace(dhcpv4.Options{code: value}.String()), ": ")
 	return text
 }
 
-// optionMeanings are the meanings of options that the library leaves as bytes,
-// or tells in other words than this project.
+// optionMeanings are the meanings of options that the library does not decode,
+// or decodes in another form.
 var optionMeanings = map[byte]func(value []byte) string{
 	55: func(v []byte) string { return strings.Trim(fmt.Sprint(v), "[]") },
 	61: identifierText,
@@ -263,13 +264,13 @@ func addressText(v []byte) string { return netip.AddrFrom4([4]byte(v)).String() 
 
 func macText(v []byte) string { return net.HardwareAddr(v).String() }
 
-// zeroEndedText is the text before the first zero byte.
+// zeroEndedText returns the text before the first zero byte.
 func zeroEndedText(v []byte) string {
 	text, _, _ := bytes.Cut(v, []byte{0})
 	return strconv.Quote(string(text))
 }
 
-// identifierText is a client identifier (RFC 2132, section 9.14).
+// identifierText describes a client identifier (RFC 2132, section 9.14).
 func identifierText(v []byte) string {
 	if len(v) == 7 && v[0] == byte(iana.HWTypeEthernet) {
 		return "Ethernet " + macText(v[1:])
@@ -277,7 +278,7 @@ func identifierText(v []byte) string {
 	return ""
 }
 
-// archText is a list of architectures (RFC 4578, section 2.1).
+// archText describes a list of architectures (RFC 4578, section 2.1).
 func archText(v []byte) string {
 	var names []string
 	for ; len(v) >= 2; v = v[2:] {
@@ -287,8 +288,8 @@ func archText(v []byte) string {
 	return strings.Join(names, ", ")
 }
 
-// interfaceText is a network interface identifier (RFC 4578, section 2.2). iPXE
-// may append its number of features.
+// interfaceText describes a network interface identifier (RFC 4578, section
+// 2.2).
 func interfaceText(v []byte) string {
 	if len(v) >= 3 && v[0] == 1 {
 		return fmt.Sprintf("UNDI %d.%d", v[1], v[2])
@@ -296,7 +297,7 @@ func interfaceText(v []byte) string {
 	return ""
 }
 
-// machineText is a machine identifier (RFC 4578, section 2.3).
+// machineText describes a machine identifier (RFC 4578, section 2.3).
 func machineText(v []byte) string {
 	if len(v) == 17 && v[0] == 0 {
 		return "UUID " + UUID(v[1:]).String()
@@ -304,7 +305,7 @@ func machineText(v []byte) string {
 	return ""
 }
 
-// pxeText is a sub-option of option 43 (PXE 2.1, table 2-1).
+// pxeText describes a sub-option of option 43 (PXE 2.1, table 2-1).
 func pxeText(code byte, v []byte) string {
 	switch {
 	case code == 6 && len(v) == 1:
@@ -321,7 +322,7 @@ func pxeText(code byte, v []byte) string {
 	return ""
 }
 
-// flagNames are the names of the bits that are set, the lowest first.
+// flagNames returns the names of the bits that are set, the lowest first.
 func flagNames(set byte, names ...string) string {
 	var found []string
 	for i, name := range names {
@@ -332,7 +333,8 @@ func flagNames(set byte, names ...string) string {
 	return strings.Join(found, ", ")
 }
 
-// serversText is a list of boot servers: type, number of addresses, addresses.
+// serversText describes a list of boot servers: type, number of addresses,
+// addresses.
 func serversText(v []byte) string {
 	var servers []string
 	for len(v) >= 3 && len(v) >= 3+4*int(v[2]) {
@@ -346,7 +348,7 @@ func serversText(v []byte) string {
 	return strings.Join(servers, ", ")
 }
 
-// menuText is a list of menu entries: type, length, text.
+// menuText describes a list of menu entries: type, length, text.
 func menuText(v []byte) string {
 	var entries []string
 	for len(v) >= 3 && len(v) >= 3+int(v[2]) {
@@ -357,7 +359,7 @@ func menuText(v []byte) string {
 	return strings.Join(entries, ", ")
 }
 
-// ipxeText is a sub-option of option 175, by the name of iPXE's setting.
+// ipxeText describes a sub-option of option 175, by the name of iPXE's setting.
 func ipxeText(code byte, v []byte) string {
 	switch {
 	case code == 1 && len(v) == 1:
@@ -372,7 +374,7 @@ func ipxeText(code byte, v []byte) string {
 	return ""
 }
 
-// someHeader is the fixed part of a reply.
+// someHeader returns the fixed part of a reply.
 func someHeader() []byte {
 	header := append([]byte{2, 1, 6, 0, 0xca, 0xfe, 0xba, 0xbe, 0, 4, 0x80, 0}, make([]byte, 228)...)
 	copy(header[20:], []byte{192, 0, 2, 10})

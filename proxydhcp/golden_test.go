@@ -1,5 +1,9 @@
 package proxydhcp
 
+// Packets as golden files: what real firmware sent, under a policy, and the
+// answer it must get. `go test ./proxydhcp -run Golden -update` rewrites the
+// answers, and the meanings beside the requests' bytes.
+
 import (
 	"bufio"
 	"bytes"
@@ -16,10 +20,6 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/tools/txtar"
 )
-
-// Packets as golden files: what real firmware sent, under a policy, and the
-// answer it must get. `go test ./proxydhcp -run Golden -update` rewrites the
-// answers, and the meanings beside the requests' bytes.
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
@@ -51,7 +51,7 @@ func TestGolden(t *testing.T) {
 }
 
 // goldenCase is one golden file: where the request arrived, its bytes, the
-// policy, what went before, and the answer.
+// policy, the packets before it, and the answer.
 type goldenCase struct {
 	arrival, policy, before, want string
 	request                       []byte
@@ -198,10 +198,10 @@ func parsePolicy(t *testing.T, text string) (*Policy, Service) {
 	}...)}, s
 }
 
-// play sends the responder what came before the request, for example "0s discover",
-// "500ms offer" (the DHCP server's), "4s request", "4s ack". A "new" in front
-// of a time begins a transaction of its own. It returns the time of the last,
-// and the transaction's first byte.
+// play sends the responder what came before the request, for example "0s
+// discover", "500ms offer" (the DHCP server's), "4s request", "4s ack". A "new"
+// in front of a time begins a transaction of its own. It returns the time of
+// the last, and the transaction's first byte.
 func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, transaction byte) {
 	t.Helper()
 	now = testTime

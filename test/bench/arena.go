@@ -1,7 +1,7 @@
 package main
 
-// The arena: two network namespaces of test/lab with one wire between them, a
-// core for either, and the programs that run there. All of it ends with this
+// The arena: two network namespaces of test/lab with one cable between them, a
+// core for each, and the programs that run there. All of it ends with this
 // process, however it ends.
 
 import (
@@ -20,8 +20,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// Names and addresses of the arena. The clients' network is behind the load's address, as if that were a router, so that
-// thousands of them need no neighbour entries; every address of it is local there.
+// Names and addresses of the arena. The clients' network is behind the load's
+// address, as if that were a router, so that thousands of clients need no ARP
+// entries. Every address of it is local there.
 const wire = "bench0"
 
 var (
@@ -34,11 +35,11 @@ const (
 	serverMAC = "52:54:00:00:00:01"
 	loadMAC   = "52:54:00:00:00:02"
 
-	setupPatience = 10 * time.Second
-	stopPatience  = 5 * time.Second
+	setupTimeout = 10 * time.Second
+	stopTimeout  = 5 * time.Second
 )
 
-// arena is the place of a run. Servers are on core 0, the load on core 1.
+// arena is where servers and loads run. Servers use core 0, the load core 1.
 type arena struct {
 	self  string // this program
 	dir   string // what is served, and scratch files
@@ -48,7 +49,7 @@ type arena struct {
 	hosts [2]*lab.Host
 }
 
-// side is one end of the wire.
+// side is one end of the cable.
 type side int
 
 const (
@@ -56,7 +57,7 @@ const (
 	loadSide
 )
 
-// openArena makes the namespaces and the wire.
+// openArena makes the namespaces and the cable.
 func openArena(nice int) (_ *arena, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("root is needed, for network namespaces and packet sockets")
@@ -94,7 +95,7 @@ func newHost(l *lab.Lab, name string) (*lab.Host, error) {
 	return h, errors.Join(h.Sysctl("net/ipv4/conf/all/rp_filter", "0"), h.Sysctl("net/ipv4/conf/default/rp_filter", "0"))
 }
 
-// layWire connects the two.
+// layWire connects the two sides.
 func (a *arena) layWire() error {
 	if err := a.hosts[serverSide].Connect(wire, a.hosts[loadSide], wire); err != nil {
 		return err
@@ -119,7 +120,8 @@ func (a *arena) layWire() error {
 	return nil
 }
 
-// command is a program on one side, on that side's core. Its process is the program itself: none of those before it stays.
+// command returns a program on one side, on that side's core. The programs
+// before it in the command line replace themselves by it.
 func (a *arena) command(ctx context.Context, s side, args ...string) *exec.Cmd {
 	before := []string{"--net=" + a.hosts[s].NetNS(), "taskset", "-c", fmt.Sprint(int(s)), "nice", "-n", fmt.Sprint(a.nice)}
 	cmd := exec.CommandContext(ctx, "nsenter", append(before, args...)...)
@@ -130,7 +132,8 @@ func (a *arena) command(ctx context.Context, s side, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// load runs one of this program's own loads: job is its input, result its output. It returns the processor time it took.
+// load runs one of this program's own loads: job is its input, result its
+// output. It returns the processor time that it used.
 func (a *arena) load(ctx context.Context, work string, job, result any) (time.Duration, error) {
 	input, err := json.Marshal(job)
 	if err != nil {
@@ -151,7 +154,7 @@ func (a *arena) load(ctx context.Context, work string, job, result any) (time.Du
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), json.Unmarshal(output, result)
 }
 
-// close ends both namespaces, and with them the wire.
+// close ends both namespaces, and with them the cable.
 func (a *arena) close() error {
 	var errs []error
 	if a.lab != nil {

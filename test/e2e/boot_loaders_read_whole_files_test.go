@@ -1,7 +1,7 @@
 package e2e
 
-// Files by TFTP through boot loaders and firmware, at the sizes where servers go
-// wrong. What each machine received is compared by its hash.
+// Files by TFTP through boot loaders and firmware, at the sizes where servers
+// fail. What each machine received is compared by its hash.
 
 import (
 	"crypto/sha256"
@@ -17,22 +17,23 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// readersEnd is what these machines write on their screens in the end.
+// readersEnd is the last line that these machines write on their screens.
 const readersEnd = "All files are read."
 
-// telling is a file of a telling size.
-type telling struct {
+// testFile is a file to read.
+type testFile struct {
 	name string
 	size int64
 }
 
-// tellingFiles are nothing, a byte, whole blocks, and more blocks than a block number counts: 65,535 is followed by 0.
-func tellingFiles(block int64) []telling {
-	return []telling{{"empty", 0}, {"byte", 1}, {"blocks", 100 * block}, {"wrap", 65_536*block + 1}}
+// testFiles returns an empty file, a file of one byte, one of whole blocks, and
+// one with more blocks than a block number can count: 65,535 is followed by 0.
+func testFiles(block int64) []testFile {
+	return []testFile{{"empty", 0}, {"byte", 1}, {"blocks", 100 * block}, {"wrap", 65_536*block + 1}}
 }
 
-// names are the files' names.
-func names(files []telling) []string {
+// names returns the files' names.
+func names(files []testFile) []string {
 	var names []string
 	for _, f := range files {
 		names = append(names, f.name)
@@ -40,16 +41,17 @@ func names(files []telling) []string {
 	return names
 }
 
-// reading is a file that was read, as the wire shows it.
-type reading struct {
+// fileRead is one read of a file, as the capture shows it.
+type fileRead struct {
 	Name  string
 	Bytes int64
-	// Block and Window are the options in force; an empty window is none.
+	// Block and Window are the options in force. An empty window means none.
 	Block, Window string
 }
 
-// serveTelling starts a sidecar that has the files, and returns the hash of each.
-func serveTelling(t *testing.T, files []telling, hash func([]byte) string, config func(*lab.Lab) (lab.Sidecar, error)) (trial, map[string]string) {
+// serveFiles starts a sidecar that serves the files, and returns the hash of
+// each.
+func serveFiles(t *testing.T, files []testFile, hash func([]byte) string, config func(*lab.Lab) (lab.Sidecar, error)) (trial, map[string]string) {
 	t.Helper()
 	r := scenario{sidecar: config}.setUp(t)
 	r.lab.Capture.Pause()
@@ -62,20 +64,22 @@ func serveTelling(t *testing.T, files []telling, hash func([]byte) string, confi
 	return r, want
 }
 
-// judge compares the hashes of what a machine got, and what the wire shows of the reads.
-func (r *trial) judge(t *testing.T, want, got map[string]string, wantRead []reading) {
+// checkReads compares the hashes of what a machine received, and the reads that
+// the capture shows.
+func (r *trial) checkReads(t *testing.T, want, got map[string]string, wantRead []fileRead) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("hashes (-want +got):\n%s\n%s", diff, r.daemon.Output)
 	}
-	var read []reading
+	var read []fileRead
 	for _, x := range r.lab.Capture.Traffic.Transfers("", nil) {
 		name := strings.TrimLeft(x.File, "/")
-		_, telling := want[name]
-		// edk2 asks for the size first. GRUB may close an empty file before its one block has come: that is a read.
+		_, ours := want[name]
+		// edk2 asks for the size first. GRUB may close an empty file before its
+		// only block arrives; that counts as a read.
 		probe := x.ByClient && strings.HasPrefix(x.Error, "8 ")
-		if telling && !probe {
-			read = append(read, reading{name, x.Bytes, x.Granted["blksize"], x.Granted["windowsize"]})
+		if ours && !probe {
+			read = append(read, fileRead{name, x.Bytes, x.Granted["blksize"], x.Granted["windowsize"]})
 		}
 	}
 	if diff := cmp.Diff(wantRead, read); diff != "" {
@@ -84,22 +88,23 @@ func (r *trial) judge(t *testing.T, want, got map[string]string, wantRead []read
 	r.sound(t)
 }
 
-// readings are the reads of all files with these options in force.
-func readings(files []telling, block int64, window string) []reading {
-	var all []reading
+// expectedReads returns the reads of all files with these options in force.
+func expectedReads(files []testFile, block int64, window string) []fileRead {
+	var all []fileRead
 	for _, f := range files {
-		all = append(all, reading{f.name, f.size, fmt.Sprint(block), window})
+		all = append(all, fileRead{f.name, f.size, fmt.Sprint(block), window})
 	}
 	return all
 }
 
-// sha256Text is the hash as programs write it.
+// sha256Text returns a hash as programs write it.
 func sha256Text(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }
 
-// hashLine is a line of sha256sum, which puts GRUB's names behind a slash.
+// hashLine matches a line of sha256sum. GRUB writes a slash before its names.
 var hashLine = regexp.MustCompile(`(?m)^([0-9a-f]{64})  /?(\S+)$`)
 
-// hashesOnScreen boots a machine that writes its hashes on the screen, and returns them.
+// hashesOnScreen boots a machine that writes hashes on its screen, and returns
+// them.
 func (r *trial) hashesOnScreen(t *testing.T, g lab.Guest) map[string]string {
 	t.Helper()
 	defer takeSlot()()
@@ -119,46 +124,50 @@ func (r *trial) hashesOnScreen(t *testing.T, g lab.Guest) map[string]string {
 	return got
 }
 
-// smallestCap is the smallest block that pxesidecar can be told to grant at most. It bounds clients that can not be told
-// the size of their blocks.
+// smallestCap is the smallest value of --tftp-block-size. It bounds clients
+// that cannot be configured to use small blocks.
 const smallestCap = 512
 
-// TestIPXEReads has iPXE read the files. Of Debian's, only the ROMs to serve can compute hashes.
+// TestIPXEReads has iPXE read the files. Of Debian's builds, only the ROMs to
+// serve can compute hashes, not the option ROMs.
 func TestIPXEReads(t *testing.T) {
 	t.Parallel()
-	files := tellingFiles(smallestCap)
-	r, want := serveTelling(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...), "--tftp-block-size", fmt.Sprint(smallestCap)))
+	files := testFiles(smallestCap)
+	r, want := serveFiles(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...), "--tftp-block-size", fmt.Sprint(smallestCap)))
 	script := "#!ipxe\n"
 	for _, name := range names(files) {
 		script += fmt.Sprintf("imgfetch --name %[1]s tftp://%[2]s/%[1]s && sha256sum %[1]s && imgfree %[1]s ||\n", name, r.daemon.Address)
 	}
 	r.lab.Collector.Serve("/boot.ipxe", script+"echo "+readersEnd+"\nsleep 600\n")
 	got := r.hashesOnScreen(t, lab.Guest{Name: "ipxe", Firmware: lab.OVMF64})
-	r.judge(t, want, got, readings(files, smallestCap, ""))
+	r.checkReads(t, want, got, expectedReads(files, smallestCap, ""))
 }
 
 // TestGRUBReads boots a GRUB that reads the files.
 func TestGRUBReads(t *testing.T) {
 	t.Parallel()
-	files := tellingFiles(smallestCap)
-	r, want := serveTelling(t, files, sha256Text, func(l *lab.Lab) (lab.Sidecar, error) {
+	files := testFiles(smallestCap)
+	r, want := serveFiles(t, files, sha256Text, func(l *lab.Lab) (lab.Sidecar, error) {
 		image, err := l.GRUBHashes(deadline(t, fetchLimit), l.SidecarAddress(), names(files), readersEnd)
 		return lab.Sidecar{Root: map[string]string{"grub.efi": image},
 			Args: []string{"--rom", "x64=grub.efi", "--tftp-block-size", fmt.Sprint(smallestCap)}}, err
 	})
 	got := r.hashesOnScreen(t, lab.Guest{Name: "grub", Firmware: lab.OVMF64})
-	r.judge(t, want, got, readings(files, smallestCap, ""))
+	r.checkReads(t, want, got, expectedReads(files, smallestCap, ""))
 }
 
-// TestUEFIShellReads has edk2's own TFTP client, under the command of its shell, read the files onto a disk, in windows.
+// TestUEFIShellReads has edk2's own TFTP client, the tftp command of its shell,
+// read the files onto a disk, in windows.
 func TestUEFIShellReads(t *testing.T) {
 	t.Parallel()
-	// Larger windows are slower: an emulated machine loses much of each.
+	// Larger windows are slower: an emulated machine loses much of each window.
 	const block, window = 64, "8"
-	// The command shows how much of the file is there, and of an empty one crashes at that, whoever serves it.
-	files := tellingFiles(block)[1:]
-	r, want := serveTelling(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...)))
-	// Only the disk is booted from, and has nothing to boot. What is left is the shell, which must look for its card.
+	// The command shows its progress. It crashes on an empty file, with any
+	// server.
+	files := testFiles(block)[1:]
+	r, want := serveFiles(t, files, sha256Text, sidecar(roms(t, lab.Sid, everyROM...)))
+	// The machine boots from the disk only, which has no boot loader. The
+	// firmware then starts its shell, which must look for the network card.
 	script := []string{"connect -r", "fs0:", "ifconfig -s eth0 static " + r.lab.LAN.Address(200).String() + " 255.255.255.0 " + r.daemon.Address.String()}
 	for _, name := range names(files) {
 		script = append(script, fmt.Sprintf("tftp -s %d -w %s %s %s", block, window, r.daemon.Address, name))
@@ -188,18 +197,20 @@ func TestUEFIShellReads(t *testing.T) {
 		}
 		got[name] = sha256Text(file)
 	}
-	r.judge(t, want, got, readings(files, block, window))
+	r.checkReads(t, want, got, expectedReads(files, block, window))
 }
 
-// TestUBootReads has U-Boot read the files, in windows; see TestUBootBesideMainServer for lock-step. The one hash that
-// Debian's build has is CRC-32.
+// TestUBootReads has U-Boot read the files, in windows.
+// TestUBootBesideMainServer reads in lock-step. Debian's build computes no hash
+// but CRC-32.
 func TestUBootReads(t *testing.T) {
 	t.Parallel()
-	// Its driver for virtio may stop hearing for good once its 32 buffers are full, which repetitions of larger windows
-	// manage while the machine gets no time.
+	// Its virtio driver may stop receiving for good once its 32 buffers are
+	// full. Repetitions of larger windows fill them while the machine gets no
+	// processor time.
 	const block, window = 64, "3"
-	files := tellingFiles(block)
-	r, want := serveTelling(t, files, crcText, sidecar(roms(t, lab.Sid, everyROM...)))
+	files := testFiles(block)
+	r, want := serveFiles(t, files, crcText, sidecar(roms(t, lab.Sid, everyROM...)))
 	u := bootUBoot(t, r)
 	u.run(t, fmt.Sprintf("setenv autoload no; setenv tftpblocksize %d; setenv tftpwindowsize %s", block, window))
 	u.run(t, "dhcp")
@@ -207,5 +218,5 @@ func TestUBootReads(t *testing.T) {
 	for _, name := range names(files) {
 		got[name] = u.load(t, "tftpboot ${loadaddr} "+r.daemon.Address.String()+":"+name)
 	}
-	r.judge(t, want, got, readings(files, block, window))
+	r.checkReads(t, want, got, expectedReads(files, block, window))
 }

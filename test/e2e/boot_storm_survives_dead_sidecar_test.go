@@ -1,6 +1,6 @@
 package e2e
 
-// Many machines that boot at once while one of two sidecars is killed.
+// Many machines that boot at the same time while one of two sidecars is killed.
 
 import (
 	"context"
@@ -16,24 +16,31 @@ import (
 )
 
 const (
-	// stormSize is how many machines boot in a storm, and stormGap how far apart simulated ones begin.
+	// stormSize is the number of machines in a storm, and stormGap the time
+	// between the starts of simulated ones.
 	stormSize = 12
 	stormGap  = 150 * time.Millisecond
-	// stormLimit bounds a storm: a machine whose server dies in the middle of a file waits half a minute for it.
+	// stormLimit bounds a storm. A machine whose server dies in the middle of a
+	// file waits half a minute for it.
 	stormLimit = 2 * time.Minute
-	// ackPace is how long a simulated machine takes over each packet: as slow as real ones.
+	// ackPace is the time that a simulated machine takes for each packet, as
+	// real ones do.
 	ackPace = 20 * time.Millisecond
-	// mostTries is how often a machine may begin: with one sidecar left, the second time must do.
-	mostTries = 2
-	// tornOff is how many real machines are to be in the first half of a file when its server dies.
-	tornOff = 3
+	// maxTries is how often a machine may begin. With one sidecar left, the
+	// second try must succeed.
+	maxTries = 2
+	// interruptedReads is how many real machines must be in the first half of a
+	// file when its server dies.
+	interruptedReads = 3
 )
 
-// TestRealBootStorm switches twelve real machines on at once, kills the sidecar that is the first to have several in
-// the middle of a file, and wants every machine to boot: at once, or, where its file was torn off, when its firmware
-// has waited for it in vain and starts over. No machine reads more than one ROM to its end.
+// TestRealBootStorm switches twelve real machines on at once and kills the
+// first sidecar that has several of them in the middle of a file. Every machine
+// must boot: at once, or, if its read was interrupted, when its firmware has
+// timed out and starts over. No machine reads more than one ROM to its end.
 //
-// No other guest runs meanwhile: twelve need some ten seconds of a core each, and as long again where they start over.
+// No other guest runs meanwhile. Twelve guests need about ten seconds of a core
+// each, and twice as much if they start over.
 func TestRealBootStorm(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -43,14 +50,14 @@ func TestRealBootStorm(t *testing.T) {
 	want := map[string]outcome{}
 	for i := range stormSize {
 		name := fmt.Sprint("bios-", i)
-		guests = append(guests, lab.Guest{Name: name, MAC: fmt.Sprintf("52:54:00:12:00:%02x", i), Firmware: lab.BIOS, OptionROM: rom, Memory: 64, Again: time.Second})
+		guests = append(guests, lab.Guest{Name: name, MAC: fmt.Sprintf("52:54:00:12:00:%02x", i), Firmware: lab.BIOS, OptionROM: rom, Memory: 64, RebootAfter: time.Second})
 		want[name] = outcome{Version: ipxe(t, lab.Sid).Version, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}}
 	}
 	release := takeEverySlot()
 	defer release()
 	var all sync.WaitGroup
 	all.Go(func() { p.bootAll(t, guests, want, p.bootNow) })
-	victim, torn, err := p.busy(deadline(t, bootLimit), size/2)
+	victim, interrupted, err := p.busy(deadline(t, bootLimit), size/2)
 	if err == nil {
 		err = victim.Signal(syscall.SIGKILL)
 	}
@@ -58,9 +65,9 @@ func TestRealBootStorm(t *testing.T) {
 		t.Error(err)
 	}
 	all.Wait()
-	for _, client := range torn {
+	for _, client := range interrupted {
 		if got := p.lab.Capture.Traffic.Transfers(client, nil); len(got) != 2 || got[0].Complete || !got[1].Complete || got[1].Server.Addr() == victim.Address {
-			t.Errorf("%s was to be torn off %s, and to read the file from the other: %+v", client, victim.Address, got)
+			t.Errorf("%s should be interrupted by the end of %s and read the file from the other: %+v", client, victim.Address, got)
 		}
 	}
 	again := 0
@@ -69,15 +76,16 @@ func TestRealBootStorm(t *testing.T) {
 			again++
 		}
 	}
-	t.Logf("%d of %d machines asked for the file again when %s died; %d were in its first half", again, stormSize, victim.Address, len(torn))
+	t.Logf("%d of %d machines asked for the file again when %s died; %d were in its first half", again, stormSize, victim.Address, len(interrupted))
 	if p.daemon == victim {
 		p.daemon = p.second
 	}
 	p.sound(t)
 }
 
-// busy waits until one of the sidecars has several clients that have read something of a file, but less than part of
-// it, and returns both.
+// busy waits until one of the sidecars has several clients that have read
+// something of a file, but less than part of it. It returns the sidecar and the
+// clients.
 func (p *pair) busy(ctx context.Context, part int64) (d *lab.Daemon, clients []string, err error) {
 	err = p.lab.Capture.Traffic.AwaitTransfers(ctx, "clients in the middle of a file", func(all []lab.Transfer) bool {
 		for _, d = range []*lab.Daemon{p.daemon, p.second} {
@@ -87,7 +95,7 @@ func (p *pair) busy(ctx context.Context, part int64) (d *lab.Daemon, clients []s
 					clients = append(clients, x.Client)
 				}
 			}
-			if len(clients) >= tornOff {
+			if len(clients) >= interruptedReads {
 				return true
 			}
 		}
@@ -96,15 +104,16 @@ func (p *pair) busy(ctx context.Context, part int64) (d *lab.Daemon, clients []s
 	return d, clients, err
 }
 
-// TestBootStorm kills the first sidecar in the middle of a storm of simulated machines, which wait and repeat
-// themselves as edk2 and iPXE do, and switches two real ones on at that moment. Every machine is to boot: at once, or,
-// where it was reading a file from the one that died, when its firmware begins again.
+// TestBootStorm kills the first sidecar in the middle of a storm of simulated
+// machines, and switches two real ones on at that moment. Every machine must
+// boot: at once, or, if its read was interrupted, when its firmware begins
+// again.
 func TestBootStorm(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	victim := p.daemon
 	p.daemon = p.second
-	machines := newStorm(t, p)
+	machines := newMachines(t, p)
 	var all sync.WaitGroup
 	ctx := deadline(t, stormLimit)
 	for i, m := range machines {
@@ -116,7 +125,7 @@ func TestBootStorm(t *testing.T) {
 	}
 	reading := func(x lab.Transfer) bool { return x.Server.Addr() == victim.Address && x.Bytes > 0 && !x.Complete }
 	if _, err := p.lab.Capture.Traffic.AwaitTransfer(ctx, "", reading); err != nil {
-		t.Errorf("%s serves nobody: %v", victim.Address, err)
+		t.Errorf("nobody reads from %s: %v", victim.Address, err)
 	}
 	all.Go(func() {
 		guests, want := pairGuests(t)
@@ -126,12 +135,12 @@ func TestBootStorm(t *testing.T) {
 		t.Error(err)
 	}
 	all.Wait()
-	judgeStorm(t, p, victim, machines)
+	checkStorm(t, p, victim, machines)
 	p.sound(t)
 }
 
-// judgeStorm wants every machine to have booted, and with one download.
-func judgeStorm(t *testing.T, p pair, victim *lab.Daemon, machines []*stormMachine) {
+// checkStorm checks that every machine booted with one download.
+func checkStorm(t *testing.T, p pair, victim *lab.Daemon, machines []*simulatedMachine) {
 	t.Helper()
 	again := 0
 	for _, m := range machines {
@@ -142,7 +151,7 @@ func judgeStorm(t *testing.T, p pair, victim *lab.Daemon, machines []*stormMachi
 			again++
 			t.Logf("%s began again: %v", m.Name, m.failure)
 		}
-		// The capture may still have to see the last acknowledgment.
+		// The capture may not have seen the last acknowledgment yet.
 		if _, err := p.lab.Capture.Traffic.AwaitTransfer(deadline(t, stepLimit), m.MAC, func(x lab.Transfer) bool { return x.Complete }); err != nil {
 			t.Errorf("%s: %v", m.Name, err)
 		}

@@ -6,7 +6,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestDHCPServers boots beside the DHCP servers there are, whichever of the two OFFERs comes first.
+// TestDHCPServers boots beside several DHCP servers, and with either of the two
+// OFFERs first.
 func TestDHCPServers(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)

@@ -6,7 +6,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestBundledIPXE boots BIOS machines whose network card brings an iPXE.
+// TestBundledIPXE boots BIOS machines whose network card has an iPXE in its
+// ROM.
 func TestBundledIPXE(t *testing.T) {
 	t.Parallel()
 	old, newest := ipxe(t, lab.Bookworm), ipxe(t, lab.Sid)
@@ -19,7 +20,8 @@ func TestBundledIPXE(t *testing.T) {
 	t.Run("too old gets one ROM", func(t *testing.T) {
 		t.Parallel()
 		s := alone(bundledOld, script(newest.Version, "undionly.kpxe"), sidecar(roms(t, lab.Sid, everyROM...), "--ipxe-version", want))
-		// As on many networks; the others have one to save time.
+		// Many networks have no IPv6 router. The other tests have one because
+		// iPXE boots faster with it.
 		s.options.NoRouter = true
 		s.run(t)
 	})
@@ -31,7 +33,7 @@ func TestBundledIPXE(t *testing.T) {
 		t.Parallel()
 		alone(bundledNew, script(newest.Version), sidecar(roms(t, lab.Bookworm, "undionly.kpxe", "snponly.efi"))).run(t)
 	})
-	t.Run("old is good enough without a policy", func(t *testing.T) {
+	t.Run("without a policy an old one stays", func(t *testing.T) {
 		t.Parallel()
 		alone(bundledOld, script(old.Version), sidecar(roms(t, lab.Sid, everyROM...))).run(t)
 	})

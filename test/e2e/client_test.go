@@ -1,6 +1,7 @@
 package e2e
 
-// DHCP clients without firmware, for messages that no real machine sends on demand.
+// DHCP clients without firmware, for messages that no real machine sends on
+// demand.
 
 import (
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// pxeOptions are what makes a message one of x64 UEFI firmware that boots by PXE.
+// pxeOptions returns the options of x64 UEFI firmware that boots by PXE.
 func pxeOptions() []dhcpv4.Modifier {
 	return []dhcpv4.Modifier{
 		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00007:UNDI:003001")),
@@ -19,10 +20,11 @@ func pxeOptions() []dhcpv4.Modifier {
 	}
 }
 
-// encapsulated is option 175, in which iPXE says its version and its features.
+// encapsulated is option 175, in which iPXE reports its version and its
+// features.
 var encapsulated = dhcpv4.GenericOptionCode(175)
 
-// biosIPXE are the options of an iPXE 1.0.0 on a BIOS.
+// biosIPXE returns the options of an iPXE 1.0.0 on a BIOS.
 func biosIPXE() []dhcpv4.Modifier {
 	return []dhcpv4.Modifier{
 		dhcpv4.WithOption(dhcpv4.OptClassIdentifier("PXEClient:Arch:00000:UNDI:002001")),
@@ -43,7 +45,7 @@ func newClient(t *testing.T, r trial, name string) *lab.Client {
 	return c
 }
 
-// broadcast sends a message of a kind.
+// broadcast sends a message of one type.
 func broadcast(t *testing.T, c *lab.Client, kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) {
 	t.Helper()
 	m, err := c.Message(kind, modifiers...)
@@ -58,9 +60,10 @@ func broadcast(t *testing.T, c *lab.Client, kind dhcpv4.MessageType, modifiers .
 	}
 }
 
-// offered waits until the sidecar has answered a booting client's DISCOVER. Because it takes packets in order, it has
-// then dealt with everything sent before.
-func offered(t *testing.T, r trial, c *lab.Client) lab.Message {
+// awaitOffer waits until the sidecar answers a booting client's DISCOVER. The
+// sidecar handles packets in order, so by then it has handled everything sent
+// before.
+func awaitOffer(t *testing.T, r trial, c *lab.Client) lab.Message {
 	t.Helper()
 	broadcast(t, c, dhcpv4.MessageTypeDiscover, pxeOptions()...)
 	m, err := r.lab.Capture.Traffic.AwaitMessage(deadline(t, stepLimit), c.MAC, func(m lab.Message) bool { return m.Src == r.daemon.At(67) && m.Proxy() })

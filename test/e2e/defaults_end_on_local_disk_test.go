@@ -1,7 +1,7 @@
 package e2e
 
 // The defaults: no flag but the interface, so the distribution's ROMs and the
-// built-in boot script.
+// built-in boot script are used.
 
 import (
 	"strings"
@@ -15,15 +15,17 @@ import (
 )
 
 const (
-	// pageMark is on the built-in script's page and nowhere else.
+	// pageMark is a text of the built-in script's page that appears nowhere
+	// else.
 	pageMark = "start it with --boot-url"
-	// pageLimit bounds what follows on a machine that nobody sits at: the page's own time, and then what the firmware
-	// tries before the disk.
+	// pageLimit bounds the rest of an unattended boot: the page's own timeout,
+	// and then what the firmware tries before the disk.
 	pageLimit = 5 * time.Minute
 )
 
-// nothingByHTTP is a DHCP server that sends UEFI HTTP boot to a file that is not there. OVMF tries that between PXE and
-// the disk, and would wait two minutes for somebody to answer. (HTTP by IPv6 takes it one minute.)
+// nothingByHTTP returns a DHCP server that points UEFI HTTP boot to a file that
+// does not exist. OVMF tries HTTP boot between PXE and the disk, and would wait
+// two minutes for an answer. (HTTP by IPv6 takes it one minute.)
 func nothingByHTTP(l *lab.Lab) lab.DHCP {
 	return lab.DHCP{Extra: `if substring(option vendor-class-identifier, 0, 10) = "HTTPClient" {
   option vendor-class-identifier "HTTPClient";
@@ -31,20 +33,23 @@ func nothingByHTTP(l *lab.Lab) lab.DHCP {
 }`}
 }
 
-// passage is what a machine that nobody sits at does: how often it asks for an address, what it loads, how it goes on.
-type passage struct {
-	// Sessions counts the transaction ids of DISCOVERs for PXE.
+// unattendedBoot describes the boot of a machine without a user: how often it
+// asked for an address, what it loaded, how it ended.
+type unattendedBoot struct {
+	// Sessions counts the transaction ids of the DISCOVERs by PXE.
 	Sessions int
 	Files    []string
-	// Page and Disk tell whether the built-in page was on the screen, and whether the local disk started after it.
+	// Page reports whether the built-in page was on the screen, and Disk
+	// whether the local disk started after it.
 	Page, Disk bool
 }
 
-// TestDefaults boots machines with a local disk beside a sidecar that was told nothing but its interface. Each shows
-// the built-in page, and when nobody presses a key starts from its disk: one ROM, one script, no loop.
+// TestDefaults boots machines with a local disk beside a sidecar that has no
+// flag but its interface. Each shows the built-in page and, when nobody presses
+// a key, starts from its disk: one ROM, one script, no loop.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	want := map[string]passage{
+	want := map[string]unattendedBoot{
 		"bios": {Sessions: 1, Files: []string{"boot.ipxe"}, Page: true, Disk: true},
 		"ovmf": {Sessions: 2, Files: []string{"snponly.efi", "boot.ipxe"}, Page: true, Disk: true},
 	}
@@ -53,12 +58,12 @@ func TestDefaults(t *testing.T) {
 		{Name: "ovmf", Firmware: lab.OVMF64},
 	}
 	r := scenario{dhcp: nothingByHTTP, sidecar: func(*lab.Lab) (lab.Sidecar, error) { return lab.Sidecar{Script: "none"}, nil }}.setUp(t)
-	got := map[string]passage{}
+	got := map[string]unattendedBoot{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, g := range guests {
 		all.Go(func() {
-			p := r.pass(t, g)
+			p := r.bootUnattended(t, g)
 			mu.Lock()
 			defer mu.Unlock()
 			got[g.Name] = p
@@ -71,8 +76,9 @@ func TestDefaults(t *testing.T) {
 	r.sound(t)
 }
 
-// pass switches a machine on and follows it until its disk has started. A machine that only waits takes no guest's slot.
-func (r *trial) pass(t *testing.T, g lab.Guest) (p passage) {
+// bootUnattended switches a machine on and follows it until its disk has
+// started. A machine that only waits takes no slot of the guests.
+func (r *trial) bootUnattended(t *testing.T, g lab.Guest) (p unattendedBoot) {
 	var err error
 	if g.Disk, err = r.lab.NewDisk(deadline(t, fetchLimit), g.Firmware); err != nil {
 		t.Error(err)
@@ -96,7 +102,7 @@ func (r *trial) pass(t *testing.T, g lab.Guest) (p passage) {
 		t.Errorf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
 	}
 	before, _, started := strings.Cut(m.Console(), lab.DiskGreeting)
-	p = passage{Page: strings.Contains(before, pageMark) && strings.Contains(before, "pxesidecar"), Disk: started}
+	p = unattendedBoot{Page: strings.Contains(before, pageMark) && strings.Contains(before, "pxesidecar"), Disk: started}
 	sessions := map[[4]byte]bool{}
 	for _, message := range r.lab.Capture.Traffic.Messages(m.MAC, lab.Message.Discover) {
 		if strings.HasPrefix(message.DHCP.ClassIdentifier(), "PXEClient") {

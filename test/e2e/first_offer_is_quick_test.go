@@ -11,10 +11,12 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// startLimit is the most that may pass between the start of the program and its first OFFER.
+// startLimit is the maximum time between the start of the program and its first
+// OFFER.
 const startLimit = 2 * time.Second
 
-// TestFigures measures the time from exec to the first OFFER, resident memory before and after, and the binary's size.
+// TestFigures measures the time from exec to the first OFFER, resident memory,
+// and the binary's size.
 func TestFigures(t *testing.T) {
 	l := newLab(t)
 	host, err := l.NewServerHost("pxesidecar")
@@ -55,7 +57,8 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// askAlways sends DISCOVERs, a few every hundredth of a second, until the context ends.
+// askAlways sends DISCOVERs, several every hundredth of a second, until the
+// context ends.
 func askAlways(ctx context.Context, c *lab.Client) error {
 	tick := time.NewTicker(4 * time.Millisecond)
 	defer tick.Stop()

@@ -12,14 +12,15 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// garbageCount is how many mutated packets are sent, memoryGrowth how much more memory the daemon may hold after them
-// than after the first tenth.
+// garbageCount is the number of mutated packets, and memoryGrowth how much more
+// memory the daemon may hold after all of them than after the first tenth.
 const (
 	garbageCount = 10_000
 	memoryGrowth = 8 << 20
 )
 
-// TestGarbage sends mutated packets to all three ports. After every hundred the daemon must still offer and serve.
+// TestGarbage sends mutated packets to all three ports. After every hundred
+// packets the daemon must still offer and serve.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t)
@@ -61,7 +62,8 @@ func TestGarbage(t *testing.T) {
 	r.sound(t)
 }
 
-// hostileSockets are many source ports, the ones of DHCP and of nobody in particular.
+// hostileSockets opens sockets on many source ports: the DHCP client's and
+// unrelated ones.
 func hostileSockets(t *testing.T, c *lab.Client) []*net.UDPConn {
 	t.Helper()
 	var sockets []*net.UDPConn
@@ -80,13 +82,13 @@ func hostileSockets(t *testing.T, c *lab.Client) []*net.UDPConn {
 	return sockets
 }
 
-// seed is a good packet and the port it is for.
+// seed is a valid packet and the port it is for.
 type seed struct {
 	port    uint16
 	payload []byte
 }
 
-// garbageSeeds are good packets of every kind that the daemon answers.
+// garbageSeeds returns valid packets of every kind that the daemon answers.
 func garbageSeeds(t *testing.T, c *lab.Client) []seed {
 	t.Helper()
 	ipxe := append(pxeOptions(), dhcpv4.WithGeneric(dhcpv4.OptionUserClassInformation, []byte("iPXE")),
@@ -107,7 +109,7 @@ func garbageSeeds(t *testing.T, c *lab.Client) []seed {
 	}
 }
 
-// mutate spoils a packet in one to four places.
+// mutate changes a packet in one to four places.
 func mutate(random *rand.Rand, packet []byte) []byte {
 	p := append([]byte(nil), packet...)
 	for range 1 + random.IntN(4) {
@@ -132,7 +134,7 @@ func mutate(random *rand.Rand, packet []byte) []byte {
 	return p[:min(len(p), 1472)]
 }
 
-// stillServes wants an OFFER and the first block of a ROM.
+// stillServes checks that an OFFER and the first block of a ROM arrive.
 func stillServes(t *testing.T, r trial, c *lab.Client) {
 	t.Helper()
 	ctx := deadline(t, stepLimit)
@@ -143,7 +145,8 @@ func stillServes(t *testing.T, r trial, c *lab.Client) {
 	}
 	conn, from, answer := firstBlock(t, r, c, "undionly.kpxe")
 	defer conn.Close()
-	// A client that goes away says so; the transfer is not left to its timers.
+	// A client that stops reading sends an ERROR. Otherwise the transfer would
+	// run until its timers end it.
 	if _, err := conn.WriteToUDPAddrPort([]byte{0, 5, 0, 0, 'd', 'o', 'n', 'e', 0}, from); err != nil {
 		t.Fatal(err)
 	}

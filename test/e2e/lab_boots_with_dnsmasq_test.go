@@ -1,7 +1,7 @@
 package e2e
 
 // A check of the lab itself: the same guests beside a ProxyDHCP server that is
-// known to work. When these tests fail, the lab is at fault.
+// known to work. If these tests fail, the lab is at fault.
 
 import (
 	"testing"
@@ -48,5 +48,5 @@ func TestLabWithStandIn(t *testing.T) {
 	}
 }
 
-// grub32 is the name that scenarios give the GRUB for 32-bit UEFI in their boot file trees.
+// grub32 is the name of the GRUB for 32-bit UEFI in the boot file trees.
 const grub32 = "grub-ia32.efi"

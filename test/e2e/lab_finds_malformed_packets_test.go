@@ -8,7 +8,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// TestFaultsAreSeen checks the check: a malformed packet from a sidecar's address is found by tshark.
+// TestFaultsAreSeen checks the lab's own check: tshark must find a malformed
+// packet from a sidecar's address.
 func TestFaultsAreSeen(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -8,12 +8,13 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// nextEntryLimit is how soon firmware must have gone on. Most of it are the four seconds in which it gathers OFFERs;
-// left without an answer it would ask for a minute.
+// nextEntryLimit is how soon the firmware must try its next boot entry. It
+// gathers OFFERs for four seconds; without an answer it would ask for a minute.
 const nextEntryLimit = 15 * time.Second
 
-// TestLocalDiskRule sends a machine on: after one DISCOVER, and without any file, the firmware tries its next boot
-// entry, which is UEFI HTTP boot by the same card.
+// TestLocalDiskRule ends a machine's network boot. After one DISCOVER, and
+// without any file, the firmware must try its next boot entry, which is UEFI
+// HTTP boot by the same card.
 func TestLocalDiskRule(t *testing.T) {
 	t.Parallel()
 	r := scenario{sidecar: func(l *lab.Lab) (lab.Sidecar, error) {

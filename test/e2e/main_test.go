@@ -18,31 +18,38 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// stock, interrupted and pace are set by TestMain before the first test and never again.
+// stock, interrupted and pace are set by TestMain before the first test and do
+// not change afterwards.
 var (
 	stock       *lab.Stock
 	interrupted context.Context
-	// pace is how many times longer than on a good machine everything may take here.
+	// pace is how many times longer everything may take here than on a fast
+	// machine.
 	pace float64
 )
 
-// guestSlots bounds how many guests run at once, whatever the number of parallel tests: an emulated machine fills a core.
+// guestSlots bounds the number of guests that run at once, whatever the number
+// of parallel tests: an emulated machine uses a whole core.
 var guestSlots = make(chan struct{}, 2)
 
-// parallelTests is how many tests run at once where -parallel says nothing: most wait for a slot, or for a timer.
+// parallelTests is how many tests run at once unless -parallel is given. Most
+// of them wait for a slot or for a timer.
 const parallelTests = "8"
 
-// What bounds the waits on a good machine that is busy; deadline stretches it for slower ones.
+// The limits of waits on a fast machine that is busy. deadline extends them on
+// slower ones.
 const (
-	// bootLimit bounds one machine's way to its boot script, emulation and a busy machine included.
+	// bootLimit bounds the time until a machine reaches its boot script,
+	// emulation and a busy machine included.
 	bootLimit = 4 * time.Minute
-	// fetchLimit bounds what may have to be downloaded first.
+	// fetchLimit bounds downloads.
 	fetchLimit = 5 * time.Minute
 	// stepLimit bounds everything that needs no firmware.
 	stepLimit = 30 * time.Second
 )
 
-// TestMain prepares the stock. An interrupt ends every wait, so that all labs are taken down in order.
+// TestMain prepares the stock. An interrupt ends every wait, so that all labs
+// are closed in order.
 func TestMain(m *testing.M) {
 	os.Exit(prepareAndRun(m))
 }
@@ -70,7 +77,8 @@ func prepareAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// deadline is a context that ends after a while, at an interrupt, and with the test. The limit is a good machine's.
+// deadline returns a context that ends after the limit, at an interrupt, and
+// with the test. The limit is that of a fast machine.
 func deadline(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	limit = stretched(limit)
@@ -79,17 +87,19 @@ func deadline(t *testing.T, limit time.Duration) context.Context {
 	return ctx
 }
 
-// stretched is a good machine's time on this one.
+// stretched returns the time on this machine that corresponds to d on a fast
+// one.
 func stretched(d time.Duration) time.Duration { return time.Duration(float64(d) * pace) }
 
-// newLab makes a lab for a test. When the test fails, its timeline is logged, and with PXESIDECAR_LAB_KEEP set to a
-// folder its files and captures are kept there.
+// newLab makes a lab for a test. If the test fails, its timeline is logged. If
+// PXESIDECAR_LAB_KEEP names a folder, the files and captures of failed tests
+// are copied there.
 func newLab(t *testing.T) *lab.Lab {
 	t.Helper()
 	return newLabAs(t, lab.Options{})
 }
 
-// newLabAs is newLab with options, but for the stock.
+// newLabAs is newLab with options. The stock is always the run's own.
 func newLabAs(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	o.Stock = stock
@@ -105,13 +115,13 @@ func newLabAs(t *testing.T, o lab.Options) *lab.Lab {
 			keep(t, l)
 		}
 		if err := l.Close(); err != nil {
-			t.Errorf("taking the lab down: %v", err)
+			t.Errorf("closing the lab: %v", err)
 		}
 	})
 	return l
 }
 
-// keep copies a lab's files and capture to where a person can look at them.
+// keep copies a lab's files and capture to the folder for failed tests.
 func keep(t *testing.T, l *lab.Lab) {
 	home := os.Getenv("PXESIDECAR_LAB_KEEP")
 	if home == "" {
@@ -119,14 +129,15 @@ func keep(t *testing.T, l *lab.Lab) {
 	}
 	dir := filepath.Join(home, strings.ReplaceAll(t.Name(), "/", "_")+"-"+l.ID)
 	if err := os.CopyFS(dir, os.DirFS(l.Dir)); err != nil {
-		t.Logf("keeping files: %v", err)
+		t.Logf("copying files: %v", err)
 	}
 	if err := l.Capture.WritePcap(filepath.Join(dir, "lan.pcap")); err != nil {
 		t.Log(err)
 	}
 }
 
-// takeSlot waits until one more guest may run; release lets the next one in. After an interrupt nobody waits.
+// takeSlot waits until one more guest may run. release frees the slot. After an
+// interrupt it does not wait.
 func takeSlot() (release func()) {
 	select {
 	case guestSlots <- struct{}{}:
@@ -136,10 +147,11 @@ func takeSlot() (release func()) {
 	}
 }
 
-// everySlot is held by the one who waits for all slots, so that no two wait for each other's.
+// everySlot is held while a test collects all slots, so that two tests cannot
+// wait for each other.
 var everySlot sync.Mutex
 
-// takeEverySlot waits until no other guest runs; release lets them in again.
+// takeEverySlot waits until no other guest runs. release frees all slots.
 func takeEverySlot() (release func()) {
 	everySlot.Lock()
 	defer everySlot.Unlock()
@@ -154,7 +166,8 @@ func takeEverySlot() (release func()) {
 	}
 }
 
-// must is for what can not fail on a machine that runs tests at all.
+// must returns the value, and panics on an error that cannot occur on a machine
+// that runs these tests.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

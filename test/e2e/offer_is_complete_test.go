@@ -7,11 +7,11 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// TestOfferLayout looks at one OFFER as it was on the wire, whole.
+// TestOfferLayout checks every field of one OFFER as it was on the wire.
 func TestOfferLayout(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t)
-	m := offered(t, r, newClient(t, r, "booting"))
+	m := awaitOffer(t, r, newClient(t, r, "booting"))
 	self := r.daemon.Address.String()
 	type layout struct {
 		Dst, Server, Next, Yours, File, Class string

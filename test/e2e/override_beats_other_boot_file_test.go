@@ -1,7 +1,7 @@
 package e2e
 
-// A DHCP server that names a boot file of its own: iPXE prefers that file, unless
-// it is told not to.
+// A DHCP server that names a boot file of its own. iPXE prefers that file,
+// unless --override-dhcp-filename changes that.
 
 import (
 	"testing"
@@ -11,7 +11,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestOverride boots iPXE beside a dhcpd with a boot script of its own, with --override-dhcp-filename and without.
+// TestOverride boots iPXE beside a dhcpd with a boot script of its own, with
+// --override-dhcp-filename and without.
 func TestOverride(t *testing.T) {
 	t.Parallel()
 	for _, suite := range []lab.Suite{lab.Bookworm, lab.Sid} {

@@ -11,17 +11,19 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// pair is a trial with two sidecars of the same policy, on two hosts. Its daemon is the first of them.
+// pair is a trial with two sidecars of the same policy, on two hosts. Its
+// daemon is the first of them.
 type pair struct {
 	trial
 	second *lab.Daemon
 }
 
-// secondAddress is the second sidecar's, counted from the segment's start.
+// secondAddress is the second sidecar's address, counted from the segment's
+// start.
 const secondAddress = 4
 
-// newPair builds the network. The DHCP server looks whether an address is free before it offers it, so that both
-// sidecars' OFFERs come before its own.
+// newPair builds the network. The DHCP server pings an address before it offers
+// it, so that both sidecars' OFFERs come before its own.
 func newPair(t *testing.T) pair {
 	t.Helper()
 	policy := []string{"--ipxe-version", ">=" + ipxe(t, lab.Sid).Version}
@@ -47,8 +49,8 @@ func newPair(t *testing.T) pair {
 	return p
 }
 
-// pairGuests are the real machines of these tests, and what comes of them; the counts of port 4011 are left out,
-// because a machine may ask both sidecars.
+// pairGuests returns the real machines of these tests and their outcomes. The
+// counts of port 4011 are left out, because a machine may ask both sidecars.
 func pairGuests(t *testing.T) ([]lab.Guest, map[string]outcome) {
 	newest := ipxe(t, lab.Sid)
 	return []lab.Guest{
@@ -60,7 +62,8 @@ func pairGuests(t *testing.T) ([]lab.Guest, map[string]outcome) {
 		}
 }
 
-// bootAll boots real machines, all at once, each by the function boot, and compares what comes of them.
+// bootAll boots real machines, all at once, each by the function boot, and
+// compares the outcomes.
 func (p *pair) bootAll(t *testing.T, guests []lab.Guest, want map[string]outcome, boot func(*testing.T, lab.Guest) (outcome, bool)) {
 	got := map[string]outcome{}
 	var mu sync.Mutex

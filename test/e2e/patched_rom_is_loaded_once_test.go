@@ -1,7 +1,7 @@
 package e2e
 
-// A patched ROM that a policy can tell by its version: the recommendation for
-// networks with an old iPXE.
+// A patched ROM with a version of its own: the recommendation for networks with
+// an old iPXE.
 
 import (
 	"testing"
@@ -9,8 +9,10 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// The patched ROMs' names, and the version they say: one more than the release they are made of, which itself says
-// 1.0.0 in DHCP like every 1.x of a distribution and could not be told from the ROMs it replaces.
+// The names of the patched ROMs, and the version that they report. It is one
+// more than the version of the release that they are made from. That release
+// reports 1.0.0 in DHCP, like every 1.x of a distribution, and a policy could
+// not tell it from the ROMs that it replaces.
 const (
 	fixedBIOS = "undionly-fixed.kpxe"
 	fixedX64  = "ipxe-x86_64-fixed.efi"
@@ -19,7 +21,8 @@ const (
 	fixedVersion = "1.21.2"
 )
 
-// fixedROMs runs a sidecar with a patched ROM for every x86 there is. That for 32-bit UEFI is GRUB, see Lab.GRUB32.
+// fixedROMs runs a sidecar with a patched ROM for every x86 architecture. The
+// one for 32-bit UEFI is GRUB, see Lab.GRUB32.
 func fixedROMs(t *testing.T) func(*lab.Lab) (lab.Sidecar, error) {
 	return func(l *lab.Lab) (lab.Sidecar, error) {
 		ctx := deadline(t, fetchLimit)
@@ -37,7 +40,8 @@ func fixedROMs(t *testing.T) func(*lab.Lab) (lab.Sidecar, error) {
 	}
 }
 
-// TestPatchedROM has machines with an older iPXE, or none, load the patched ROM once, and run the script in it.
+// TestPatchedROM boots machines with an older iPXE, or none. They must load the
+// patched ROM once, and run the script in it.
 func TestPatchedROM(t *testing.T) {
 	t.Parallel()
 	bios := outcome{Version: fixedVersion, Platform: "pcbios", Arch: "i386", ROMs: []string{fixedBIOS}}

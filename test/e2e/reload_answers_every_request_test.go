@@ -13,7 +13,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestReload changes the configuration by SIGHUP.
+// TestReload reloads the configuration by SIGHUP.
 func TestReload(t *testing.T) {
 	reloadWhileAsking(t, 20, func(t *testing.T, daemon *lab.Daemon) {
 		if err := daemon.Signal(syscall.SIGHUP); err != nil {
@@ -22,13 +22,14 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// TestWatchConfig changes it by writing the file alone.
+// TestWatchConfig reloads it by writing the file.
 func TestWatchConfig(t *testing.T) {
 	reloadWhileAsking(t, 4, func(*testing.T, *lab.Daemon) {}, "--watch-config")
 }
 
-// reloadWhileAsking changes the boot script and the server that has it, again and again while a client asks: every
-// request is answered, each answer is wholly of one configuration, and a broken file changes nothing.
+// reloadWhileAsking changes the boot script and its server many times while a
+// client sends requests. Every request must be answered, each answer must come
+// from one configuration, and a broken file must change nothing.
 func reloadWhileAsking(t *testing.T, reloads int, reload func(*testing.T, *lab.Daemon), args ...string) {
 	ctx := deadline(t, 2*time.Minute)
 	l := newLab(t)
@@ -40,7 +41,7 @@ func reloadWhileAsking(t *testing.T, reloads int, reload func(*testing.T, *lab.D
 		return path
 	}
 	policy := func(n int) string {
-		n++ // 192.0.2.0 is no host
+		n++ // 192.0.2.0 is not a host
 		return fmt.Sprintf("next-server = \"192.0.2.%d\"\nboot-url = \"http://192.0.2.%d/boot.ipxe\"\nrom = [\"x64=rom-%d.efi\"]\n", n, n, n)
 	}
 	path := write(policy(0))
@@ -87,7 +88,7 @@ func reloadWhileAsking(t *testing.T, reloads int, reload func(*testing.T, *lab.D
 		t.Error(err)
 	}
 	if got := ask(); got != reloads-1 {
-		t.Errorf("after a broken file the answer is that of configuration %d, want %d", got, reloads-1)
+		t.Errorf("after a broken file the answer comes from configuration %d, want %d", got, reloads-1)
 	}
 	t.Logf("%d requests were answered from the configuration before", asked)
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestSameHost runs the DHCP server on pxesidecar's own host.
+// TestSameHost runs the DHCP server on pxesidecar's own host, boots a machine,
+// and renews a lease.
 func TestSameHost(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)
@@ -20,8 +21,9 @@ func TestSameHost(t *testing.T) {
 	renewals(t, r)
 }
 
-// renewals gets a lease from the DHCP server on the sidecar's host and renews it by unicast, as clients do halfway
-// through a lease. A second socket on UDP port 67 would steal exactly this.
+// renewals gets a lease from the DHCP server on the sidecar's host and renews
+// it by unicast, as clients do halfway through a lease. A second socket on UDP
+// port 67 would receive these requests in place of the DHCP server.
 func renewals(t *testing.T, r trial) {
 	t.Helper()
 	c, err := r.lab.NewClient("renewing")

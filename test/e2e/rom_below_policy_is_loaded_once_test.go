@@ -7,8 +7,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestLoopGuard serves BIOS ROMs that do not satisfy the policy, which nobody can read out of them beforehand: every
-// machine gets them once, and then the script; one warning names machine and ROM.
+// TestLoopGuard serves BIOS ROMs that do not satisfy the policy. Nobody can
+// read that out of these ROMs beforehand. Every machine must get such a ROM
+// once, and then the script; one warning names the machine and the ROM.
 func TestLoopGuard(t *testing.T) {
 	t.Parallel()
 	trixie, newest := ipxe(t, lab.Trixie), ipxe(t, lab.Sid)
@@ -16,11 +17,12 @@ func TestLoopGuard(t *testing.T) {
 		name    string
 		suite   lab.Suite
 		version string
-		// runs is the release that runs the script, says the version that it gives in DHCP.
+		// runs is the release that runs the script, and says the version that
+		// it reports in DHCP.
 		runs, says string
 	}{
-		{"1.21.1 that calls itself 1.0.0", lab.Trixie, ">=" + trixie.Version, trixie.Version, trixie.Announced},
-		{"no ROM can satisfy it", lab.Sid, ">=9.0.0", newest.Version, newest.Announced},
+		{"1.21.1 that reports 1.0.0", lab.Trixie, ">=" + trixie.Version, trixie.Version, trixie.Announced},
+		{"a version that no ROM has", lab.Sid, ">=9.0.0", newest.Version, newest.Announced},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestRejectedROM starts with EFI ROMs that their own policy rejects, and wants to be told all of it.
+// TestRejectedROM starts with an EFI ROM that the policy rejects. The sidecar
+// must exit with a complete explanation.
 func TestRejectedROM(t *testing.T) {
 	trixie := ipxe(t, lab.Trixie)
 	l := newLab(t)
@@ -27,6 +28,6 @@ func TestRejectedROM(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("it said:\n%s", text)
+		t.Logf("it wrote:\n%s", text)
 	}
 }

@@ -1,7 +1,7 @@
 package e2e
 
-// A scenario: one network, its machines, and the outcome that the capture and the
-// collector must show.
+// A scenario: one network, its machines, and the outcome that the capture and
+// the collector must show.
 
 import (
 	"maps"
@@ -15,31 +15,36 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// scenario declares one network, its machines and what is to come of them.
+// scenario describes one network, its machines and the expected outcome.
 type scenario struct {
 	options lab.Options
-	// dhcp is made for the lab, too; nil means a dhcpd with a plain pool.
+	// dhcp returns the DHCP server for the lab. Nil means a dhcpd with a plain
+	// pool.
 	dhcp func(*lab.Lab) lab.DHCP
 	// sameHost puts the DHCP server on the sidecar's host.
 	sameHost bool
-	// sidecar is made for the lab, because some of its values are the lab's.
+	// sidecar returns the sidecar for the lab, because some of its values are
+	// the lab's.
 	sidecar func(*lab.Lab) (lab.Sidecar, error)
 	guests  []lab.Guest
-	// want is what the capture and the collector show, by guest.
+	// want is what the capture and the collector must show, by guest.
 	want map[string]outcome
 }
 
 // outcome is the evidence about one machine.
 type outcome struct {
-	// Version is the iPXE release that ran the script, Platform and Arch what it was built for.
+	// Version is the iPXE release that ran the script. Platform and Arch are
+	// what it was built for.
 	Version, Platform, Arch string
-	// ROMs are the boot files read by TFTP to the end, in order; HTTP those asked of the sidecar by HTTP.
+	// ROMs are the boot files read by TFTP to the end, in order. HTTP are those
+	// requested from the sidecar by HTTP.
 	ROMs, HTTP []string
-	// Asked4011 and Answered4011 count the machine's requests on port 4011 and the answers.
+	// Asked4011 and Answered4011 count the machine's requests on port 4011 and
+	// the answers.
 	Asked4011, Answered4011 int
 }
 
-// trial is a scenario that was run.
+// trial is a scenario that was started.
 type trial struct {
 	lab      *lab.Lab
 	daemon   *lab.Daemon
@@ -47,12 +52,12 @@ type trial struct {
 	machines map[string]*lab.Machine
 }
 
-// alone makes a scenario of one guest.
+// alone returns a scenario with one guest.
 func alone(guest lab.Guest, want outcome, sidecar func(*lab.Lab) (lab.Sidecar, error)) scenario {
 	return scenario{guests: []lab.Guest{guest}, want: map[string]outcome{guest.Name: want}, sidecar: sidecar}
 }
 
-// run plays a scenario and compares what happened with what it wants.
+// run runs a scenario and compares its outcome with the expected one.
 func (s scenario) run(t *testing.T) trial {
 	t.Helper()
 	r := s.setUp(t)
@@ -108,14 +113,15 @@ func (s scenario) setUp(t *testing.T) trial {
 	return r
 }
 
-// boot switches a machine on, waits for its script, and gathers the evidence about it.
+// boot switches a machine on, waits for its script, and collects the evidence
+// about it.
 func (r *trial) boot(t *testing.T, g lab.Guest) (outcome, bool) {
 	release := takeSlot()
 	defer release()
 	return r.bootNow(t, g)
 }
 
-// bootNow is boot for whoever has a slot already.
+// bootNow is boot for a caller that has a slot already.
 func (r *trial) bootNow(t *testing.T, g lab.Guest) (outcome, bool) {
 	ctx := deadline(t, bootLimit)
 	m, err := r.lab.Boot(ctx, g)
@@ -133,7 +139,7 @@ func (r *trial) bootNow(t *testing.T, g lab.Guest) (outcome, bool) {
 	return r.observe(m, e), true
 }
 
-// observe puts together what collector and capture tell of a machine.
+// observe collects what the collector and the capture show of a machine.
 func (r *trial) observe(m *lab.Machine, e lab.Evidence) outcome {
 	version, _, _ := strings.Cut(e.Version, "+")
 	o := outcome{Version: version, Platform: e.Platform, Arch: e.Arch}
@@ -153,7 +159,8 @@ func (r *trial) observe(m *lab.Machine, e lab.Evidence) outcome {
 	return o
 }
 
-// sound checks what must hold in every scenario: nothing malformed from us, a complete capture, and a daemon alive.
+// sound checks what must be true in every scenario: no malformed packet from
+// us, a complete capture, and a running daemon.
 func (r *trial) sound(t *testing.T) {
 	t.Helper()
 	select {
@@ -169,17 +176,18 @@ func (r *trial) sound(t *testing.T) {
 		t.Error(err)
 	}
 	if len(malformed) > 0 {
-		t.Errorf("tshark finds fault with packets of ours:\n%s", strings.Join(malformed, "\n"))
+		t.Errorf("tshark rejects packets of ours:\n%s", strings.Join(malformed, "\n"))
 	}
 	for _, line := range r.daemon.Output.Matching("DATA RACE") {
 		t.Errorf("%s:\n%s", line, r.daemon.Output)
 	}
 }
 
-// everyROM are the names of the ROMs that a suite's iPXE package has for the guests of the lab.
+// everyROM are the names of the ROMs in an iPXE package that the guests of the
+// lab use.
 var everyROM = []string{"undionly.kpxe", "snponly.efi", "ipxe-arm64.efi"}
 
-// ipxe is the iPXE of a suite.
+// ipxe returns the iPXE of a suite.
 func ipxe(t *testing.T, suite lab.Suite) lab.IPXE {
 	t.Helper()
 	i, err := stock.IPXE(deadline(t, fetchLimit), suite)
@@ -189,7 +197,7 @@ func ipxe(t *testing.T, suite lab.Suite) lab.IPXE {
 	return i
 }
 
-// optionROM is the option ROM of a suite's iPXE for a virtio card.
+// optionROM returns the option ROM of a suite's iPXE for a virtio card.
 func optionROM(t *testing.T, suite lab.Suite, f lab.Firmware) string {
 	t.Helper()
 	path, err := ipxe(t, suite).OptionROM(f, "")
@@ -199,7 +207,7 @@ func optionROM(t *testing.T, suite lab.Suite, f lab.Firmware) string {
 	return path
 }
 
-// roms is a boot file tree with ROMs of a suite's iPXE.
+// roms returns a boot file tree with ROMs of a suite's iPXE.
 func roms(t *testing.T, suite lab.Suite, names ...string) map[string]string {
 	t.Helper()
 	tree := map[string]string{}
@@ -213,14 +221,14 @@ func roms(t *testing.T, suite lab.Suite, names ...string) map[string]string {
 	return tree
 }
 
-// sidecar is a sidecar with this tree and these arguments.
+// sidecar returns a sidecar with this tree and these arguments.
 func sidecar(root map[string]string, args ...string) func(*lab.Lab) (lab.Sidecar, error) {
 	return func(*lab.Lab) (lab.Sidecar, error) {
 		return lab.Sidecar{Root: maps.Clone(root), Args: slices.Clone(args)}, nil
 	}
 }
 
-// plainSidecar runs dhcpd and a sidecar with the newest ROMs, for clients made here.
+// plainSidecar runs dhcpd and a sidecar with the newest ROMs, without guests.
 func plainSidecar(t *testing.T, args ...string) trial {
 	t.Helper()
 	return scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), args...)}.setUp(t)

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// TestSIGTERM ends a daemon in the middle of a transfer: within a second, with a word to the client.
+// TestSIGTERM ends a daemon in the middle of a transfer. It must end within a
+// second, and send the client an ERROR.
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t)
@@ -26,14 +27,14 @@ func TestSIGTERM(t *testing.T) {
 	if binary.BigEndian.Uint16(first) != 3 {
 		t.Fatalf("the transfer began with % x", first[:4])
 	}
-	told := time.Now()
+	signalled := time.Now()
 	if err := r.daemon.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.daemon.Wait(deadline(t, stepLimit)); err != nil {
 		t.Errorf("exit: %v\n%s", err, r.daemon.Output)
 	}
-	if took := time.Since(told); took > time.Second {
+	if took := time.Since(signalled); took > time.Second {
 		t.Errorf("it took %s to end, want less than a second", took)
 	}
 	buffer := make([]byte, 2048)
@@ -41,10 +42,10 @@ func TestSIGTERM(t *testing.T) {
 	for {
 		n, err := conn.Read(buffer)
 		if err != nil {
-			t.Fatalf("the client was not told: %v", err)
+			t.Fatalf("the client got no ERROR: %v", err)
 		}
 		if binary.BigEndian.Uint16(buffer) == 5 {
-			t.Logf("the client was told: %q", buffer[4:n])
+			t.Logf("the client got the ERROR %q", buffer[4:n])
 			return
 		}
 	}

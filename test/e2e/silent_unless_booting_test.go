@@ -9,8 +9,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestSilence has every kind of client that is not booting do its work, and counts what the sidecar sent: one OFFER, to
-// the one client that boots.
+// TestSilence runs every kind of client that does not boot, and counts what the
+// sidecar sent. It must send one OFFER, to the one client that boots.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t, "--http", ":80")
@@ -36,7 +36,7 @@ func TestSilence(t *testing.T) {
 	broadcast(t, c, dhcpv4.MessageTypeDecline, append(pxe, server)...)
 	broadcast(t, c, dhcpv4.MessageTypeRelease, append(pxe, server)...)
 	booting := newClient(t, r, "booting")
-	offered(t, r, booting)
+	awaitOffer(t, r, booting)
 	if sent := r.lab.Capture.Traffic.Sent(r.daemon.Address); sent != 1 {
 		t.Errorf("the sidecar sent %d packets, want the one OFFER to the client that boots", sent)
 	}

@@ -22,53 +22,56 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// stormMachine is a simulated machine.
-type stormMachine struct {
+// simulatedMachine is a client that boots as a kind of firmware does.
+type simulatedMachine struct {
 	*lab.Client
-	stormKind
+	simulatedFirmware
 	rom []byte
-	// tries is how often it began, err how that ended, and failure why it had to begin again.
+	// tries is how often it began, err how that ended, and failure why it had
+	// to begin again.
 	tries        int
 	err, failure error
 }
 
-// stormKind is how a kind of firmware boots.
-type stormKind struct {
+// simulatedFirmware is how a kind of firmware boots.
+type simulatedFirmware struct {
 	name    string
 	options []dhcpv4.Modifier
-	// timers are its waits for OFFERs; wholeWindow says that it waits them out, whatever has come.
+	// timers are its waits for OFFERs. wholeWindow means that it waits until
+	// each timer ends, whatever has arrived.
 	timers      []time.Duration
 	wholeWindow bool
-	// manner is how it reads files, request what it asks for.
-	manner  tftpload.Manner
-	request tftpload.Request
+	// behaviour is how it reads files, and request what it requests.
+	behaviour tftpload.Behaviour
+	request   tftpload.Request
 }
 
-// stormKinds are those of the two that matter: edk2 takes the proxy that answered first, and asks its port 4011; iPXE
-// takes the one that answered last, at its word.
-func stormKinds() []stormKind {
+// simulatedFirmwares returns the two kinds that matter. edk2 takes the proxy
+// that answered first, and asks its port 4011. iPXE takes the one that answered
+// last, and asks nobody.
+func simulatedFirmwares() []simulatedFirmware {
 	seconds := func(list ...time.Duration) []time.Duration {
 		for i := range list {
 			list[i] *= time.Second
 		}
 		return list
 	}
-	return []stormKind{
+	return []simulatedFirmware{
 		{name: "edk2", options: pxeOptions(), timers: seconds(4, 8, 16, 32), wholeWindow: true,
-			manner: tftpload.Manners["edk2"], request: tftpload.Request{File: "snponly.efi", Block: 1468, Window: 4}},
+			behaviour: tftpload.Behaviours["edk2"], request: tftpload.Request{File: "snponly.efi", Block: 1468, Window: 4}},
 		{name: "ipxe", options: biosIPXE(), timers: seconds(1, 2, 4, 8),
-			manner: tftpload.Manners["ipxe"], request: tftpload.Request{File: "undionly.kpxe", Block: 1432}},
+			behaviour: tftpload.Behaviours["ipxe"], request: tftpload.Request{File: "undionly.kpxe", Block: 1432}},
 	}
 }
 
-// newStorm makes the machines.
-func newStorm(t *testing.T, p pair) []*stormMachine {
+// newMachines makes the machines.
+func newMachines(t *testing.T, p pair) []*simulatedMachine {
 	t.Helper()
-	kinds := stormKinds()
-	machines := make([]*stormMachine, stormSize)
+	kinds := simulatedFirmwares()
+	machines := make([]*simulatedMachine, stormSize)
 	for i := range machines {
 		kind := kinds[i%len(kinds)]
-		machines[i] = &stormMachine{Client: newClient(t, p.trial, fmt.Sprint(kind.name, "-", i)), stormKind: kind}
+		machines[i] = &simulatedMachine{Client: newClient(t, p.trial, fmt.Sprint(kind.name, "-", i)), simulatedFirmware: kind}
 		machines[i].rom = must(os.ReadFile(filepath.Join(p.trial.lab.Path("root"), kind.request.File)))
 	}
 	return machines
@@ -84,9 +87,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// boot begins once more when it fails, as firmware does that has nothing else to boot from.
-func (m *stormMachine) boot(ctx context.Context) {
-	for m.tries < mostTries {
+// boot begins again when it fails, as firmware does that has nothing else to
+// boot from.
+func (m *simulatedMachine) boot(ctx context.Context) {
+	for m.tries < maxTries {
 		m.tries++
 		if m.err = m.try(ctx); m.err == nil {
 			return
@@ -95,9 +99,11 @@ func (m *stormMachine) boot(ctx context.Context) {
 	}
 }
 
-// try is one boot: a lease and the proxies' OFFERs, the name of a file, and the file.
-func (m *stormMachine) try(ctx context.Context) error {
-	// What the last try left is forgotten; the route for broadcasts goes with the last address.
+// try is one boot: a lease and the proxies' OFFERs, the name of a file, and the
+// file.
+func (m *simulatedMachine) try(ctx context.Context) error {
+	// Remove what the last try left. The route for broadcasts goes with the
+	// last address.
 	err := errors.Join(m.IP("addr", "flush", "dev", "eth0"), m.IP("route", "replace", "255.255.255.255/32", "dev", "eth0"))
 	if err != nil {
 		return err
@@ -127,8 +133,9 @@ func (m *stormMachine) try(ctx context.Context) error {
 	return err
 }
 
-// discover broadcasts DISCOVERs until an OFFER of an address and one of a proxy are there.
-func (m *stormMachine) discover(ctx context.Context) (lease *dhcpv4.DHCPv4, proxies []*dhcpv4.DHCPv4, err error) {
+// discover broadcasts DISCOVERs until an OFFER with an address and one of a
+// proxy have arrived.
+func (m *simulatedMachine) discover(ctx context.Context) (lease *dhcpv4.DHCPv4, proxies []*dhcpv4.DHCPv4, err error) {
 	message, err := m.Message(dhcpv4.MessageTypeDiscover, m.options...)
 	if err != nil {
 		return nil, nil, err
@@ -158,10 +165,11 @@ func (m *stormMachine) discover(ctx context.Context) (lease *dhcpv4.DHCPv4, prox
 			return lease, proxies, nil
 		}
 	}
-	return nil, nil, fmt.Errorf("no OFFERs (an address: %t, proxies: %d)", lease != nil, len(proxies))
+	return nil, nil, fmt.Errorf("missing OFFERs (an address: %t, proxies: %d)", lease != nil, len(proxies))
 }
 
-// receive returns the next answer in a transaction, or nil when there is none in time.
+// receive returns the next answer in a transaction, or nil if there is none in
+// time.
 func receive(conn *net.UDPConn, end time.Time, transaction dhcpv4.TransactionID) *dhcpv4.DHCPv4 {
 	conn.SetReadDeadline(end)
 	buffer := make([]byte, 2048)
@@ -177,8 +185,8 @@ func receive(conn *net.UDPConn, end time.Time, transaction dhcpv4.TransactionID)
 	}
 }
 
-// take takes an offered lease.
-func (m *stormMachine) take(ctx context.Context, offer *dhcpv4.DHCPv4) (netip.Addr, error) {
+// take requests an offered lease.
+func (m *simulatedMachine) take(ctx context.Context, offer *dhcpv4.DHCPv4) (netip.Addr, error) {
 	request, err := dhcpv4.NewRequestFromOffer(offer, m.options...)
 	if err != nil {
 		return netip.Addr{}, err
@@ -192,8 +200,9 @@ func (m *stormMachine) take(ctx context.Context, offer *dhcpv4.DHCPv4) (netip.Ad
 	return own, m.IP("addr", "add", own.String()+"/24", "dev", "eth0")
 }
 
-// ask asks one proxy after the other on port 4011, each four times, with waits of one to four seconds.
-func (m *stormMachine) ask(ctx context.Context, own netip.Addr, proxies []*dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
+// ask asks one proxy after the other on port 4011, each four times, with waits
+// of one to four seconds.
+func (m *simulatedMachine) ask(ctx context.Context, own netip.Addr, proxies []*dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	conn, err := m.Socket(netip.AddrPortFrom(own, 4011))
 	if err != nil {
 		return nil, err
@@ -217,7 +226,7 @@ func (m *stormMachine) ask(ctx context.Context, own netip.Addr, proxies []*dhcpv
 	return nil, errors.New("no proxy answers on port 4011")
 }
 
-// fileOf is the TFTP server and the file that an answer names.
+// fileOf returns the TFTP server and the file that an answer names.
 func fileOf(answer *dhcpv4.DHCPv4) (server netip.Addr, file string, err error) {
 	server, _ = netip.AddrFromSlice(answer.ServerIPAddr.To4())
 	file = answer.BootFileName
@@ -234,7 +243,7 @@ func fileOf(answer *dhcpv4.DHCPv4) (server netip.Addr, file string, err error) {
 }
 
 // read reads the file.
-func (m *stormMachine) read(ctx context.Context, server netip.AddrPort) ([]byte, error) {
+func (m *simulatedMachine) read(ctx context.Context, server netip.AddrPort) ([]byte, error) {
 	conn, err := m.Socket(netip.MustParseAddrPort("0.0.0.0:0"))
 	if err != nil {
 		return nil, err
@@ -242,7 +251,7 @@ func (m *stormMachine) read(ctx context.Context, server netip.AddrPort) ([]byte,
 	defer conn.Close()
 	epoch := time.Now()
 	var got []byte
-	x := tftpload.Transfer{Request: m.request, Manner: m.manner}
+	x := tftpload.Transfer{Request: m.request, Behaviour: m.behaviour}
 	buffer := make([]byte, 2048)
 	for step := x.Begin(0); ; {
 		got = append(got, step.Data...)
@@ -253,7 +262,7 @@ func (m *stormMachine) read(ctx context.Context, server netip.AddrPort) ([]byte,
 		case tftpload.Complete:
 			return got, nil
 		case tftpload.GaveUp, tftpload.Refused:
-			return nil, fmt.Errorf("%s from %s: broken off after %d bytes", m.request.File, server, len(got))
+			return nil, fmt.Errorf("%s from %s: ended after %d bytes", m.request.File, server, len(got))
 		}
 		conn.SetReadDeadline(epoch.Add(x.Deadline))
 		n, from, err := conn.ReadFromUDPAddrPort(buffer)
@@ -265,8 +274,8 @@ func (m *stormMachine) read(ctx context.Context, server netip.AddrPort) ([]byte,
 	}
 }
 
-// send sends what a step asks for, not faster than a machine does.
-func (m *stormMachine) send(ctx context.Context, conn *net.UDPConn, x *tftpload.Transfer, step tftpload.Step, server netip.AddrPort) error {
+// send sends what a step asks for, no faster than a machine does.
+func (m *simulatedMachine) send(ctx context.Context, conn *net.UDPConn, x *tftpload.Transfer, step tftpload.Step, server netip.AddrPort) error {
 	switch step.Send {
 	case tftpload.Asking:
 		request := fmt.Sprintf("\x00\x01%s\x00octet\x00blksize\x00%d\x00", m.request.File, m.request.Block)

@@ -19,20 +19,23 @@ import (
 // nobody is a user without any rights.
 const nobody = 65534
 
-// serving are the rights of root that a sidecar needs to serve: ports below 1024, packet sockets, and no more.
+// serving are the capabilities that a sidecar needs to serve: ports below 1024
+// and packet sockets.
 var serving = []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_RAW}
 
-// TestStartFailures starts sidecars that can not serve.
+// TestStartFailures starts sidecars that cannot serve. Each must exit with one
+// line that names the cause, and leave nothing half started.
 func TestStartFailures(t *testing.T) {
 	t.Parallel()
 	self := strings.TrimSpace(string(must(os.ReadFile("/proc/self/comm"))))
 	tests := []struct {
 		name string
-		// prepare spoils the host or the settings.
+		// prepare changes the host or the settings so that the start fails.
 		prepare func(*testing.T, *lab.Host, *lab.Sidecar)
 		// words must all be in the message.
 		words []string
-		// usage marks mistakes of the command line itself, which have a code of their own.
+		// usage marks mistakes of the command line itself, which have an exit
+		// code of their own.
 		usage bool
 	}{
 		{"root is a file", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
@@ -118,14 +121,14 @@ func failsToStart(t *testing.T, l *lab.Lab, s lab.Sidecar, want int, words []str
 	if diff := cmp.Diff(before, must(s.Host.Sockets())); diff != "" {
 		t.Errorf("sockets before it and after (-before +after):\n%s", diff)
 	}
-	t.Logf("it said: %s", text)
+	t.Logf("it wrote: %s", text)
 }
 
 // occupy holds a port in a host until the test ends.
 func occupy(t *testing.T, h *lab.Host, network string, port uint16) {
 	t.Helper()
 	if network == "udp4" {
-		// Not shared with anybody: a plain socket, as other servers have.
+		// A plain socket that is not shared, as other servers open it.
 		var conn net.PacketConn
 		err := h.Do(func() (err error) {
 			conn, err = net.ListenPacket(network, netip.AddrPortFrom(netip.IPv4Unspecified(), port).String())

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestTFTPOnTwoAddresses asks a daemon at its second address: the answer must come from there.
+// TestTFTPOnTwoAddresses asks a daemon at its second address. The answer must
+// come from there.
 func TestTFTPOnTwoAddresses(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t)

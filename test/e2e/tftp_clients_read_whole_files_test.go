@@ -1,6 +1,6 @@
 package e2e
 
-// Files by TFTP through real clients, at the sizes where servers go wrong.
+// Files by TFTP through real clients, at the sizes where servers fail.
 
 import (
 	"crypto/sha256"
@@ -13,14 +13,15 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// tftpClient is a real client: how it is told to read a file into another, and the block size it then uses.
+// tftpClient is a real client: its command to copy a remote file into a local
+// one, and the block size that it then uses.
 type tftpClient struct {
 	name    string
 	block   int
 	command func(server, file, into string) lab.Command
 }
 
-// tftpClients are the clients there are.
+// tftpClients returns the clients.
 func tftpClients() []tftpClient {
 	return []tftpClient{
 		{"tftp-hpa", 512, func(server, file, into string) lab.Command {
@@ -38,7 +39,7 @@ func tftpClients() []tftpClient {
 	}
 }
 
-// TestTFTPClients reads files of telling sizes with real clients, by hash.
+// TestTFTPClients reads files with real clients, and compares their hashes.
 func TestTFTPClients(t *testing.T) {
 	t.Parallel()
 	r := plainSidecar(t)
@@ -53,7 +54,7 @@ func TestTFTPClients(t *testing.T) {
 		}
 		sizes := []int64{0, 1, int64(client.block) - 1, int64(client.block), 100 * int64(client.block), 1_000_003, 65_536*int64(client.block) + 1}
 		if client.name == "curl" {
-			// It takes an option "tsize" of 0 for invalid, whichever server says it.
+			// It rejects an option "tsize" of 0, from any server.
 			sizes = sizes[1:]
 		}
 		for _, size := range sizes {
@@ -65,7 +66,7 @@ func TestTFTPClients(t *testing.T) {
 	r.sound(t)
 }
 
-// readByHash has a client read a file and compares it.
+// readByHash has a client read a file and compares its hash.
 func readByHash(t *testing.T, r trial, reader *lab.Host, client tftpClient, size int64) {
 	t.Helper()
 	file := fmt.Sprintf("file-%d", size)

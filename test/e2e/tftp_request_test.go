@@ -17,7 +17,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// readRequest is a TFTP read request.
+// readRequest returns a TFTP read request.
 func readRequest(file string, options ...string) []byte {
 	p := append([]byte{0, 1}, file...)
 	p = append(p, "\x00octet\x00"...)
@@ -27,7 +27,8 @@ func readRequest(file string, options ...string) []byte {
 	return p
 }
 
-// firstBlock asks for a file and returns what came first, the socket that it came to, and where it came from.
+// firstBlock requests a file. It returns the socket, the address that answered,
+// and the first packet.
 func firstBlock(t *testing.T, r trial, c *lab.Client, file string) (*net.UDPConn, netip.AddrPort, []byte) {
 	t.Helper()
 	conn, err := c.Socket(netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
@@ -50,7 +51,7 @@ func firstBlock(t *testing.T, r trial, c *lab.Client, file string) (*net.UDPConn
 	return nil, netip.AddrPort{}, nil
 }
 
-// content makes a file of noise and returns its hash.
+// content makes a file of random bytes and returns its hash.
 func content(t *testing.T, path string, size int64) [32]byte {
 	t.Helper()
 	var seed [32]byte

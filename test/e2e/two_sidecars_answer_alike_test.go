@@ -12,8 +12,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestTwoSidecars boots beside both: no machine loads more than one ROM, and the two say the same to everybody, their
-// addresses aside.
+// TestTwoSidecars boots beside both. No machine may load more than one ROM, and
+// both must answer every client alike, except for their addresses.
 func TestTwoSidecars(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -41,7 +41,8 @@ func TestTwoSidecars(t *testing.T) {
 	}
 }
 
-// offers are the bytes of a sidecar's OFFERs, by transaction, with the same address in all of them.
+// offers returns the bytes of a sidecar's OFFERs, by transaction, with its
+// address replaced.
 func (p *pair) offers(d *lab.Daemon) map[dhcpv4.TransactionID][][]byte {
 	found := map[dhcpv4.TransactionID][][]byte{}
 	unify := func(b []byte) []byte {

@@ -12,14 +12,16 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// uBootOffer is the one answer that U-Boot gets, where it gets one.
+// uBootOffer is the one answer that U-Boot gets, if it gets one.
 const uBootOffer = "pxesidecar: OFFER yiaddr 0.0.0.0 siaddr 10.213.0.2 file ipxe-arm64.efi"
 
-// efiClass is what U-Boot's own boot command says before it looks for an EFI program.
+// efiClass is the vendor class that U-Boot's own boot command sends before it
+// looks for an EFI program.
 const efiClass = "PXEClient:Arch:00011:UNDI:003000"
 
-// TestUBootBesideMainServer checks that U-Boot gets the lease and the file of the main server, whether it is answered by
-// us or not: it takes an address from whoever offers one, and passes over the rest.
+// TestUBootBesideMainServer checks that U-Boot gets the lease and the file of
+// the main server, whether we answer or not. U-Boot takes an address from any
+// server that offers one, and ignores other OFFERs.
 func TestUBootBesideMainServer(t *testing.T) {
 	t.Parallel()
 	const mainFile = "main.img"
@@ -28,9 +30,9 @@ func TestUBootBesideMainServer(t *testing.T) {
 		args        []string
 		ours        []string
 	}{
-		{"nobody asked for it", "U-Boot.armv8", nil, nil},
+		{"not served", "U-Boot.armv8", nil, nil},
 		{"served", "U-Boot.armv8", []string{"--u-boot"}, []string{uBootOffer}},
-		{"says that it is UEFI", efiClass, nil, []string{uBootOffer}},
+		{"claims to be UEFI", efiClass, nil, []string{uBootOffer}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,14 +62,15 @@ func TestUBootBesideMainServer(t *testing.T) {
 	}
 }
 
-// TestUBootStockBoot has U-Boot boot as it does by itself, beside a main server that knows nothing of booting. It says
-// that it is UEFI for the last file, and passes over our OFFER nevertheless: there is no server for it. With a boot
-// command that names us it starts our iPXE, which then boots like any other. The main server still needs nothing.
+// TestUBootStockBoot lets U-Boot boot by itself, beside a main server without
+// boot options. U-Boot claims to be UEFI for its last file, but ignores our
+// OFFER, so it knows no server. With a boot command that names us it starts our
+// iPXE, which then boots like any other. The main server still needs no change.
 func TestUBootStockBoot(t *testing.T) {
 	t.Parallel()
 	const rom = "ipxe-arm64.efi"
 	r := scenario{sidecar: func(l *lab.Lab) (lab.Sidecar, error) {
-		path, err := l.Sleepless(ipxe(t, lab.Sid), rom)
+		path, err := l.WithoutSleep(ipxe(t, lab.Sid), rom)
 		return lab.Sidecar{Root: map[string]string{rom: path}, Args: []string{"--u-boot"}}, err
 	}}.setUp(t)
 	u := bootUBoot(t, r)

@@ -1,7 +1,7 @@
 package e2e
 
-// U-Boot at its prompt. U-Boot asks by DHCP but is no PXE client, and the build that
-// Debian packages ignores ProxyDHCP servers.
+// U-Boot at its prompt. U-Boot asks by DHCP but is no PXE client, and the build
+// that Debian packages ignores ProxyDHCP servers.
 
 import (
 	"context"
@@ -16,7 +16,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// uBootLimit bounds all that is done with a U-Boot; it is up within a second.
+// uBootLimit bounds everything that a test does with a U-Boot. U-Boot starts
+// within a second.
 const uBootLimit = 2 * time.Minute
 
 // uBoot is a U-Boot at its prompt.
@@ -26,7 +27,8 @@ type uBoot struct {
 	ctx     context.Context
 }
 
-// bootUBoot switches a U-Boot on and keeps it from booting by itself. It ends with the test.
+// bootUBoot switches a U-Boot on and stops its automatic boot. It ends with the
+// test.
 func bootUBoot(t *testing.T, r trial) uBoot {
 	t.Helper()
 	t.Cleanup(takeSlot())
@@ -43,7 +45,7 @@ func bootUBoot(t *testing.T, r trial) uBoot {
 	return uBoot{p, m, ctx}
 }
 
-// run runs a command and returns what it wrote.
+// run runs a command and returns its output.
 func (u uBoot) run(t *testing.T, command string) string {
 	t.Helper()
 	lines, err := u.Run(u.ctx, command)
@@ -53,17 +55,18 @@ func (u uBoot) run(t *testing.T, command string) string {
 	return strings.Join(lines, "\n")
 }
 
-// What U-Boot writes of a file that it has loaded, and of its CRC-32.
+// The output of U-Boot after it has loaded a file, and of its CRC-32.
 var (
 	uBootLoaded = regexp.MustCompile(`(?m)^Loading: [\s\S]*\ndone$`)
 	uBootCRC    = regexp.MustCompile(`==> ([0-9a-f]{8})$`)
 )
 
-// crcText is a CRC-32 as U-Boot writes it.
+// crcText returns a CRC-32 as U-Boot writes it.
 func crcText(content []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE(content)) }
 
-// load runs a command that loads a file, and returns the CRC-32 of what came; it is empty where none did. U-Boot takes
-// no CRC of nothing, and keeps the size of the file before it then.
+// load runs a command that loads a file, and returns the CRC-32 of the file, or
+// an empty string if none was loaded. U-Boot computes no CRC of an empty file,
+// and then keeps the size of the file before.
 func (u uBoot) load(t *testing.T, command string) string {
 	t.Helper()
 	text := u.run(t, "setenv filesize; "+command)
@@ -83,20 +86,21 @@ func (u uBoot) load(t *testing.T, command string) string {
 	return found[1]
 }
 
-// conversation are the DHCP messages of the machine with their addresses and files, sorted: two servers offer at once.
+// conversation returns the DHCP messages of the machine with their addresses
+// and files, sorted, because two servers offer at the same time.
 func (r *trial) conversation(mac string) []string {
-	var said []string
+	var messages []string
 	for _, m := range r.lab.Capture.Traffic.Messages(mac, nil) {
 		d := m.DHCP
 		switch {
 		case m.Src.Addr() == r.daemon.Address:
-			said = append(said, fmt.Sprintf("pxesidecar: %s yiaddr %s siaddr %s file %s", d.MessageType(), d.YourIPAddr, d.ServerIPAddr, d.BootFileName))
+			messages = append(messages, fmt.Sprintf("pxesidecar: %s yiaddr %s siaddr %s file %s", d.MessageType(), d.YourIPAddr, d.ServerIPAddr, d.BootFileName))
 		case m.Src.Port() == 67:
-			said = append(said, fmt.Sprintf("main server: %s file %s", d.MessageType(), d.BootFileName))
+			messages = append(messages, fmt.Sprintf("main server: %s file %s", d.MessageType(), d.BootFileName))
 		default:
-			said = append(said, fmt.Sprintf("machine: %s %s", d.MessageType(), d.ClassIdentifier()))
+			messages = append(messages, fmt.Sprintf("machine: %s %s", d.MessageType(), d.ClassIdentifier()))
 		}
 	}
-	slices.Sort(said)
-	return said
+	slices.Sort(messages)
+	return messages
 }

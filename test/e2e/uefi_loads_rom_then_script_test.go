@@ -6,7 +6,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// TestFirmware boots firmware that has no iPXE yet. 32-bit x86 is among the patched ROMs, see TestPatchedROM.
+// TestFirmware boots UEFI firmware that has no iPXE yet. TestPatchedROM does so
+// for 32-bit x86.
 func TestFirmware(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)

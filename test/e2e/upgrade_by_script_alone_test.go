@@ -1,7 +1,7 @@
 package e2e
 
-// Upgrades where no DHCP answer can be changed: the DHCP server hands out boot.ipxe,
-// pxesidecar answers no DHCP, and the scripts do the upgrade.
+// Upgrades on networks where no DHCP answer can be changed: the DHCP server
+// names boot.ipxe, pxesidecar answers no DHCP, and the scripts do the upgrade.
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// versionText is what a suite's iPXE shows as ${version}.
+// versionText returns what a suite's iPXE shows as ${version}.
 func versionText(t *testing.T, suite lab.Suite) string {
 	t.Helper()
 	path, err := ipxe(t, suite).File("snponly.efi")
@@ -26,7 +26,8 @@ func versionText(t *testing.T, suite lab.Suite) string {
 	return image.VersionText
 }
 
-// TestUpgradeByScript boots machines with an old iPXE whose DHCP server names our boot script.
+// TestUpgradeByScript boots machines with an old iPXE whose DHCP server names
+// our boot script.
 func TestUpgradeByScript(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// workshop is the VLAN of these tests, and workshopScript what is booted there.
+	// workshop is the VLAN of these tests, and workshopScript its boot script.
 	workshop       = 20
 	workshopScript = "/workshop.ipxe"
-	// trunkScript makes iPXE's interface in the VLAN, and boots from there.
+	// trunkScript creates iPXE's interface in the VLAN, and boots from there.
 	trunkScript = "#!ipxe\nvcreate --tag 20 net0 || sleep 600\nautoboot net0-20 || sleep 600\n"
 )
 
-// newWorkshop adds the VLAN to a lab, with a DHCP server of its own, and a web server whose script reports to the lab's
-// collector.
+// newWorkshop adds the VLAN to a lab, with a DHCP server of its own, and a web
+// server whose script reports to the lab's collector.
 func newWorkshop(t *testing.T, l *lab.Lab) (segment *lab.Segment, web *lab.Collector) {
 	t.Helper()
 	segment, err := l.NewVLAN("workshop", workshop, netip.MustParsePrefix("10.20.0.0/24"))
@@ -32,7 +32,7 @@ func newWorkshop(t *testing.T, l *lab.Lab) (segment *lab.Segment, web *lab.Colle
 	address := segment.Address(3)
 	iface, err := l.Web.Join(segment, address)
 	if err == nil {
-		// What leaves a segment by a packet socket must be whole.
+		// What leaves a segment by a packet socket must have its checksums.
 		err = l.Web.FullChecksums(iface)
 	}
 	if err == nil {
@@ -48,8 +48,10 @@ func newWorkshop(t *testing.T, l *lab.Lab) (segment *lab.Segment, web *lab.Colle
 	return segment, web
 }
 
-// TestVLANByIPXE boots a machine without a tag first, into a script that has its iPXE make an interface in VLAN 20. The
-// same machine gets the VLAN's own script there, in tagged frames, of a sidecar whose host knows nothing of VLANs.
+// TestVLANByIPXE boots a machine without a tag first, into a script that has
+// its iPXE create an interface in VLAN 20. There the same machine must get the
+// VLAN's own script, in tagged frames, from a sidecar whose host has no VLAN
+// interface.
 func TestVLANByIPXE(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)

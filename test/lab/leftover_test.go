@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 }
 
 // holdLab builds a lab with a cable into the parent's namespace and a running
-// program, writes the lab's folder and the program's id, and waits to be killed.
+// program, writes the lab's folder and the program's id, and waits to be
+// killed.
 func holdLab(peer string) error {
 	l, err := NewBare()
 	if err != nil {
@@ -120,8 +121,7 @@ func hasInterface(t *testing.T, h *Host, name string) bool {
 	return found
 }
 
-// running reports whether a process runs. One that ended and that nobody waited
-// for does not.
+// running reports whether a process runs. A zombie does not.
 func running(pid int) bool {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	// The state follows the name, which is in parentheses.

@@ -1,5 +1,8 @@
 package sockets
 
+// Several interfaces in one process: which server address an answer names, and
+// by which interface it leaves.
+
 import (
 	"testing"
 	"time"
@@ -11,20 +14,19 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Several interfaces in one process: which address is told, and which way the answer leaves.
-
-// offer is what TestSegments and its kind expect of a broadcast answer.
+// offer returns the expected answer to a broadcast.
 func offer(server, file string) []answer {
 	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeOffer, From: addrPort(server + ":67"), To: addrPort("255.255.255.255:68")}}
 }
 
-// acknowledgment is what they expect of port 4011.
+// acknowledgment returns the expected answer on port 4011.
 func acknowledgment(server, file, to string) []answer {
 	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeAck, From: addrPort(server + ":4011"), To: addrPort(to)}}
 }
 
-// TestSegments serves two of a host's three interfaces. Two have the very same network behind them, with the very same
-// client, so that only the interface tells them apart.
+// TestSegments serves two of a host's three interfaces. Two of them have the
+// same network with the same client, so that only the interface distinguishes
+// them.
 func TestSegments(t *testing.T) {
 	n := newNetwork(t)
 	host := n.host("host")
@@ -36,7 +38,7 @@ func TestSegments(t *testing.T) {
 		client.ip("link set e0 address 52:54:00:00:00:01")
 		wires[name] = client.onWire("e0")
 	}
-	// Nobody answers for the clients, who are raw sockets here.
+	// The clients are raw sockets here, and do not answer ARP.
 	for name := range wires {
 		host.ip("neigh add 192.0.2.50 lladdr 52:54:00:00:00:01 dev " + name)
 	}
@@ -51,11 +53,11 @@ func TestSegments(t *testing.T) {
 	expect := func(what string, m *dhcpv4.DHCPv4, on string, want []answer) {
 		t.Helper()
 		for name, w := range wires {
-			patience, wanted := 300*time.Millisecond, []answer(nil)
+			wait, wanted := 300*time.Millisecond, []answer(nil)
 			if name == on {
-				patience, wanted = limit, want
+				wait, wanted = limit, want
 			}
-			if diff := cmp.Diff(wanted, w.answers(m.TransactionID, patience), comparers); diff != "" {
+			if diff := cmp.Diff(wanted, w.answers(m.TransactionID, wait), comparers); diff != "" {
 				t.Errorf("%s, heard on %s (-want +got):\n%s", what, name, diff)
 			}
 		}
@@ -91,8 +93,9 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestForwarded tells clients of an address that is another host's, which forwards to us: they are told of no other, and
-// what was forwarded is answered from where it arrived, so that the other host takes the answer for one to it.
+// TestForwarded gives clients the address of another host, which forwards to
+// us. Answers must name that address only, and a forwarded request must be
+// answered from where it arrived, so that the other host recognizes the answer.
 func TestForwarded(t *testing.T) {
 	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
@@ -117,7 +120,8 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-// TestAddressElsewhere serves a VLAN on a trunk that has no address, whose clients are told one of another interface.
+// TestAddressElsewhere serves a VLAN on a trunk that has no address. Its
+// clients get the address of another interface.
 func TestAddressElsewhere(t *testing.T) {
 	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/32 dev lo")
@@ -132,8 +136,8 @@ func TestAddressElsewhere(t *testing.T) {
 	}
 }
 
-// TestRouted has requests arrive through a router: those to us are answered, to where they came from; those that we
-// merely route are not.
+// TestRouted sends requests through a router. Those to us must be answered to
+// where they came from; those that we only route must not be answered.
 func TestRouted(t *testing.T) {
 	n := newNetwork(t)
 	host, router, client := n.host("host"), n.host("router"), n.host("client")
@@ -162,14 +166,14 @@ func TestRouted(t *testing.T) {
 		{"4011 at an address without an interface", "198.51.100.50:4011", "203.0.113.1:4011", request(t, dhcpv4.MessageTypeRequest), acknowledgment("203.0.113.1", "any", "198.51.100.50:4011")},
 		{"relayed", "198.51.100.50:67", "192.0.2.1:67", relayed(t, "198.51.100.50"), relayedOffer("192.0.2.1", "any", "198.51.100.50")},
 		{"relayed to an address without an interface", "198.51.100.50:67", "203.0.113.1:67", relayed(t, "198.51.100.50"), relayedOffer("203.0.113.1", "any", "198.51.100.50")},
-		{"relayed to somebody behind us", "198.51.100.50:67", "198.18.0.7:67", relayed(t, "198.51.100.50"), nil},
+		{"relayed to a host behind us", "198.51.100.50:67", "198.18.0.7:67", relayed(t, "198.51.100.50"), nil},
 	} {
 		w.send(gateway, packet(c.from, c.to, c.m.ToBytes()))
-		patience := limit
+		wait := limit
 		if c.want == nil {
-			patience = 500 * time.Millisecond
+			wait = 500 * time.Millisecond
 		}
-		if diff := cmp.Diff(c.want, w.answers(c.m.TransactionID, patience), comparers); diff != "" {
+		if diff := cmp.Diff(c.want, w.answers(c.m.TransactionID, wait), comparers); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
@@ -179,12 +183,12 @@ func TestRouted(t *testing.T) {
 	}
 }
 
-// relayed is a DISCOVER as a relay sends it.
+// relayed returns a DISCOVER as a relay sends it.
 func relayed(t *testing.T, relay string) *dhcpv4.DHCPv4 {
 	return request(t, dhcpv4.MessageTypeDiscover, dhcpv4.WithGatewayIP(addr(relay).AsSlice()))
 }
 
-// relayedOffer is what the relay gets.
+// relayedOffer returns the expected answer to a relay.
 func relayedOffer(server, file, relay string) []answer {
 	return []answer{{Server: addr(server), File: file, Type: dhcpv4.MessageTypeOffer, From: addrPort(server + ":67"), To: addrPort(relay + ":67")}}
 }

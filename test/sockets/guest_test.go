@@ -1,5 +1,9 @@
 package sockets
 
+// A guest with Debian's kernel, for features that this host's kernel lacks. It
+// holds only this test binary, the programs that the tests run, and their
+// libraries.
+
 import (
 	"bytes"
 	"context"
@@ -15,16 +19,15 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// A guest with Debian's kernel, for what this host's kernel lacks. It holds nothing but this test binary, the programs
-// that the tests run, and their libraries.
-
-// guestLimit bounds the life of the guest, which is emulated: KVM is not to be had everywhere.
+// guestLimit bounds the guest, which is emulated, because not every machine has
+// KVM.
 const guestLimit = 6 * time.Minute
 
 // guestKernel is the package with the kernel.
 const guestKernel = "linux-image-cloud-amd64"
 
-// runInGuest runs tests of this binary in a guest, and fails unless they pass there.
+// runInGuest runs tests of this binary in a guest, and fails unless they pass
+// there.
 func runInGuest(t *testing.T, pattern string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), guestLimit+5*time.Minute)
@@ -66,10 +69,11 @@ func run(ctx context.Context, t *testing.T, name string, args ...string) string 
 	return string(out)
 }
 
-// guestPassed is what the guest says at the end of tests that pass.
+// guestPassed is what the guest writes after tests that pass.
 const guestPassed = "guest: passed"
 
-// fetchKernel returns a folder with a kernel and its modules. The package of that name only depends on the newest one.
+// fetchKernel returns a folder with a kernel and its modules. The package
+// guestKernel only depends on the newest one.
 func fetchKernel(t *testing.T, ctx context.Context, stock *lab.Stock) string {
 	t.Helper()
 	out := run(ctx, t, "apt-cache", "depends", "--important", guestKernel)
@@ -141,7 +145,7 @@ func copyProgram(t *testing.T, root, path, name string) {
 	copyFile(t, path, filepath.Join(root, name))
 	out, err := exec.Command("ldd", path).Output()
 	if err != nil {
-		return // linked with none
+		return // linked statically
 	}
 	for _, word := range strings.Fields(string(out)) {
 		if strings.HasPrefix(word, "/") {

@@ -71,7 +71,7 @@ func (n *node) connect(iface string, peer *node, peerIface string) {
 	}
 }
 
-// ip runs the ip command with the arguments in line, which spaces separate.
+// ip runs the ip command. Spaces separate its arguments.
 func (n *node) ip(line string) {
 	n.network.t.Helper()
 	if err := n.tryIP(line); err != nil {
@@ -134,7 +134,7 @@ func (n *node) packetSockets() int {
 	return sockets.Packet
 }
 
-// listen binds a UDP port as a DHCP server does that does not share it.
+// listen binds a UDP port without sharing it, as DHCP servers do.
 func (n *node) listen(port int) (fd int) {
 	n.network.t.Helper()
 	n.do(func() (err error) {

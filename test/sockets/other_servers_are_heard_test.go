@@ -9,7 +9,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// TestHeard has another DHCP server answer on the segment, by broadcast and not, and checks what we hear of it.
+// TestHeard has another DHCP server answer on the segment, by broadcast and
+// not, and checks which of its packets the server receives.
 func TestHeard(t *testing.T) {
 	for _, listen := range []bool{true, false} {
 		host, client := cable(t)
@@ -21,9 +22,9 @@ func TestHeard(t *testing.T) {
 			m.OpCode = op
 			w.send(ethernetAll, packet(from, to, m.ToBytes()), tags...)
 		}
-		send("192.0.2.9:68", "255.255.255.255:68", dhcpv4.OpcodeBootReply)   // no server's port
-		send("192.0.2.9:67", "255.255.255.255:69", dhcpv4.OpcodeBootReply)   // no client's
-		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootRequest) // no answer
+		send("192.0.2.9:68", "255.255.255.255:68", dhcpv4.OpcodeBootReply)   // not from a server's port
+		send("192.0.2.9:67", "255.255.255.255:69", dhcpv4.OpcodeBootReply)   // not to a client's port
+		send("192.0.2.9:67", "255.255.255.255:68", dhcpv4.OpcodeBootRequest) // not an answer
 		send("192.0.2.9:67", "255.255.255.255:67", dhcpv4.OpcodeBootReply)   // to servers
 		send("192.0.2.8:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 30})
 		send("192.0.2.7:67", "255.255.255.255:68", dhcpv4.OpcodeBootReply, tag{0x8100, 20})

@@ -1,5 +1,7 @@
 package sockets
 
+// Clients behind ISC's dhcrelay.
+
 import (
 	"context"
 	"fmt"
@@ -16,9 +18,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// Clients behind ISC's dhcrelay.
-
-// startRelay runs dhcrelay in a namespace, from e1 towards a server beyond e0.
+// startRelay runs dhcrelay on a host, from e1 towards a server behind e0.
 func startRelay(t *testing.T, n *node, server string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -49,11 +49,12 @@ func startRelay(t *testing.T, n *node, server string) {
 	}
 }
 
-// TestRelay boots a client behind a relay, with the server's way back to the relay in all kinds of states.
+// TestRelay sends a request through a relay, with different routes from the
+// server back to the relay.
 func TestRelay(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		route func(host *node) // to the relay's address on the client's link
+		route func(host *node) // the route to the relay's address on the client's link
 	}{
 		{"through the router it came from", func(host *node) { host.ip("route add default via 192.0.2.254") }},
 		{"no route", func(*node) {}},
@@ -91,16 +92,17 @@ func TestRelay(t *testing.T) {
 			w.send(ethernetAll, broadcast(m))
 			want := []answer{{Server: addr("192.0.2.1"), File: "relayed", Type: dhcpv4.MessageTypeOffer, From: addrPort("198.51.100.254:67"), To: addrPort("255.255.255.255:68")}}
 			if diff := cmp.Diff(want, w.answers(m.TransactionID, limit), comparers); diff != "" {
-				t.Errorf("(-want +got):\n%s\nthe server told %+v", diff, v.all)
+				t.Errorf("(-want +got):\n%s\nthe server reported %+v", diff, v.all)
 			}
 			if n := icmp.unreachables(); n != 0 {
-				t.Errorf("the router was told %d times that the port is closed", n)
+				t.Errorf("the router got %d errors that the port is closed", n)
 			}
 		})
 	}
 }
 
-// unreachables counts the ICMP messages "port unreachable" among what has arrived.
+// unreachables counts the ICMP messages "port unreachable" among the frames
+// that have arrived.
 func (w *wire) unreachables() (count int) {
 	w.t.Helper()
 	for quiet := 0; quiet < 10; {
@@ -114,8 +116,9 @@ func (w *wire) unreachables() (count int) {
 	return count
 }
 
-// TestPortHeld checks that a relayed request makes the kernel complain where the port is not held, so that TestRelay
-// proves something; that a held port leaves a DHCP server alone that is there already; and that it is given up.
+// TestPortHeld checks that a relayed request causes an ICMP error if the port
+// is not held, which shows that TestRelay can fail. It also checks that a held
+// port leaves a running DHCP server alone, and that the port is released.
 func TestPortHeld(t *testing.T) {
 	host, relay := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
@@ -158,7 +161,7 @@ func TestPortHeld(t *testing.T) {
 					want = 0
 				}
 				if n := w2.unreachables(); n != want {
-					t.Errorf("told %d times that the port is closed, want %d", n, want)
+					t.Errorf("%d errors that the port is closed, want %d", n, want)
 				}
 			}
 		})

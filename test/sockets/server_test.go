@@ -41,12 +41,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// setup is what a server is told. Its policy gives every client the file of the first match.
+// setup is a server's configuration. Its policy gives every client the file of
+// the first match.
 type setup struct {
 	Interfaces []proxydhcp.Interface
 	ProxyOnly  bool
 	Relayed    bool
-	Listen     bool // to other servers' answers
+	Listen     bool // receive the answers of other servers
 	Files      []fileOf
 }
 
@@ -56,9 +57,9 @@ type fileOf struct {
 	File  string
 }
 
-// event is one line of what a server tells.
+// event is one line that a server writes.
 type event struct {
-	Kind      string // "ready", "request", "heard", "link", "fault", "stats"
+	Kind      string // "ready", "request", "heard", "link", "error", "stats"
 	Interface string
 	VLAN      uint16
 	Port      uint16
@@ -74,7 +75,8 @@ type event struct {
 	Routines  int
 }
 
-// serveChild is the server's main function. It ends at the end of its input, and tells its stats for each line of it.
+// serveChild is the server's main function. It ends at the end of its input,
+// and writes its statistics for each line of input.
 func serveChild(text string) error {
 	var s setup
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -82,8 +84,8 @@ func serveChild(text string) error {
 	}
 	var mu sync.Mutex
 	out := json.NewEncoder(os.Stdout)
-	tell := func(e event) { mu.Lock(); defer mu.Unlock(); out.Encode(e) }
-	c := proxydhcp.Config{Interfaces: s.Interfaces, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, Policy: s.policy(), Events: eventsTo(tell)}
+	report := func(e event) { mu.Lock(); defer mu.Unlock(); out.Encode(e) }
+	c := proxydhcp.Config{Interfaces: s.Interfaces, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, Policy: s.policy(), Events: eventsTo(report)}
 	if !s.Listen {
 		c.Events.Heard = nil
 	}
@@ -93,12 +95,12 @@ func serveChild(text string) error {
 	}
 	defer server.Close()
 	ctx, stop := context.WithCancel(context.Background())
-	tell(event{Kind: "ready", Links: server.Links()})
+	report(event{Kind: "ready", Links: server.Links()})
 	go func() {
 		defer stop()
 		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 			files, _ := os.ReadDir("/proc/self/fd")
-			tell(event{Kind: "stats", Files: len(files), Routines: runtime.NumGoroutine()})
+			report(event{Kind: "stats", Files: len(files), Routines: runtime.NumGoroutine()})
 		}
 	}()
 	return server.Serve(ctx)
@@ -115,7 +117,7 @@ func (s setup) policy() *proxydhcp.Policy {
 }
 
 // eventsTo turns the server's hooks into events.
-func eventsTo(tell func(event)) proxydhcp.Events {
+func eventsTo(report func(event)) proxydhcp.Events {
 	arrival := func(kind string, a proxydhcp.Arrival) event {
 		return event{
 			Kind: kind, Interface: a.Segment.Interface, VLAN: a.Segment.VLAN, Port: a.Port,
@@ -129,15 +131,15 @@ func eventsTo(tell func(event)) proxydhcp.Events {
 			if r.Err != nil {
 				e.Error = r.Err.Error()
 			}
-			tell(e)
+			report(e)
 		},
 		Heard: func(a proxydhcp.Arrival, payload []byte) {
 			e := arrival("heard", a)
 			e.Payload = payload
-			tell(e)
+			report(e)
 		},
-		Link:  func(l proxydhcp.Link) { tell(event{Kind: "link", Interface: l.Interface, Link: &l}) },
-		Fault: func(name string, err error) { tell(event{Kind: "fault", Interface: name, Error: err.Error()}) },
+		Link:  func(l proxydhcp.Link) { report(event{Kind: "link", Interface: l.Interface, Link: &l}) },
+		Fault: func(name string, err error) { report(event{Kind: "error", Interface: name, Error: err.Error()}) },
 	}
 }
 
@@ -154,7 +156,7 @@ type server struct {
 // limit bounds everything that ought to happen soon.
 const limit = 10 * time.Second
 
-// command is the command that starts a server.
+// command returns the command that starts a server.
 func (s setup) command(t *testing.T) lab.Command {
 	t.Helper()
 	text, err := json.Marshal(s)
@@ -173,8 +175,8 @@ func start(t *testing.T, n *node, s setup) *server {
 	t.Helper()
 	v := &server{t: t, events: make(chan event, 1<<16)}
 	c := s.command(t)
-	// The child reads from a pipe of the operating system, which needs no
-	// goroutine that would keep the child's end waiting.
+	// The child reads from a pipe of the operating system. A goroutine that
+	// copies to it would keep Wait from returning.
 	stdin, input, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +221,7 @@ func (v *server) stop() {
 	}
 }
 
-// await returns the next event that is wanted, and keeps those before it.
+// await returns the next event that matches, and keeps those before it in all.
 func (v *server) await(what string, is func(event) bool) event {
 	v.t.Helper()
 	e, ok := v.within(limit, is)
@@ -229,7 +231,7 @@ func (v *server) await(what string, is func(event) bool) event {
 	return e
 }
 
-// within is await that may fail.
+// within is await with a limit. It reports whether the event arrived.
 func (v *server) within(d time.Duration, is func(event) bool) (event, bool) {
 	timeout := time.After(d)
 	for {
@@ -248,7 +250,7 @@ func (v *server) within(d time.Duration, is func(event) bool) (event, bool) {
 	}
 }
 
-// stats asks the child for its numbers.
+// stats asks the child for its statistics.
 func (v *server) stats() event {
 	v.t.Helper()
 	io.WriteString(v.stdin, "\n")

@@ -6,7 +6,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// TestStart checks what a server says that cannot start.
+// TestStart checks the errors of servers that cannot start.
 func TestStart(t *testing.T) {
 	host, _ := cable(t)
 	host.ip("link add b0 type bridge")

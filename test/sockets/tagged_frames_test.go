@@ -1,5 +1,7 @@
 package sockets
 
+// Tagged frames on a trunk of a host that has no VLAN interface.
+
 import (
 	"testing"
 	"time"
@@ -11,22 +13,22 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Tagged frames on a trunk of a host that knows nothing of VLANs.
-
-// The files of these tests' policies: one by VLAN, one for whatever comes without a tag or with another one.
+// filesByVLAN are the files of these tests' policies: one for each VLAN, and
+// one for frames without a tag or with another one.
 var filesByVLAN = []fileOf{
 	{proxydhcp.Match{VLANs: []uint16{20}}, "twenty"},
 	{proxydhcp.Match{VLANs: []uint16{4094}}, "last"},
 	{proxydhcp.Match{}, "other"},
 }
 
-// comparers compare addresses by value.
+// comparers compare addresses by their text.
 var comparers = cmp.Options{
 	cmp.AllowUnexported(tag{}),
 	cmp.Transformer("text", func(v interface{ String() string }) string { return v.String() }),
 }
 
-// TestTrunk sends frames with all kinds of tags, and checks which are answered, how, and by whose policy.
+// TestTrunk sends frames with all kinds of tags. It checks which are answered,
+// how, and by which rule.
 func TestTrunk(t *testing.T) {
 	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
@@ -52,14 +54,14 @@ func TestTrunk(t *testing.T) {
 				t.Helper()
 				m := request(t, dhcpv4.MessageTypeDiscover)
 				w.send(to, broadcast(m), tags...)
-				patience := 300 * time.Millisecond
+				wait := 300 * time.Millisecond
 				var wanted []answer
 				if want != "" {
-					patience = limit
+					wait = limit
 					wanted = []answer{{Tags: wantTags, Server: addr(run.server), File: want, Type: dhcpv4.MessageTypeOffer,
 						From: addrPort(run.server + ":67"), To: addrPort("255.255.255.255:68")}}
 				}
-				if diff := cmp.Diff(wanted, w.answers(m.TransactionID, patience), comparers); diff != "" {
+				if diff := cmp.Diff(wanted, w.answers(m.TransactionID, wait), comparers); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", name, diff)
 				}
 			}
@@ -82,22 +84,23 @@ func TestTrunk(t *testing.T) {
 			check("two tags", "", nil, ethernetAll, tag{ad, 20}, tag{q, 20})
 			check("two customer tags", "", nil, ethernetAll, tag{q, 20}, tag{q, 21})
 			check("priority tag, then VLAN", "", nil, ethernetAll, tag{q, 0}, tag{q, 20})
-			// What another protocol carries is no request, although its bytes are those of one.
+			// A frame of another protocol is no request, even if its bytes are
+			// those of one.
 			const experimental = 0x88b5
 			m := request(t, dhcpv4.MessageTypeDiscover)
 			w.sendAs(experimental, ethernetAll, broadcast(m), tag{q, 20})
 			if got := w.answers(m.TransactionID, 300*time.Millisecond); got != nil {
 				t.Errorf("another protocol: %v", got)
 			}
-			// None of the unanswered ones was even a request to the server.
+			// The unanswered frames must not have reached the server at all.
 			requests := 0
 			drain(v)
 			for _, e := range v.all {
 				if e.Kind == "request" {
 					requests++
 				}
-				if e.Kind == "fault" {
-					t.Errorf("fault: %s", e.Error)
+				if e.Kind == "error" {
+					t.Errorf("error: %s", e.Error)
 				}
 			}
 			want := 2 * len(run.answered)
@@ -111,8 +114,8 @@ func TestTrunk(t *testing.T) {
 	}
 }
 
-// TestTrunkBatch sends more requests at once than one system call takes, in two VLANs, and wants each answer in the VLAN
-// of its request.
+// TestTrunkBatch sends more requests at once than one system call receives, in
+// two VLANs. Each answer must be in the VLAN of its request.
 func TestTrunkBatch(t *testing.T) {
 	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")

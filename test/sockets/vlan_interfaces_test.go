@@ -1,5 +1,8 @@
 package sockets
 
+// VLAN interfaces that come and go while a server runs. The kernel must support
+// 802.1Q. If this one does not, a guest with another kernel runs the test.
+
 import (
 	"fmt"
 	"testing"
@@ -12,10 +15,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// VLANs that the host has interfaces for, come and gone while a server runs. The kernel must know 802.1Q; where this
-// one does not, a guest with another kernel runs the test.
-
-// TestVLANInterfaces runs what needs such a kernel.
+// TestVLANInterfaces runs the tests that need such a kernel.
 func TestVLANInterfaces(t *testing.T) {
 	if !knowsVLANs(t) {
 		runInGuest(t, "^TestVLANInterfaces$")
@@ -33,7 +33,7 @@ func knowsVLANs(t *testing.T) bool {
 	return n.tryIP("link add link b0 name b0.20 type vlan id 20") == nil
 }
 
-// inVLAN is the answer in a VLAN.
+// inVLAN returns the expected answer in a VLAN.
 func inVLAN(id uint16, server, file string) []answer {
 	list := offer(server, file)
 	list[0].Tags = []tag{{unix.ETH_P_8021Q, id}}
@@ -45,11 +45,11 @@ func (w *wire) expect(what string, want []answer, tags ...tag) {
 	w.t.Helper()
 	m := request(w.t, dhcpv4.MessageTypeDiscover)
 	w.send(ethernetAll, broadcast(m), tags...)
-	patience := limit
+	wait := limit
 	if want == nil {
-		patience = 300 * time.Millisecond
+		wait = 300 * time.Millisecond
 	}
-	if diff := cmp.Diff(want, w.answers(m.TransactionID, patience), comparers); diff != "" {
+	if diff := cmp.Diff(want, w.answers(m.TransactionID, wait), comparers); diff != "" {
 		w.t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
@@ -72,24 +72,25 @@ func testVLANInterfaceComesAndGoes(t *testing.T) {
 		host.ip("link add link e0 name guests type vlan id 20")
 		host.ip("addr add 10.20.0.1/16 dev guests")
 		host.ip("link set guests up")
-		v.becomes("guests serving [10.20.0.1/16]")
+		v.awaitLink("guests serving [10.20.0.1/16]")
 		check("10.20.0.1")
 		host.ip("link del guests")
-		v.becomes("e0 serving [192.0.2.1/24]") // and all its VLANs
+		v.awaitLink("e0 serving [192.0.2.1/24]") // with all its VLANs
 		check("192.0.2.1")
 	}
 	stream(t, w, host)
 	drain(v)
-	v.noFaults()
-	// A frame whose tag was never in its bytes: that of a VLAN interface at the other end.
+	v.checkErrors()
+	// A frame whose tag was never in its bytes, because a VLAN interface sent
+	// it.
 	client.ip("link add link e0 name v20 type vlan id 20")
 	client.ip("link set v20 up")
 	v20 := client.onWire("v20")
 	v20.expect("from a VLAN interface", offer("192.0.2.1", "twenty"))
 }
 
-// stream sends requests all the while that a VLAN interface comes and goes, and wants none of them answered twice, and
-// nearly all of them once.
+// stream sends requests while a VLAN interface comes and goes. None may be
+// answered twice, and nearly all must be answered once.
 func stream(t *testing.T, w *wire, host *node) {
 	t.Helper()
 	done := make(chan struct{})
@@ -156,8 +157,8 @@ func stream(t *testing.T, w *wire, host *node) {
 	}
 }
 
-// testVLANInterfaceAbove serves an interface and not the VLAN interface above it, whose frames the kernel shows to a
-// socket on either.
+// testVLANInterfaceAbove serves an interface, but not the VLAN interface above
+// it. The kernel delivers such frames to a socket on either.
 func testVLANInterfaceAbove(t *testing.T) {
 	host, client := cable(t)
 	host.ip("addr add 192.0.2.1/24 dev e0")
@@ -177,7 +178,8 @@ func testVLANInterfaceAbove(t *testing.T) {
 	}
 }
 
-// testVLANInterfaceInBridge serves a VLAN whose interface is a port of a bridge.
+// testVLANInterfaceInBridge serves a VLAN whose interface is a port of a
+// bridge.
 func testVLANInterfaceInBridge(t *testing.T) {
 	host, client := cable(t)
 	host.ip("link add br20 type bridge forward_delay 0")

@@ -1,6 +1,7 @@
 package sockets
 
-// Raw Ethernet on one interface: frames, VLAN tags and DHCP answers as they arrive.
+// Raw Ethernet on one interface: frames, VLAN tags and DHCP answers as they
+// arrive.
 
 import (
 	"encoding/binary"
@@ -21,7 +22,8 @@ type wire struct {
 	mac net.HardwareAddr
 }
 
-// onWire opens a raw socket that sees every frame that arrives on an interface.
+// onWire opens a raw socket that receives every frame that arrives on an
+// interface.
 func (n *node) onWire(name string) *wire {
 	n.network.t.Helper()
 	w := &wire{t: n.network.t}
@@ -52,19 +54,19 @@ func (n *node) onWire(name string) *wire {
 	return w
 }
 
-// frame is an Ethernet frame, with the tag that the kernel took off put back.
+// frame is an Ethernet frame. The tag that the kernel removed is put back.
 type frame []byte
 
 // tag is one VLAN tag: its type and its control information.
 type tag struct{ kind, tci uint16 }
 
-// send sends an IPv4 packet behind some tags.
+// send sends an IPv4 packet with VLAN tags.
 func (w *wire) send(to net.HardwareAddr, packet []byte, tags ...tag) {
 	w.t.Helper()
 	w.sendAs(unix.ETH_P_IP, to, packet, tags...)
 }
 
-// sendAs sends a packet as one of the protocol kind.
+// sendAs sends a packet with an EtherType.
 func (w *wire) sendAs(kind uint16, to net.HardwareAddr, packet []byte, tags ...tag) {
 	w.t.Helper()
 	f := append(append([]byte{}, to...), w.mac...)
@@ -74,7 +76,7 @@ func (w *wire) sendAs(kind uint16, to net.HardwareAddr, packet []byte, tags ...t
 	}
 	f = append(binary.BigEndian.AppendUint16(f, kind), packet...)
 	_, err := unix.Write(w.fd, f)
-	if err == unix.ENETDOWN { // told once of a time that may be over
+	if err == unix.ENETDOWN { // reported once, for a state that may be over
 		_, err = unix.Write(w.fd, f)
 	}
 	if err != nil {
@@ -82,7 +84,7 @@ func (w *wire) sendAs(kind uint16, to net.HardwareAddr, packet []byte, tags ...t
 	}
 }
 
-// next returns the next frame, nil where none comes soon.
+// next returns the next frame, or nil if none arrives soon.
 func (w *wire) next() frame {
 	w.t.Helper()
 	b, oob := make([]byte, 2048), make([]byte, 256)
@@ -118,7 +120,7 @@ type udp struct {
 	payload  []byte
 }
 
-// udp takes the frame apart; false where it holds something else.
+// udp parses the frame. It returns false if the frame holds something else.
 func (f frame) udp() (udp, bool) {
 	d := udp{Src: net.HardwareAddr(f[6:12]).String(), Dst: net.HardwareAddr(f[:6]).String()}
 	b := f[12:]
@@ -138,7 +140,7 @@ func (f frame) udp() (udp, bool) {
 	return d, true
 }
 
-// answer is a DHCP answer as it came.
+// answer is a DHCP answer as it arrived.
 type answer struct {
 	Tags     []tag
 	From, To netip.AddrPort
@@ -147,7 +149,8 @@ type answer struct {
 	Type     dhcpv4.MessageType
 }
 
-// answers waits for the answer to a transaction, and returns all that comes until it is quiet for a while.
+// answers waits for the answer to a transaction, and returns all answers until
+// none arrives for a while.
 func (w *wire) answers(xid dhcpv4.TransactionID, d time.Duration) []answer {
 	w.t.Helper()
 	const quiet = 150 * time.Millisecond
@@ -172,13 +175,13 @@ func (w *wire) answers(xid dhcpv4.TransactionID, d time.Duration) []answer {
 	return list
 }
 
-// ethernetAll is everybody on the link.
+// ethernetAll is the broadcast address.
 var ethernetAll = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // machine is the hardware address of the machines that boot.
 var machine = net.HardwareAddr{0x52, 0x54, 0, 0, 0, 1}
 
-// request is a message of x64 PXE firmware with a transaction of its own.
+// request returns a message of x64 PXE firmware with a transaction of its own.
 func request(t *testing.T, kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	t.Helper()
 	m, err := dhcpv4.New(dhcpv4.PrependModifiers(modifiers,
@@ -191,7 +194,7 @@ func request(t *testing.T, kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier
 	return m
 }
 
-// packet is an IPv4 packet with a UDP datagram without a checksum.
+// packet returns an IPv4 packet with a UDP datagram without a checksum.
 func packet(from, to string, payload []byte) []byte {
 	src, dst := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
 	b := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0}
@@ -208,14 +211,14 @@ func packet(from, to string, payload []byte) []byte {
 	return append(append(b, 0, 0), payload...)
 }
 
-// broadcast is a client's request to all servers.
+// broadcast returns a client's request to all servers.
 func broadcast(m *dhcpv4.DHCPv4) []byte {
 	return packet("0.0.0.0:68", "255.255.255.255:67", m.ToBytes())
 }
 
 func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// vlan is the id of the only tag, 0 for none.
+// vlan returns the id of the only tag, or 0 without a tag.
 func (d udp) vlan() uint16 {
 	if len(d.Tags) == 0 {
 		return 0

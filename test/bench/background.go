@@ -1,6 +1,7 @@
 package main
 
-// What else the machine did meanwhile: figures of a busy machine are worth less, and a reader must know.
+// What other programs did meanwhile. Figures of a busy machine are worth less,
+// and a reader must know.
 
 import (
 	"errors"
@@ -10,25 +11,27 @@ import (
 	"time"
 )
 
-// bystanders is what other programs, and other virtual machines, took of the processors during a run or several.
-type bystanders struct {
+// background is the processor time that other programs, and other virtual
+// machines, used during one or several runs.
+type background struct {
 	elapsed time.Duration
 	used    time.Duration // processor time, of all cores
 }
 
-// meanwhile is what they took in one run, from the machine's processor time in it and what the server and the load used.
-func meanwhile(elapsed, all, ours time.Duration) bystanders {
-	return bystanders{elapsed: elapsed, used: max(all-ours, 0)}
+// backgroundOf returns what others used in one run, from the processor time of
+// the whole machine and of the server and the load.
+func backgroundOf(elapsed, all, ours time.Duration) background {
+	return background{elapsed: elapsed, used: max(all-ours, 0)}
 }
 
-// add takes another run.
-func (b *bystanders) add(run bystanders) {
+// add adds another run.
+func (b *background) add(run background) {
 	b.elapsed += run.elapsed
 	b.used += run.used
 }
 
-// share is their part of one core.
-func (b *bystanders) share() float64 {
+// share returns their part of one core.
+func (b *background) share() float64 {
 	if b.elapsed == 0 {
 		return 0
 	}
@@ -38,7 +41,8 @@ func (b *bystanders) share() float64 {
 // clockTick is the unit of times in /proc (USER_HZ).
 const clockTick = 10 * time.Millisecond
 
-// machineTime is the processor time that was used since the machine started, by anybody.
+// machineTime returns the processor time that was used since the machine
+// started, by all programs.
 func machineTime() (time.Duration, error) {
 	content, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -47,11 +51,13 @@ func machineTime() (time.Duration, error) {
 	return parseMachineTime(string(content))
 }
 
-// errMachineTime is a /proc/stat that is not as proc(5) has it.
+// errMachineTime is the error of a /proc/stat in another format than proc(5)
+// describes.
 var errMachineTime = errors.New("/proc/stat: no line for all processors")
 
-// parseMachineTime adds the columns of the first line: user, nice, system, then idle and iowait, which are nobody's, then
-// irq, softirq and what other virtual machines stole.
+// parseMachineTime adds the columns of the first line: user, nice, system,
+// then, after idle and iowait, irq, softirq and the time that other virtual
+// machines used.
 func parseMachineTime(content string) (time.Duration, error) {
 	line, _, _ := strings.Cut(content, "\n")
 	fields := strings.Fields(line)
