@@ -111,7 +111,7 @@ func TestRunSilence(t *testing.T) {
 	}
 }
 
-func TestRunUnknownManner(t *testing.T) {
+func TestRunUnknownBehaviour(t *testing.T) {
 	_, err := Run(Job{Clients: netip.MustParsePrefix("127.0.0.0/24"), Groups: []Group{{Behaviour: "polite"}}})
 	if want := `behaviour "polite" of TFTP clients is not known`; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
