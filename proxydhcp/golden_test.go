@@ -1,15 +1,17 @@
 package proxydhcp
 
+// Packets as golden files: what real firmware sent, under a policy, and the
+// answer it must get. `go test ./proxydhcp -run Golden -update` rewrites the
+// answers, and the meanings beside the requests' bytes.
+
 import (
 	"bufio"
 	"bytes"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +22,6 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
-
-// Packets as golden files: what real firmware sent, under a policy, and the
-// answer it must get. `go test ./proxydhcp -run Golden -update` rewrites the
-// answers, and lays the requests out option by option.
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
@@ -47,15 +45,19 @@ func TestGolden(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
+			if diff := cmp.Diff(layOut(c.request), c.requestText); diff != "" {
+				t.Errorf("the request's text says something else than its bytes (-want +got):\n%s", diff)
+			}
 		})
 	}
 }
 
 // goldenCase is one golden file: where the request arrived, its bytes, the
-// policy, what went before, and the answer.
+// policy, the packets before it, and the answer.
 type goldenCase struct {
 	arrival, policy, before, want string
 	request                       []byte
+	requestText                   string
 }
 
 func parseCase(t *testing.T, a *txtar.Archive) goldenCase {
@@ -70,7 +72,8 @@ func parseCase(t *testing.T, a *txtar.Archive) goldenCase {
 		case "before":
 			c.before = string(f.Data)
 		case "request":
-			c.request = parseHex(t, string(f.Data))
+			c.requestText = string(f.Data)
+			c.request = parsePacket(t, c.requestText)
 		case "answer":
 			c.want = string(f.Data)
 		default:
@@ -78,21 +81,6 @@ func parseCase(t *testing.T, a *txtar.Archive) goldenCase {
 		}
 	}
 	return c
-}
-
-// parseHex reads bytes in hexadecimal, with comments behind #.
-func parseHex(t *testing.T, text string) []byte {
-	t.Helper()
-	var digits strings.Builder
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
-		digits.WriteString(strings.Join(strings.Fields(line), ""))
-	}
-	b, err := hex.DecodeString(digits.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // words calls f with each line's first word and the rest.
@@ -136,7 +124,7 @@ func parseArrival(t *testing.T, text string) Arrival {
 // the command line makes.
 func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 	t.Helper()
-	var s ReplyOptions
+	var o ReplyOptions
 	demands := &IPXEMatch{}
 	roms := ROMs{}
 	script := Outcome{Kind: BootScript, File: "boot.ipxe"}
@@ -164,11 +152,11 @@ func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 			p, err = ParsePlatform(name)
 			roms[p] = file
 		case "http":
-			_, err = fmt.Sscan(rest, &s.HTTPPort)
+			_, err = fmt.Sscan(rest, &o.HTTPPort)
 		case "override":
-			s.OverrideFilename = true
+			o.OverrideFilename = true
 		case "u-boot":
-			s.UBoot = true
+			o.UBoot = true
 		case "raspberry-pi":
 			first = append(first, Rule{Name: key, Match: Match{Firmware: RaspberryPi}, Outcome: Outcome{Kind: BootFile, File: rest}})
 		case "local-disk":
@@ -209,13 +197,13 @@ func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 		{Name: "upgrade", Match: Match{IPXE: &IPXEMatch{}}, Outcome: rom},
 		{Name: "script-as-is", Match: Match{IPXE: &IPXEMatch{}}, Outcome: script},
 		{Name: "rom", Outcome: rom},
-	}...)}, s
+	}...)}, o
 }
 
-// play lets the responder hear what went before, for example "0s discover",
-// "500ms offer" (the DHCP server's), "4s request", "4s ack". A "new" in front
-// of a time begins a transaction of its own. It returns the time of the last,
-// and the transaction's first byte.
+// play sends the responder what came before the request, for example "0s
+// discover", "500ms offer" (the DHCP server's), "4s request", "4s ack". A "new"
+// in front of a time begins a transaction of its own. It returns the time of
+// the last, and the transaction's first byte.
 func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, transaction byte) {
 	t.Helper()
 	now = testTime
@@ -254,8 +242,8 @@ func (c goldenCase) play(t *testing.T, r *Responder, a Arrival) (now time.Time, 
 // run answers the request and describes how it ended.
 func (c goldenCase) run(t *testing.T) string {
 	t.Helper()
-	policy, service := parsePolicy(t, c.policy)
-	r := NewResponder(ResponderConfig{Policy: policy, Options: service})
+	policy, options := parsePolicy(t, c.policy)
+	r := NewResponder(ResponderConfig{Policy: policy, Options: options})
 	a := parseArrival(t, c.arrival)
 	now, transaction := c.play(t, r, a)
 	in := bytes.Clone(c.request)
@@ -281,38 +269,26 @@ func (c goldenCase) run(t *testing.T) string {
 		if res.Stepped {
 			fmt.Fprintf(&b, "another shape: %s\n", res.Shape)
 		}
-		describe(t, &b, res.Reply)
+		b.WriteString(describe(t, res.Reply))
 	}
 	return b.String()
 }
 
-// describe shows a reply field by field, as another implementation reads it.
-func describe(t *testing.T, b *strings.Builder, reply []byte) {
+// describe returns a reply as text that holds all of its bytes. The reply must
+// parse in another implementation.
+func describe(t *testing.T, reply []byte) string {
 	t.Helper()
-	m, err := dhcpv4.FromBytes(reply)
-	if err != nil {
+	if _, err := dhcpv4.FromBytes(reply); err != nil {
 		t.Fatalf("the reply does not parse: %v", err)
 	}
-	fmt.Fprintf(b, "%s %s xid %s, %d bytes, flags %#04x, hops %d, secs %d\n", m.OpCode, m.MessageType(), m.TransactionID, len(reply), m.Flags, m.HopCount, m.NumSeconds)
-	fmt.Fprintf(b, "ciaddr %s, yiaddr %s, siaddr %s, giaddr %s\n", m.ClientIPAddr, m.YourIPAddr, m.ServerIPAddr, m.GatewayIPAddr)
-	fmt.Fprintf(b, "chaddr %s, sname %q, file %q\n", m.ClientHWAddr, m.ServerHostName, m.BootFileName)
-	fmt.Fprintf(b, "options in order:")
-	for opts := reply[dhcp4.HeaderLen:]; opts[0] != uint8(dhcp4.OptionEnd); opts = opts[2+int(opts[1]):] {
-		fmt.Fprintf(b, " %d", opts[0])
+	text := layOut(reply)
+	if diff := cmp.Diff(reply, parsePacket(t, text)); diff != "" {
+		t.Fatalf("the reply and its text (-want +got):\n%s", diff)
 	}
-	b.WriteString("\n")
-	var codes []int
-	for code := range m.Options {
-		codes = append(codes, int(code))
-	}
-	sort.Ints(codes)
-	for _, code := range codes {
-		value := m.Options[uint8(code)]
-		fmt.Fprintf(b, "%3d: % x  %q\n", code, value, value)
-	}
+	return fmt.Sprintf("%d bytes:\n%s", len(reply), text)
 }
 
-// write lays the case out again.
+// write writes the case again.
 func (c goldenCase) write(t *testing.T, file string, comment []byte, got string) {
 	t.Helper()
 	archive := &txtar.Archive{Comment: comment, Files: []txtar.File{
@@ -323,54 +299,9 @@ func (c goldenCase) write(t *testing.T, file string, comment []byte, got string)
 		archive.Files = append(archive.Files, txtar.File{Name: "before", Data: []byte(c.before)})
 	}
 	archive.Files = append(archive.Files,
-		txtar.File{Name: "request", Data: []byte(annotate(c.request))},
+		txtar.File{Name: "request", Data: []byte(layOut(c.request))},
 		txtar.File{Name: "answer", Data: []byte(got)})
 	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// annotate lays a DHCP message out, a field or an option a line.
-func annotate(m []byte) string {
-	var b strings.Builder
-	line := func(from, to int, what string) {
-		if from < to && to <= len(m) {
-			fmt.Fprintf(&b, "%x # %s\n", m[from:to], what)
-		}
-	}
-	line(0, 4, "op, htype, hlen, hops")
-	line(4, 8, "xid")
-	line(8, 12, "secs, flags")
-	line(12, 28, "ciaddr, yiaddr, siaddr, giaddr")
-	line(28, 44, "chaddr")
-	line(44, 108, "sname")
-	line(108, 236, "file")
-	line(236, 240, "magic cookie")
-	for at := dhcp4.HeaderLen; at < len(m); {
-		if m[at] == uint8(dhcp4.OptionEnd) || at+1 >= len(m) || at+2+int(m[at+1]) > len(m) {
-			line(at, len(m), "end and padding")
-			break
-		}
-		if m[at] == 0 {
-			at++
-			continue
-		}
-		end := at + 2 + int(m[at+1])
-		line(at, end, fmt.Sprintf("option %d %s", m[at], printable(m[at+2:end])))
-		at = end
-	}
-	return b.String()
-}
-
-// printable shows a value as text where it is one.
-func printable(value []byte) string {
-	for _, c := range value {
-		if c < ' ' || c > '~' || c == '#' {
-			return ""
-		}
-	}
-	if len(value) < 4 {
-		return ""
-	}
-	return string(value)
 }

@@ -1,26 +1,28 @@
 package main
 
-// The arena: two network namespaces with one wire between them, a core for either, and the programs that run there. The
-// namespaces have no names: each is held by a child process and ends with it, however this one ends.
+// The arena: two network namespaces of test/lab with one cable between them, a
+// core for each, and the programs that run there. All of it ends with this
+// process, however it ends.
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// Names and addresses of the arena. The clients' network is behind the load's address, as if that were a router, so that
-// thousands of them need no neighbour entries; every address of it is local there.
+// Names and addresses of the arena. The clients' network is behind the load's
+// address, as if that were a router, so that thousands of clients need no ARP
+// entries. Every address of it is local there.
 const wire = "bench0"
 
 var (
@@ -33,21 +35,21 @@ const (
 	serverMAC = "52:54:00:00:00:01"
 	loadMAC   = "52:54:00:00:00:02"
 
-	setupPatience = 10 * time.Second
-	stopPatience  = 5 * time.Second
+	setupTimeout = 10 * time.Second
+	stopTimeout  = 5 * time.Second
 )
 
-// arena is the place of a run. Servers are on core 0, the load on core 1.
+// arena is where servers and loads run. Servers use core 0, the load core 1.
 type arena struct {
-	self    string // this program
-	dir     string // what is served, and scratch files
-	nice    int    // of servers and loads
-	group   *group // of the servers
-	holders [2]*exec.Cmd
-	inputs  [2]io.WriteCloser // a holder ends when its input does
+	self  string // this program
+	dir   string // what is served, and scratch files
+	nice  int    // of servers and loads
+	group *group // of the servers
+	lab   *lab.Lab
+	hosts [2]*lab.Host
 }
 
-// side is one end of the wire.
+// side is one end of the cable.
 type side int
 
 const (
@@ -55,8 +57,8 @@ const (
 	loadSide
 )
 
-// openArena makes the namespaces and the wire.
-func openArena(ctx context.Context, nice int) (_ *arena, err error) {
+// openArena makes the namespaces and the cable.
+func openArena(nice int) (_ *arena, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("root is needed, for network namespaces and packet sockets")
 	}
@@ -69,97 +71,59 @@ func openArena(ctx context.Context, nice int) (_ *arena, err error) {
 	if a.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	if a.dir, err = os.MkdirTemp("", "pxesidecar-bench-"); err != nil {
-		return nil, err
-	}
 	if a.group, err = newGroup(); err != nil {
 		return nil, err
 	}
-	// Servers that run as somebody else must get in.
-	if err := os.Chmod(a.dir, 0o755); err != nil {
+	if a.lab, err = lab.NewBare(); err != nil {
 		return nil, err
 	}
-	for s := range a.holders {
-		if err := a.hold(side(s)); err != nil {
-			return nil, fmt.Errorf("network namespace: %w", err)
+	a.dir = a.lab.Dir
+	for s, name := range [...]string{serverSide: "server", loadSide: "load"} {
+		if a.hosts[s], err = newHost(a.lab, name); err != nil {
+			return nil, err
 		}
 	}
-	return a, a.layWire(ctx)
+	return a, a.layWire()
 }
 
-// hold starts the child that keeps a namespace.
-func (a *arena) hold(s side) error {
-	cmd := exec.Command(a.self, workHold)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	cmd.Stderr = os.Stderr
-	input, err := cmd.StdinPipe()
+// newHost makes one side. It accepts packets from any source address.
+func newHost(l *lab.Lab, name string) (*lab.Host, error) {
+	h, err := l.NewHost(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	output, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	a.holders[s], a.inputs[s] = cmd, input
-	_, err = bufio.NewReader(output).ReadString('\n')
-	return err
+	return h, errors.Join(h.Sysctl("net/ipv4/conf/all/rp_filter", "0"), h.Sysctl("net/ipv4/conf/default/rp_filter", "0"))
 }
 
-// hold is what that child does: it quiets its namespace, and stays until its input ends.
-func hold() error {
-	for name, value := range map[string]string{
-		"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1",
-		"ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0",
-	} {
-		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil && !os.IsNotExist(err) {
-			return err
-		}
-	}
-	fmt.Println("ready")
-	_, err := io.Copy(io.Discard, os.Stdin)
-	return err
-}
-
-// layWire connects the two.
-func (a *arena) layWire(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, setupPatience)
-	defer cancel()
-	pid := func(s side) string { return fmt.Sprint(a.holders[s].Process.Pid) }
-	link := []string{"link", "add", wire, "address", serverMAC, "netns", pid(serverSide),
-		"type", "veth", "peer", "name", wire, "address", loadMAC, "netns", pid(loadSide)}
-	if out, err := exec.CommandContext(ctx, "ip", link...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(link, " "), err, bytes.TrimSpace(out))
+// layWire connects the two sides.
+func (a *arena) layWire() error {
+	if err := a.hosts[serverSide].Connect(wire, a.hosts[loadSide], wire); err != nil {
+		return err
 	}
 	for _, step := range []struct {
 		side side
 		args string
 	}{
-		{serverSide, "link set lo up"},
+		{serverSide, "link set " + wire + " address " + serverMAC},
 		{serverSide, "addr add " + serverAddress.String() + "/24 brd + dev " + wire},
-		{serverSide, "link set " + wire + " up"},
 		{serverSide, "neigh add " + loadAddress.String() + " lladdr " + loadMAC + " dev " + wire + " nud permanent"},
 		{serverSide, "route add " + clients.String() + " via " + loadAddress.String()},
-		{loadSide, "link set lo up"},
+		{loadSide, "link set " + wire + " address " + loadMAC},
 		{loadSide, "addr add " + loadAddress.String() + "/24 brd + dev " + wire},
-		{loadSide, "link set " + wire + " up"},
 		{loadSide, "neigh add " + serverAddress.String() + " lladdr " + serverMAC + " dev " + wire + " nud permanent"},
 		{loadSide, "route add local " + clients.String() + " dev lo"},
 	} {
-		out, err := a.command(ctx, step.side, append([]string{"ip"}, strings.Fields(step.args)...)...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("ip %s: %w: %s", step.args, err, bytes.TrimSpace(out))
+		if err := a.hosts[step.side].IP(strings.Fields(step.args)...); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// command is a program on one side, on that side's core. Its process is the program itself: none of those before it stays.
+// command returns a program on one side, on that side's core. The programs
+// before it in the command line replace themselves by it.
 func (a *arena) command(ctx context.Context, s side, args ...string) *exec.Cmd {
-	namespace := fmt.Sprintf("--net=/proc/%d/ns/net", a.holders[s].Process.Pid)
-	before := []string{namespace, "taskset", "-c", fmt.Sprint(int(s)), "nice", "-n", fmt.Sprint(a.nice)}
+	before := []string{"--net=" + a.hosts[s].NetNS(), "taskset", "-c", fmt.Sprint(int(s)), "nice", "-n", fmt.Sprint(a.nice)}
 	cmd := exec.CommandContext(ctx, "nsenter", append(before, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -168,7 +132,8 @@ func (a *arena) command(ctx context.Context, s side, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// load runs one of this program's own loads: job is its input, result its output. It returns the processor time it took.
+// load runs one of this program's own loads: job is its input, result its
+// output. It returns the processor time that it used.
 func (a *arena) load(ctx context.Context, work string, job, result any) (time.Duration, error) {
 	input, err := json.Marshal(job)
 	if err != nil {
@@ -189,20 +154,14 @@ func (a *arena) load(ctx context.Context, work string, job, result any) (time.Du
 	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), json.Unmarshal(output, result)
 }
 
-// close ends both namespaces, and with them the wire.
+// close ends both namespaces, and with them the cable.
 func (a *arena) close() error {
 	var errs []error
-	for s, holder := range a.holders {
-		if holder != nil {
-			a.inputs[s].Close()
-			errs = append(errs, holder.Wait())
-		}
+	if a.lab != nil {
+		errs = append(errs, a.lab.Close())
 	}
 	if a.group != nil {
 		errs = append(errs, a.group.close())
-	}
-	if a.dir != "" {
-		errs = append(errs, os.RemoveAll(a.dir))
 	}
 	return errors.Join(errs...)
 }

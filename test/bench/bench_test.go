@@ -16,9 +16,10 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/tftpload"
 )
 
-// TestMain lets the arena start this test as what it would start the benchmark as.
+// TestMain lets the arena start this test binary as one of the programs that
+// the benchmark starts itself as.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{workHold, workTFTP, workDHCP, workLimitTFTP, workLimitDHCP}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{workTFTP, workDHCP, workLimitTFTP, workLimitDHCP}, os.Args[1]) {
 		if err := run(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -28,19 +29,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The limit programs answer every load, byte by byte, and nothing stays behind.
+// TestArena runs the limit programs. They must answer every load, byte by byte,
+// and leave nothing behind.
 func TestArena(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	a, err := openArena(ctx, 0)
+	a, err := openArena(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := settings{time: 100 * time.Millisecond, limit: 20 * time.Second, verify: true, seed: 1}
 	r := &record{contenders: []contender{limits()}, runs: map[key][]sample{}}
 	for _, p := range []pattern{
-		&tftpPattern{name: "lockstep", clients: 3, block: 512, window: 1, size: 5000, times: 2, manner: "plain"},
-		&tftpPattern{name: "windows", clients: 3, block: 1468, window: 100, size: 1468 * 200, times: 2, manner: "plain"},
+		&tftpPattern{name: "lockstep", clients: 3, block: 512, window: 1, size: 5000, times: 2, behaviour: "plain"},
+		&tftpPattern{name: "windows", clients: 3, block: 1468, window: 100, size: 1468 * 200, times: 2, behaviour: "plain"},
 		&dhcpPattern{name: "burst", load: dhcpload.Job{Burst: 200}},
 	} {
 		if err := r.quietly(ctx, a, p, limits(), s); err != nil {
@@ -67,29 +69,30 @@ func TestArena(t *testing.T) {
 	}
 }
 
-// Every pattern has an id of its own, and those that goals and the quick look name exist.
+// TestPatterns checks that every pattern has an id of its own, and that those
+// named by goals and by the quick run exist.
 func TestPatterns(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range append(allPatterns(), curvePatterns()...) {
 		if seen[p.id()] {
-			t.Errorf("two patterns are called %s", p.id())
+			t.Errorf("two patterns have the id %s", p.id())
 		}
 		seen[p.id()] = true
 		if p, ok := p.(*tftpPattern); ok {
-			if _, ok := tftpload.Manners[p.manner]; !ok {
-				t.Errorf("%s: manner %q", p.id(), p.manner)
+			if _, ok := tftpload.Behaviours[p.behaviour]; !ok {
+				t.Errorf("%s: behaviour %q", p.id(), p.behaviour)
 			}
 		}
 	}
 	for _, id := range append([]string{idSingle, idFew8, idFew64, idMany1432, idMany512, idRackWindow, idRackLockstep, idAlone, idBeside, idSlow,
 		idOffers, idBurst, idBigBurst, idBusy, idBusyProcessor}, slow...) {
 		if !seen[id] {
-			t.Errorf("there is no pattern %s", id)
+			t.Errorf("pattern %s does not exist", id)
 		}
 	}
 }
 
-// three are contenders without programs.
+// three returns contenders without programs.
 func three() []contender {
 	return []contender{{name: "us", role: ours}, {name: "a", role: peer}, {name: "b", role: peer}, {name: "limit", role: bound}}
 }
@@ -127,7 +130,9 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-// A machine that is half as fast in one round is so for everybody: its ratio is the median of the rounds', not that of the medians.
+// TestRatio checks that a ratio is the median of the rounds' ratios, not the
+// ratio of the medians: a machine that is slow in one round is slow for all
+// contenders.
 func TestRatio(t *testing.T) {
 	r := &record{contenders: three(), runs: map[key][]sample{
 		{idOffers, "us"}:    {{rate: 50}, {rate: 110}, {rate: 90}, {rate: 1}},
@@ -148,7 +153,7 @@ func TestMiddle(t *testing.T) {
 		{rate: 2, median: 6, peak: 2, done: 10, total: 10, died: true},
 	})
 	want := sample{rate: 2, median: 6, peak: 9, done: 9, total: 10, failed: 1, lost: 0.5, died: true}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sample{}, bystanders{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(sample{}, background{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -177,7 +182,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// cells are a table's lines without the spaces that align it.
+// cells returns the lines of a table without the spaces that align it.
 func cells(table string) []string {
 	var lines []string
 	for line := range strings.Lines(table) {
@@ -195,7 +200,7 @@ func TestControlGroups(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	if got := controlGroups("proc /proc proc rw 0 0\n"); got != "" {
-		t.Errorf("%q where there is none", got)
+		t.Errorf("%q without control groups", got)
 	}
 }
 
@@ -211,24 +216,25 @@ func TestMachineTime(t *testing.T) {
 	}
 }
 
-func TestBystanders(t *testing.T) {
-	var b bystanders
+func TestBackground(t *testing.T) {
+	var b background
 	if got := b.share(); got != 0 {
 		t.Errorf("of nothing: %v", got)
 	}
-	b.add(meanwhile(2*time.Second, 3*time.Second, 2*time.Second))
-	b.add(meanwhile(2*time.Second, time.Second, 2*time.Second)) // rounding
+	b.add(backgroundOf(2*time.Second, 3*time.Second, 2*time.Second))
+	b.add(backgroundOf(2*time.Second, time.Second, 2*time.Second)) // rounding
 	if got := b.share(); got != 0.25 {
 		t.Errorf("%v, not 0.25", got)
 	}
 }
 
-// A run that others disturbed is repeated, and the least disturbed one counts.
+// TestQuietest checks that a disturbed run is repeated, and that the least
+// disturbed one counts.
 func TestQuietest(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		shares []time.Duration // of a core in a second, run by run
-		runs   int             // that are made
+		shares []time.Duration // thousandths of a core, run by run
+		runs   int             // how many runs are made
 		kept   int             // the index of the one that counts
 	}{
 		{"quiet at once", []time.Duration{100, 0, 0}, 1, 0},
@@ -239,7 +245,7 @@ func TestQuietest(t *testing.T) {
 			made := 0
 			got, ok, err := quietest(3, 0.2, func() (sample, bool, error) {
 				made++
-				return sample{done: made - 1, others: meanwhile(time.Second, c.shares[made-1]*time.Millisecond, 0)}, true, nil
+				return sample{done: made - 1, others: backgroundOf(time.Second, c.shares[made-1]*time.Millisecond, 0)}, true, nil
 			})
 			if err != nil || !ok || made != c.runs || got.done != c.kept {
 				t.Errorf("kept run %d of %d, %t, %v, want %d of %d", got.done, made, ok, err, c.kept, c.runs)
@@ -256,7 +262,7 @@ func TestParse(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"-reps x", `invalid value "x" for flag -reps: parse error`},
 		{"-run (", "error parsing regexp: missing closing ): `(`"},
-		{"tftp", `no arguments are taken, only flags: "tftp"`},
+		{"tftp", `takes flags, no arguments: "tftp"`},
 		{"-sidecar path", `invalid value "path" for flag -sidecar: want NAME=PATH`},
 	} {
 		if _, err := parse(strings.Fields(c.args)); err == nil || err.Error() != c.want {

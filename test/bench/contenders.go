@@ -1,6 +1,6 @@
 package main
 
-// Who is measured: pxesidecar, the servers that Debian has, and the limit.
+// The contenders: pxesidecar, Debian's servers, and the limit.
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// role is what a contender is to the others.
+// role is the role of a contender in comparisons.
 type role int
 
 const (
@@ -28,17 +28,18 @@ const (
 type contender struct {
 	name string
 	role role
-	// tftp and dhcp are its command lines; nil for what it cannot do.
+	// tftp and dhcp return its command lines. They are nil if it does not
+	// support the protocol.
 	tftp func(a *arena, p *tftpPattern) []string
 	dhcp func(a *arena) []string
-	// udp67 tells that its DHCP is an ordinary socket.
+	// udp67 means that it uses an ordinary socket for DHCP.
 	udp67 bool
 }
 
 // romName is the boot file that DHCP answers name.
 const romName = "rom.efi"
 
-// sidecar is a build of the program under test.
+// sidecar returns a build of the program under test.
 func sidecar(name, path string) contender {
 	serve := func(a *arena) []string {
 		return []string{path, "serve", "--interface", wire, "--root", a.dir, "--rom", "x64=" + romName, "--log-level", "warn"}
@@ -46,7 +47,7 @@ func sidecar(name, path string) contender {
 	return contender{name: name, role: ours, dhcp: serve, tftp: func(a *arena, _ *tftpPattern) []string { return serve(a) }}
 }
 
-// limits are the limit programs.
+// limits returns the limit programs.
 func limits() contender {
 	run := func(a *arena, work string, settings any) []string {
 		text, err := json.Marshal(settings)
@@ -69,8 +70,8 @@ func limits() contender {
 	}
 }
 
-// peers are the servers of Debian, the newest there are: this machine may run an older release, so they come with their
-// own C library.
+// peers returns Debian's servers in their newest versions. This machine may run
+// an older release, so they bring their own C library.
 func peers(ctx context.Context, stock *lab.Stock) ([]contender, error) {
 	dnsmasq, err := foreign(ctx, stock, "dnsmasq-base", "usr/sbin/dnsmasq")
 	if err != nil {
@@ -104,7 +105,7 @@ func peers(ctx context.Context, stock *lab.Stock) ([]contender, error) {
 		{
 			name: "atftpd " + atftpd.version, role: peer,
 			tftp: func(a *arena, _ *tftpPattern) []string {
-				// It selects, so it dies of its 1,025th file.
+				// It uses select, and crashes with its 1,025th file.
 				return append([]string{"prlimit", "--nofile=1024:1024"}, atftpd.command("--daemon", "--no-fork", "--maxthread", "4096", "--bind-address", serverAddress.String(),
 					"--user", "root.root", "--logfile", "/dev/null", "--verbose=0", a.dir)...)
 			},
@@ -112,13 +113,15 @@ func peers(ctx context.Context, stock *lab.Stock) ([]contender, error) {
 	}, nil
 }
 
-// dnsmasqArgs are what dnsmasq is always told: no DNS, no file of this machine, no log.
+// dnsmasqArgs returns the arguments that dnsmasq always gets: no DNS, no file
+// of this machine, no log.
 func dnsmasqArgs(a *arena, more ...string) []string {
 	return append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--interface=" + wire,
 		"--log-facility=/dev/null", "--pid-file=" + filepath.Join(a.dir, "dnsmasq.pid")}, more...)
 }
 
-// placeROM puts a boot file where it is served. pxesidecar looks into ROMs before it hands them out, so it is a real one.
+// placeROM puts a boot file into the served folder. It must be a real ROM,
+// because pxesidecar reads ROMs before it offers them.
 func placeROM(ctx context.Context, stock *lab.Stock, a *arena) error {
 	dir, _, err := stock.Package(ctx, lab.Sid, "ipxe")
 	if err != nil {
@@ -137,8 +140,9 @@ type program struct {
 	loader, library string
 }
 
-// libraries are the packages beside the program's own that this machine may lack or have too old. Newer C libraries run
-// everything that older ones do, so the rest may be this machine's.
+// libraries are the packages with libraries that this machine may not have, or
+// in too old a version. A newer C library runs programs for older ones, so all
+// other libraries may be this machine's.
 var libraries = []string{"libc6", "libwrap0"}
 
 // foreign unpacks a program of the newest Debian.
@@ -147,7 +151,7 @@ func foreign(ctx context.Context, stock *lab.Stock, name, binary string) (progra
 	if err != nil {
 		return program{}, err
 	}
-	// Debian's own revision is of no interest in a table.
+	// A table does not need Debian's own revision.
 	if i := strings.LastIndexByte(version, '-'); i >= 0 {
 		version = version[:i]
 	}
@@ -172,7 +176,7 @@ func foreign(ctx context.Context, stock *lab.Stock, name, binary string) (progra
 	return p, nil
 }
 
-// command is the program's command line.
+// command returns the program's command line.
 func (p program) command(args ...string) []string {
 	return append([]string{p.loader, "--library-path", p.library, p.path}, args...)
 }

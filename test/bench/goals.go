@@ -11,13 +11,13 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/figure"
 )
 
-// verdict is one goal and what came of it.
+// verdict is one goal and its result.
 type verdict struct {
 	goal, found string
 	reached     bool
 }
 
-// goalTable is the summary of all verdicts.
+// goalTable returns the table of all verdicts.
 func goalTable(verdicts []verdict) *figure.Table {
 	t := &figure.Table{Head: []string{"goal", "found", "reached"}}
 	for _, v := range verdicts {
@@ -30,13 +30,14 @@ func goalTable(verdicts []verdict) *figure.Table {
 	return t
 }
 
-// measure is the figure of a sample that a goal is about.
+// measure returns the figure of a sample that a goal is about.
 type measure func(sample) float64
 
 func rateOf(s sample) float64      { return s.rate }
 func processorOf(s sample) float64 { return s.processor }
 
-// goals judges everything that was measured, for the first build of pxesidecar.
+// goals compares everything that was measured with the goals, for the first
+// build of pxesidecar.
 func (r *record) goals() []verdict {
 	name := r.contenders[0].name
 	var v []verdict
@@ -61,7 +62,7 @@ func (r *record) goals() []verdict {
 	return r.fairness(v, name)
 }
 
-// best is the highest figure of those who have a role.
+// best returns the highest figure among the contenders of a role.
 func (r *record) best(id string, as role, m measure) (figure float64, name string) {
 	for _, c := range r.contenders {
 		if s, ok := r.get(id, c.name); ok && c.role == as && m(s) > figure {
@@ -71,7 +72,8 @@ func (r *record) best(id string, as role, m measure) (figure float64, name strin
 	return figure, name
 }
 
-// ratio is that of two contenders' figures, the median of all rounds: what slows the machine down for a while slows both.
+// ratio returns the ratio of two contenders' figures, as the median of all
+// rounds: what slows the machine down for a while slows both.
 func (r *record) ratio(id, name, other string, m measure) (ratio float64, ok bool) {
 	mine, others := r.runs[key{id, name}], r.runs[key{id, other}]
 	var ratios []float64
@@ -86,7 +88,7 @@ func (r *record) ratio(id, name, other string, m measure) (ratio float64, ok boo
 	return figure.Median(ratios), true
 }
 
-// titleOf is the title of a pattern.
+// titleOf returns the title of a pattern.
 func titleOf(id string) string {
 	for _, p := range allPatterns() {
 		if p.id() == id {
@@ -96,7 +98,7 @@ func titleOf(id string) string {
 	return id
 }
 
-// atLeast judges a ratio to the best of the others.
+// atLeast compares a figure with the best one of a role.
 func (r *record) atLeast(v []verdict, id, name string, as role, m measure, factor float64) []verdict {
 	_, of := r.best(id, as, m)
 	ratio, ok := r.ratio(id, name, of, m)
@@ -115,7 +117,7 @@ func (r *record) atLeast(v []verdict, id, name string, as role, m measure, facto
 	})
 }
 
-// atMost judges a cost against the cheapest peer.
+// atMost compares a cost with that of the cheapest peer.
 func (r *record) atMost(v []verdict, id, name string, m measure, factor float64) []verdict {
 	least, of := math.Inf(1), ""
 	for _, c := range r.contenders {
@@ -139,10 +141,10 @@ func (r *record) atMost(v []verdict, id, name string, m measure, factor float64)
 	})
 }
 
-// memoryGoal is how much a server of a thousand clients may use, in MiB.
+// memoryGoal is how much memory a server of a thousand clients may use, in MiB.
 const memoryGoal = 64
 
-// rack judges a thousand clients: nobody fails, in little memory.
+// rack checks a thousand clients: no failure, and little memory.
 func (r *record) rack(v []verdict, name string) []verdict {
 	for _, id := range []string{idRackWindow, idRackLockstep} {
 		s, ok := r.get(id, name)
@@ -156,13 +158,14 @@ func (r *record) rack(v []verdict, name string) []verdict {
 	return v
 }
 
-// The goals on a wire that loses a packet of a hundred. Where it loses more, a transfer has so many times the losses.
+// The goals at a loss of one packet in a hundred. At a higher loss they are
+// higher in proportion.
 const (
 	lossMedian = 100 * time.Millisecond
 	lossWorst  = time.Second
 )
 
-// losses judges wires that lose packets.
+// losses checks networks that lose packets.
 func (r *record) losses(v []verdict, name string) []verdict {
 	for _, percent := range []int{1, 5, 10} {
 		p := lossPattern(percent)
@@ -187,7 +190,7 @@ func (r *record) losses(v []verdict, name string) []verdict {
 	return v
 }
 
-// bursts judges power-ups.
+// bursts checks many machines that start at once.
 func (r *record) bursts(v []verdict, name string) []verdict {
 	for _, id := range []string{idBurst, idBigBurst} {
 		if s, ok := r.get(id, name); ok {
@@ -197,7 +200,7 @@ func (r *record) bursts(v []verdict, name string) []verdict {
 	return v
 }
 
-// fairness judges a long read beside short ones.
+// fairness checks a long read beside short ones.
 func (r *record) fairness(v []verdict, name string) []verdict {
 	alone, ok := r.get(idAlone, name)
 	beside, ok2 := r.get(idBeside, name)

@@ -1,7 +1,8 @@
 package main
 
-// A control group for the servers: the kernel counts there what they and their children use, also those that nobody waits
-// for, which /proc forgets.
+// A control group for the servers. The kernel counts there what they and their
+// children use, including children that nobody waits for, which /proc does not
+// count.
 
 import (
 	"errors"
@@ -13,7 +14,8 @@ import (
 	"time"
 )
 
-// group is a control group, version 2, with no controller: every one of them counts processor time.
+// group is a control group, version 2, without controllers. Every group counts
+// processor time.
 type group struct {
 	path string
 	dir  *os.File
@@ -27,7 +29,7 @@ func newGroup() (*group, error) {
 	}
 	root := controlGroups(string(mounts))
 	if root == "" {
-		return nil, errors.New("no control groups (cgroup2) are mounted, with which processor time is measured")
+		return nil, errors.New("control groups (cgroup2), which measure processor time, are not mounted")
 	}
 	g := &group{path: filepath.Join(root, fmt.Sprintf("pxesidecar-bench-%d", os.Getpid()))}
 	if err := os.Mkdir(g.path, 0o755); err != nil {
@@ -39,7 +41,8 @@ func newGroup() (*group, error) {
 	return g, nil
 }
 
-// controlGroups is where the control groups are mounted, "" where they are not.
+// controlGroups returns where the control groups are mounted, or an empty
+// string if they are not.
 func controlGroups(mounts string) string {
 	for line := range strings.Lines(mounts) {
 		if f := strings.Fields(line); len(f) > 2 && f[2] == "cgroup2" {
@@ -49,7 +52,8 @@ func controlGroups(mounts string) string {
 	return ""
 }
 
-// processor is the time that everything ever in the group has used.
+// processor returns the processor time of all processes that were ever in the
+// group.
 func (g *group) processor() (time.Duration, error) {
 	path := filepath.Join(g.path, "cpu.stat")
 	content, err := os.ReadFile(path)
@@ -65,10 +69,10 @@ func (g *group) processor() (time.Duration, error) {
 	return 0, fmt.Errorf("%s: no usage_usec", path)
 }
 
-// close removes the group. Its last processes may still be on their way out.
+// close removes the group. Its last processes may still be ending.
 func (g *group) close() error {
 	g.dir.Close()
-	limit := time.Now().Add(stopPatience)
+	limit := time.Now().Add(stopTimeout)
 	for {
 		err := os.Remove(g.path)
 		if err == nil || time.Now().After(limit) {

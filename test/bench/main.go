@@ -1,12 +1,14 @@
-// Bench measures pxesidecar beside its peers, and beside what this machine can do at all.
+// Bench measures pxesidecar beside its peers, and beside the limit of this
+// machine.
 //
 //	go run ./test/bench [-quick] [-run REGEXP] [-reps N] [-time 1s] [-sidecar NAME=PATH ...]
 //
-// Every server is started anew for every run, in a network namespace with a core of its own; the load runs on the other
-// core, at the other end of a veth pair. Runs are interleaved (each server once, then each server again), and medians are
-// compared, so that what else the machine does hits all alike: the ratios count, not the figures.
+// Every server is started again for every run, in a network namespace with a
+// core of its own. The load runs on the other core, at the other end of a veth
+// pair. Runs are interleaved (each server once, then each server again), so
+// that other work of the machine affects all alike. Ratios count, not figures.
 //
-// The load and the limit are this program again, told by its first argument.
+// The load and the limit are this program again, chosen by its first argument.
 package main
 
 import (
@@ -31,9 +33,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// What this program can be, beside the benchmark itself.
+// The programs that this program can be, beside the benchmark itself.
 const (
-	workHold      = "hold"
 	workTFTP      = "load-tftp"
 	workDHCP      = "load-dhcp"
 	workLimitTFTP = "limit-tftp"
@@ -47,12 +48,10 @@ func main() {
 	}
 }
 
-// run chooses what this process is.
+// run runs the program that the first argument chooses.
 func run(args []string) error {
 	if len(args) > 0 {
 		switch args[0] {
-		case workHold:
-			return hold()
 		case workTFTP:
 			return work(tftpload.Run)
 		case workDHCP:
@@ -66,7 +65,7 @@ func run(args []string) error {
 	return bench(args)
 }
 
-// work does the job that standard input holds and writes the result to standard output.
+// work does the job on standard input and writes the result to standard output.
 func work[Job, Result any](do func(Job) (Result, error)) error {
 	var job Job
 	if err := json.NewDecoder(os.Stdin).Decode(&job); err != nil {
@@ -94,7 +93,7 @@ func serve[Limit interface{ Serve() error }](args []string) error {
 	return l.Serve()
 }
 
-// options are the flags.
+// options are the values of the flags.
 type options struct {
 	reps     int
 	nice     int
@@ -106,19 +105,19 @@ type options struct {
 	sidecars []contender
 }
 
-// parse reads the flags.
+// parse parses the flags.
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "one short run of most patterns, no plot")
 	match := flags.String("run", "", "only patterns whose id matches `REGEXP`; curve/ is the plot (see -list)")
-	flags.IntVar(&o.reps, "reps", 3, "how often every server runs every pattern")
+	flags.IntVar(&o.reps, "reps", 3, "how many rounds are measured")
 	flags.DurationVar(&o.settings.time, "time", time.Second, "how long patterns repeat")
 	flags.DurationVar(&o.settings.limit, "limit", 8*time.Second, "how long other patterns may take; what takes longer is not repeated")
-	flags.Float64Var(&o.settings.quiet, "quiet", 0.2, "what others may use of a core: a run in which they used more is measured again")
-	flags.IntVar(&o.settings.tries, "tries", 3, "how often at most, to keep the quietest")
+	flags.Float64Var(&o.settings.quiet, "quiet", 0.2, "the part of a core that others may use; a run in which they used more is repeated")
+	flags.IntVar(&o.settings.tries, "tries", 3, "how often a run is repeated at most; the least disturbed one counts")
 	flags.BoolVar(&o.settings.verify, "verify", false, "compare every byte that clients read")
-	flags.IntVar(&o.nice, "nice", 0, "the priority of servers and loads, -20 to 19, for a machine that others use, too")
+	flags.IntVar(&o.nice, "nice", 0, "the nice value of servers and loads, -20 to 19, for a shared machine")
 	flags.BoolVar(&o.list, "list", false, "list the patterns")
 	flags.StringVar(&o.out, "out", "out/bench", "the `FOLDER` for table and plot")
 	flags.Func("sidecar", "measure this build instead of a new one: `NAME=PATH` (repeatable)", func(s string) error {
@@ -133,7 +132,7 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("no arguments are taken, only flags: %q", flags.Arg(0))
+		return o, fmt.Errorf("takes flags, no arguments: %q", flags.Arg(0))
 	}
 	if o.quick {
 		o.reps, o.settings.time, o.settings.limit, o.settings.tries = 1, 400*time.Millisecond, 5*time.Second, 1
@@ -143,7 +142,8 @@ func parse(args []string) (options, error) {
 	return o, err
 }
 
-// patterns are the chosen ones, those of the table and those of the plot.
+// patterns returns the chosen patterns, those of the table and those of the
+// plot.
 func (o options) patterns() (table, curve []pattern) {
 	for _, p := range allPatterns() {
 		if o.match.MatchString(p.id()) && !(o.quick && slices.Contains(slow, p.id())) {
@@ -172,7 +172,8 @@ func bench(args []string) error {
 		}
 		return nil
 	}
-	// Programs die with the thread that started them, and the main thread lives as long as the process.
+	// Programs end with the thread that started them, and the main thread lives
+	// as long as the process.
 	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -184,11 +185,11 @@ func bench(args []string) error {
 		return err
 	}
 	defer stock.Close()
-	contenders, err := line(ctx, stock, o.sidecars)
+	contenders, err := allContenders(ctx, stock, o.sidecars)
 	if err != nil {
 		return err
 	}
-	a, err := openArena(ctx, o.nice)
+	a, err := openArena(o.nice)
 	if err != nil {
 		return err
 	}
@@ -199,12 +200,13 @@ func bench(args []string) error {
 	if err = r.compete(ctx, a, o, table, o.reps); err == nil {
 		err = r.compete(ctx, a, o, curve, 1)
 	}
-	// What was measured before an interrupt is worth reading, too.
+	// What was measured before an interrupt is published, too.
 	return errors.Join(err, r.publish(o.out, table, curve), a.close())
 }
 
-// allowFiles lets the programs started from here open as many files as the system grants: a transfer takes two in some,
-// and the usual bound of 1,024 is only where they start. Go would give the programs that bound back, were it not set.
+// allowFiles raises the limit of open files for the programs started from here:
+// some servers use two files for each transfer, and the default limit is 1,024.
+// Go would restore that limit in child processes if it were not set here.
 func allowFiles() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -214,11 +216,11 @@ func allowFiles() error {
 	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
-// progress tells who waits what is going on.
+// progress writes the progress to standard error.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// line are the contenders in their order.
-func line(ctx context.Context, stock *lab.Stock, sidecars []contender) ([]contender, error) {
+// allContenders returns the contenders in the order of the table.
+func allContenders(ctx context.Context, stock *lab.Stock, sidecars []contender) ([]contender, error) {
 	if len(sidecars) == 0 {
 		path, err := stock.Sidecar(ctx)
 		if err != nil {

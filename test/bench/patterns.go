@@ -1,6 +1,6 @@
 package main
 
-// The patterns: what a rack or a segment does to a server.
+// The patterns: the loads that are measured.
 
 import (
 	"context"
@@ -14,12 +14,13 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/tftpload"
 )
 
-// pattern is one thing that is measured, for every contender that can do it.
+// pattern is one load. It is measured for every contender that supports it.
 type pattern interface {
-	// id is what -run matches, title what the table says.
+	// id is the id that -run matches, title the text in the table.
 	id() string
 	title() string
-	// command is how a contender is started for it, nil when it cannot take part, and the port to wait for.
+	// command returns the command that starts a contender, nil if it does not
+	// support the pattern, and the port to wait for.
 	command(a *arena, c contender) (args []string, port uint16)
 	// measure runs the load once.
 	measure(ctx context.Context, a *arena, s settings) (sample, error)
@@ -32,34 +33,36 @@ type settings struct {
 	verify bool
 	seed   uint64
 	quiet  float64 // a run in which others used more of a core than that is measured again,
-	tries  int     // so often
+	tries  int     // this often at most
 }
 
-// tftpServer is where requests go.
+// tftpServer returns the address of TFTP requests.
 func tftpServer() netip.AddrPort { return netip.AddrPortFrom(serverAddress, 69) }
 
-// tftpPattern is a number of clients that read.
+// tftpPattern is a number of TFTP clients.
 type tftpPattern struct {
 	name, text    string
 	clients       int
 	block, window int
 	size          int64
-	// times is how often each client reads; 0 means again and again while the time lasts.
-	times  int
-	manner string
-	loss   float64
-	slow   time.Duration
-	// beside is the size of a file that one more client reads again and again, with windows of 64.
+	// times is how often each client reads; 0 means repeatedly until the time
+	// is over.
+	times     int
+	behaviour string
+	loss      float64
+	slow      time.Duration
+	// beside is the size of a file that one more client reads repeatedly, with
+	// windows of 64.
 	beside int64
 }
 
 func (p *tftpPattern) id() string    { return "tftp/" + p.name }
 func (p *tftpPattern) title() string { return p.text }
 
-// file is the name of the served file of the pattern's size.
+// file returns the name of the served file of the pattern's size.
 func (p *tftpPattern) file() string { return fileOf(p.size) }
 
-// fileOf is the name of the served file of a size.
+// fileOf returns the name of the served file of a size.
 func fileOf(size int64) string { return fmt.Sprintf("%d.bin", size) }
 
 func (p *tftpPattern) command(a *arena, c contender) ([]string, uint16) {
@@ -87,24 +90,25 @@ func (p *tftpPattern) measure(ctx context.Context, a *arena, s settings) (sample
 	return tftpSample(result, used), nil
 }
 
-// job is the pattern as the load knows it.
+// job returns the job of the load.
 func (p *tftpPattern) job(s settings) tftpload.Job {
 	request := tftpload.Request{File: p.file(), Block: p.block, Window: p.window, Size: true}
 	job := tftpload.Job{
 		Server: tftpServer(), Clients: clients, Limit: s.limit, Loss: p.loss, Seed: s.seed,
-		Groups: []tftpload.Group{{Clients: p.clients, Request: request, Manner: p.manner, Repeat: p.times == 0, Times: p.times, Slow: p.slow}},
+		Groups: []tftpload.Group{{Clients: p.clients, Request: request, Behaviour: p.behaviour, Repeat: p.times == 0, Times: p.times, Slow: p.slow}},
 	}
 	if p.times == 0 {
 		job.For = s.time
 	}
 	if p.beside > 0 {
 		request.File, request.Window = fileOf(p.beside), 64
-		job.Groups = append(job.Groups, tftpload.Group{Clients: 1, Request: request, Manner: p.manner, Repeat: true})
+		job.Groups = append(job.Groups, tftpload.Group{Clients: 1, Request: request, Behaviour: p.behaviour, Repeat: true})
 	}
 	return job
 }
 
-// writeFile makes a file of a size, with content that no two blocks share, unless it is there. An empty one is not made.
+// writeFile makes a file of a size, in which no two blocks are equal, unless it
+// exists. It makes no empty file.
 func writeFile(path string, size int64) error {
 	if info, err := os.Stat(path); size == 0 || err == nil && info.Size() == size {
 		return nil
@@ -120,7 +124,7 @@ func writeFile(path string, size int64) error {
 	return os.WriteFile(path, content, 0o644)
 }
 
-// dhcpPattern is a segment with booting machines.
+// dhcpPattern is a number of DHCP clients.
 type dhcpPattern struct {
 	name, text string
 	load       dhcpload.Job
@@ -143,7 +147,7 @@ func (p *dhcpPattern) measure(ctx context.Context, a *arena, s settings) (sample
 	job := p.load
 	job.Interface, job.For = wire, s.time
 	if job.Rate > 0 {
-		job.For = max(s.time, minPaced) // so that the processor time is more than noise
+		job.For = max(s.time, minPaced) // so that the processor time is significant
 	}
 	var result dhcpload.Result
 	used, err := a.load(ctx, workDHCP, job, &result)
@@ -153,7 +157,7 @@ func (p *dhcpPattern) measure(ctx context.Context, a *arena, s settings) (sample
 	return dhcpSample(result, used), nil
 }
 
-// minPaced is how long a pattern at a fixed rate runs at least.
+// minPaced is the minimum duration of a pattern at a fixed rate.
 const minPaced = 3 * time.Second
 
 const (
@@ -161,7 +165,7 @@ const (
 	mib = 1 << 20
 )
 
-// The patterns that goals speak of, by id.
+// The ids of patterns that goals refer to.
 const (
 	idSingle        = "tftp/1-lockstep"
 	idFew8          = "tftp/16-window8"
@@ -180,23 +184,23 @@ const (
 	idBusyProcessor = "dhcp/busy-segment-500"
 )
 
-// allPatterns are those of the table, in its order.
+// allPatterns returns the patterns of the table, in its order.
 func allPatterns() []pattern {
 	return []pattern{
-		&tftpPattern{name: "1-window8", text: "1 client, 1468 bytes, window 8, 64 MiB", clients: 1, block: 1468, window: 8, size: 64 * mib, manner: "plain"},
-		&tftpPattern{name: "1-window64", text: "1 client, 1468 bytes, window 64, 64 MiB", clients: 1, block: 1468, window: 64, size: 64 * mib, manner: "plain"},
-		&tftpPattern{name: "1-lockstep", text: "1 client, lock-step 1432, 1 MiB", clients: 1, block: 1432, window: 1, size: mib, manner: "ipxe"},
-		&tftpPattern{name: "16-window8", text: "16 clients, window 8, 1 MiB", clients: 16, block: 1468, window: 8, size: mib, manner: "plain"},
-		&tftpPattern{name: "16-window64", text: "16 clients, window 64, 64 MiB", clients: 16, block: 1468, window: 64, size: 64 * mib, manner: "plain"},
-		&tftpPattern{name: "128-lockstep1432", text: "128 clients, lock-step 1432, 1 MiB", clients: 128, block: 1432, window: 1, size: mib, manner: "ipxe"},
-		&tftpPattern{name: "128-lockstep512", text: "128 clients, lock-step 512, 100 KiB", clients: 128, block: 512, window: 1, size: 100 * kib, manner: "ipxe"},
-		&tftpPattern{name: "1000-window4", text: "1,000 clients at once, window 4, 1 MiB", clients: 1000, block: 1468, window: 4, size: mib, times: 1, manner: "plain"},
-		&tftpPattern{name: "1000-lockstep", text: "1,000 clients at once, lock-step 1432, 1 MiB", clients: 1000, block: 1432, window: 1, size: mib, times: 1, manner: "plain"},
+		&tftpPattern{name: "1-window8", text: "1 client, 1468 bytes, window 8, 64 MiB", clients: 1, block: 1468, window: 8, size: 64 * mib, behaviour: "plain"},
+		&tftpPattern{name: "1-window64", text: "1 client, 1468 bytes, window 64, 64 MiB", clients: 1, block: 1468, window: 64, size: 64 * mib, behaviour: "plain"},
+		&tftpPattern{name: "1-lockstep", text: "1 client, lock-step 1432, 1 MiB", clients: 1, block: 1432, window: 1, size: mib, behaviour: "ipxe"},
+		&tftpPattern{name: "16-window8", text: "16 clients, window 8, 1 MiB", clients: 16, block: 1468, window: 8, size: mib, behaviour: "plain"},
+		&tftpPattern{name: "16-window64", text: "16 clients, window 64, 64 MiB", clients: 16, block: 1468, window: 64, size: 64 * mib, behaviour: "plain"},
+		&tftpPattern{name: "128-lockstep1432", text: "128 clients, lock-step 1432, 1 MiB", clients: 128, block: 1432, window: 1, size: mib, behaviour: "ipxe"},
+		&tftpPattern{name: "128-lockstep512", text: "128 clients, lock-step 512, 100 KiB", clients: 128, block: 512, window: 1, size: 100 * kib, behaviour: "ipxe"},
+		&tftpPattern{name: "1000-window4", text: "1,000 clients at once, window 4, 1 MiB", clients: 1000, block: 1468, window: 4, size: mib, times: 1, behaviour: "plain"},
+		&tftpPattern{name: "1000-lockstep", text: "1,000 clients at once, lock-step 1432, 1 MiB", clients: 1000, block: 1432, window: 1, size: mib, times: 1, behaviour: "plain"},
 		lossPattern(1), lossPattern(5), lossPattern(10),
-		&tftpPattern{name: "loss1-window4", text: "1 % loss, 16 clients, window 4, 1 MiB", clients: 16, block: 1468, window: 4, size: mib, times: 4, manner: "edk2", loss: 0.01},
-		&tftpPattern{name: "slow-client", text: "16 slow clients, 100 ms an ACK, window 4, 100 KiB", clients: 16, block: 1468, window: 4, size: 100 * kib, times: 1, manner: "edk2", slow: 100 * time.Millisecond},
-		&tftpPattern{name: "roms-alone", text: "100 clients read ROMs, window 4, 1 MiB", clients: 100, block: 1468, window: 4, size: mib, manner: "plain"},
-		&tftpPattern{name: "roms-beside-500MiB", text: "the same beside one client, window 64, 500 MiB", clients: 100, block: 1468, window: 4, size: mib, manner: "plain", beside: 500 * mib},
+		&tftpPattern{name: "loss1-window4", text: "1 % loss, 16 clients, window 4, 1 MiB", clients: 16, block: 1468, window: 4, size: mib, times: 4, behaviour: "edk2", loss: 0.01},
+		&tftpPattern{name: "slow-client", text: "16 slow clients, 100 ms an ACK, window 4, 100 KiB", clients: 16, block: 1468, window: 4, size: 100 * kib, times: 1, behaviour: "edk2", slow: 100 * time.Millisecond},
+		&tftpPattern{name: "roms-alone", text: "100 clients read ROMs, window 4, 1 MiB", clients: 100, block: 1468, window: 4, size: mib, behaviour: "plain"},
+		&tftpPattern{name: "roms-beside-500MiB", text: "the same beside one client, window 64, 500 MiB", clients: 100, block: 1468, window: 4, size: mib, behaviour: "plain", beside: 500 * mib},
 		&dhcpPattern{"64-in-flight", "OFFERs per second, 64 in flight", dhcpload.Job{InFlight: 64}},
 		&dhcpPattern{"one-at-a-time", "one at a time", dhcpload.Job{InFlight: 1}},
 		&dhcpPattern{"burst-1000", "burst of 1,000 DISCOVERs", dhcpload.Job{Burst: 1000, Bursts: 3}},
@@ -206,27 +210,28 @@ func allPatterns() []pattern {
 	}
 }
 
-// slow are the patterns that a quick look leaves out: peers take all the time there is.
+// slow are the patterns that a quick run omits, because peers need all of the
+// time limit.
 var slow = []string{"tftp/loss5", "tftp/loss10", "tftp/loss1-window4", idSlow}
 
-// lossPattern is the wire that drops so many packets of a hundred.
+// lossPattern returns a pattern that loses this many packets of a hundred.
 func lossPattern(percent int) *tftpPattern {
 	return &tftpPattern{
 		name: fmt.Sprintf("loss%d", percent), text: fmt.Sprintf("%d %% loss, 16 clients, lock-step 1432, 100 KiB", percent),
-		clients: 16, block: 1432, window: 1, size: 100 * kib, times: 4, manner: "ipxe", loss: float64(percent) / 100,
+		clients: 16, block: 1432, window: 1, size: 100 * kib, times: 4, behaviour: "ipxe", loss: float64(percent) / 100,
 	}
 }
 
 // curveClients are the numbers of clients in the plot.
 var curveClients = []int{1, 4, 16, 64, 128, 250, 500, 1000, 2000}
 
-// curvePatterns are the points of the plot.
+// curvePatterns returns the patterns of the plot.
 func curvePatterns() []pattern {
 	var all []pattern
 	for _, n := range curveClients {
 		all = append(all,
-			&tftpPattern{name: fmt.Sprintf("curve-lockstep-%d", n), text: fmt.Sprintf("%d clients, lock-step 1432", n), clients: n, block: 1432, window: 1, size: mib, manner: "plain"},
-			&tftpPattern{name: fmt.Sprintf("curve-window4-%d", n), text: fmt.Sprintf("%d clients, window 4", n), clients: n, block: 1468, window: 4, size: mib, manner: "plain"})
+			&tftpPattern{name: fmt.Sprintf("curve-lockstep-%d", n), text: fmt.Sprintf("%d clients, lock-step 1432", n), clients: n, block: 1432, window: 1, size: mib, behaviour: "plain"},
+			&tftpPattern{name: fmt.Sprintf("curve-window4-%d", n), text: fmt.Sprintf("%d clients, window 4", n), clients: n, block: 1468, window: 4, size: mib, behaviour: "plain"})
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package main
 
-// A server under measurement: started for one run, watched from outside, ended with everything it started.
+// A measured server: started for one run, observed from outside, stopped with
+// its children.
 
 import (
 	"bytes"
@@ -22,7 +23,8 @@ type process struct {
 	ended  chan struct{}
 }
 
-// start starts a server and waits until it has its socket: a UDP port, or a packet socket for port 0.
+// start starts a server and waits until it has opened its socket: a UDP port,
+// or a packet socket if port is 0.
 func (a *arena) start(ctx context.Context, args []string, port uint16) (*process, error) {
 	p := &process{cmd: a.command(ctx, serverSide, args...), group: a.group, ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
@@ -34,7 +36,7 @@ func (a *arena) start(ctx context.Context, args []string, port uint16) (*process
 		p.cmd.Wait()
 		close(p.ended)
 	}()
-	limit := time.Now().Add(setupPatience)
+	limit := time.Now().Add(setupTimeout)
 	for !p.listens(port) {
 		select {
 		case <-p.ended:
@@ -46,13 +48,13 @@ func (a *arena) start(ctx context.Context, args []string, port uint16) (*process
 		}
 		if time.Now().After(limit) {
 			p.stop()
-			return nil, fmt.Errorf("%s: no socket on port %d after %s", strings.Join(args, " "), port, setupPatience)
+			return nil, fmt.Errorf("%s: no socket on port %d after %s", strings.Join(args, " "), port, setupTimeout)
 		}
 	}
 	return p, nil
 }
 
-// listens reports whether the socket is open, as the process's own namespace sees it.
+// listens reports whether the socket is open in the process's namespace.
 func (p *process) listens(port uint16) bool {
 	table := "udp"
 	if port == 0 {
@@ -68,7 +70,7 @@ func (p *process) listens(port uint16) bool {
 	return bytes.Contains(content, fmt.Appendf(nil, ":%04X ", port))
 }
 
-// stop ends the server and all it started.
+// stop stops the server and its children.
 func (p *process) stop() {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		syscall.Kill(-p.cmd.Process.Pid, signal)
@@ -76,7 +78,7 @@ func (p *process) stop() {
 		case <-p.ended:
 			syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // children that outlived it
 			return
-		case <-time.After(stopPatience):
+		case <-time.After(stopTimeout):
 		}
 	}
 	<-p.ended
@@ -92,8 +94,8 @@ func (p *process) dead() bool {
 	}
 }
 
-// lastWords is the end of what a server that has ended wrote.
-func (p *process) lastWords() string {
+// outputEnd returns the end of the output.
+func (p *process) outputEnd() string {
 	text := strings.TrimSpace(p.output.String())
 	const enough = 300
 	return text[max(len(text)-enough, 0):]
@@ -101,11 +103,11 @@ func (p *process) lastWords() string {
 
 // usage is what a server has used so far.
 type usage struct {
-	processor time.Duration // with all it started, alive or gone
-	peak      int64         // bytes of memory at most, of the process itself
+	processor time.Duration // including all children
+	peak      int64         // peak memory of the process itself, in bytes
 }
 
-// usage reads it.
+// usage returns what the server has used.
 func (p *process) usage() (u usage, err error) {
 	if u.processor, err = p.group.processor(); err != nil || p.dead() {
 		return u, err
@@ -114,7 +116,7 @@ func (p *process) usage() (u usage, err error) {
 	return u, err
 }
 
-// peakMemory is the most memory that a process had resident.
+// peakMemory returns the peak of a process's resident memory.
 func peakMemory(pid int) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/status", pid)
 	content, err := os.ReadFile(path)

@@ -1,6 +1,7 @@
 package main
 
-// The runs: every contender once, then every contender again in the other direction, and what came of them.
+// The runs: every contender once, then every contender again in reverse order,
+// and the results.
 
 import (
 	"context"
@@ -17,16 +18,16 @@ type key struct{ pattern, contender string }
 type record struct {
 	contenders []contender
 	runs       map[key][]sample
-	others     bystanders
+	others     background
 }
 
-// compete measures some patterns.
+// compete measures patterns.
 func (r *record) compete(ctx context.Context, a *arena, o options, patterns []pattern, reps int) error {
 	for i, p := range patterns {
 		began := time.Now()
 		for rep := range reps {
 			for i := range r.contenders {
-				if rep%2 == 1 { // so that who comes late in one round comes early in the next
+				if rep%2 == 1 { // who is late in one round is early in the next
 					i = len(r.contenders) - 1 - i
 				}
 				c := r.contenders[i]
@@ -45,13 +46,15 @@ func (r *record) compete(ctx context.Context, a *arena, o options, patterns []pa
 	return nil
 }
 
-// cutOff reports whether a contender was not ready in time: the next run would not differ.
+// cutOff reports whether a contender exceeded the time limit. Another run would
+// not differ.
 func (r *record) cutOff(p pattern, c contender) bool {
 	runs := r.runs[key{p.id(), c.name}]
 	return len(runs) > 0 && runs[len(runs)-1].unfinished > 0
 }
 
-// quietly measures one contender under one pattern, and keeps the quietest of a few runs.
+// quietly measures one contender with one pattern, and keeps the least
+// disturbed of several runs.
 func (r *record) quietly(ctx context.Context, a *arena, p pattern, c contender, s settings) error {
 	run, ok, err := quietest(s.tries, s.quiet, func() (sample, bool, error) { return r.once(ctx, a, p, c, s) })
 	if err != nil || !ok {
@@ -63,8 +66,9 @@ func (r *record) quietly(ctx context.Context, a *arena, p pattern, c contender, 
 	return nil
 }
 
-// quietest repeats a run in which others used more of a core than quiet, and returns the one in which they used the least: what other programs,
-// or other virtual machines on the same hardware, take away says nothing about a server.
+// quietest repeats a run in which others used more of a core than quiet, and
+// returns the one in which they used the least. The result must not depend on
+// other programs, or on other virtual machines on the same hardware.
 func quietest(tries int, quiet float64, once func() (sample, bool, error)) (least sample, ok bool, err error) {
 	for try := 0; try == 0 || try < tries && least.others.share() > quiet; try++ {
 		run, ok, err := once()
@@ -78,7 +82,7 @@ func quietest(tries int, quiet float64, once func() (sample, bool, error)) (leas
 	return least, true, nil
 }
 
-// once measures one contender under one pattern, unless that is not for it.
+// once measures one contender with one pattern, if it supports the pattern.
 func (r *record) once(ctx context.Context, a *arena, p pattern, c contender, s settings) (_ sample, ok bool, err error) {
 	if ctx.Err() != nil {
 		return sample{}, false, context.Cause(ctx)
@@ -101,7 +105,8 @@ func (r *record) once(ctx context.Context, a *arena, p pattern, c contender, s s
 	return run, err == nil, err
 }
 
-// watch measures a started server, and what it and the rest of the machine use meanwhile.
+// watch measures a started server, with what it and the rest of the machine
+// use.
 func watch(ctx context.Context, a *arena, p pattern, server *process, s settings) (sample, error) {
 	before, err := server.usage()
 	if err != nil {
@@ -125,15 +130,15 @@ func watch(ctx context.Context, a *arena, p pattern, server *process, s settings
 	if err != nil {
 		return sample{}, err
 	}
-	result.others = meanwhile(elapsed, all-allBefore, after.processor-before.processor+result.load)
+	result.others = backgroundOf(elapsed, all-allBefore, after.processor-before.processor+result.load)
 	result.spend(before, after, elapsed)
 	if result.died = server.dead(); result.died {
-		progress("%s died: %s %s", p.id(), server.cmd.ProcessState, server.lastWords())
+		progress("%s died: %s %s", p.id(), server.cmd.ProcessState, server.outputEnd())
 	}
 	return result, nil
 }
 
-// get is the median of a cell, and whether there is one.
+// get returns the median of a cell, and whether it was measured.
 func (r *record) get(pattern, contender string) (sample, bool) {
 	runs := r.runs[key{pattern, contender}]
 	if len(runs) == 0 {
@@ -142,7 +147,7 @@ func (r *record) get(pattern, contender string) (sample, bool) {
 	return middle(runs), true
 }
 
-// publish prints what was measured, and keeps it in a folder.
+// publish prints the results, and writes them to a folder.
 func (r *record) publish(dir string, table, curve []pattern) error {
 	text := r.report(table)
 	fmt.Println(text)

@@ -1,6 +1,6 @@
 package main
 
-// What people read: the table in the form of the one that the goals came from, the details, the goals, the plot.
+// The report: the table, the details, the goals and the plots.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/figure"
 )
 
-// report is all of it in Markdown.
+// report returns the whole report in Markdown.
 func (r *record) report(patterns []pattern) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s; medians, server on one core, load on the other, veth, MTU 1500. "+
@@ -26,7 +26,7 @@ func (r *record) report(patterns []pattern) string {
 	return b.String()
 }
 
-// machine describes where this ran.
+// machine describes this machine.
 func machine() string {
 	model := runtime.GOARCH
 	content, _ := os.ReadFile("/proc/cpuinfo")
@@ -40,7 +40,7 @@ func machine() string {
 	return fmt.Sprintf("%s, %d cores, Linux %s", model, runtime.NumCPU(), strings.TrimSpace(string(release)))
 }
 
-// names are the headings.
+// names returns the headings.
 func (r *record) names(first ...string) []string {
 	for _, c := range r.contenders {
 		first = append(first, c.name)
@@ -48,7 +48,7 @@ func (r *record) names(first ...string) []string {
 	return first
 }
 
-// summary has one row for each pattern.
+// summary returns a table with one row for each pattern.
 func (r *record) summary(patterns []pattern) *figure.Table {
 	t := &figure.Table{Head: r.names("pattern")}
 	for _, p := range patterns {
@@ -73,7 +73,7 @@ func (r *record) summary(patterns []pattern) *figure.Table {
 	return t
 }
 
-// processorRow is the server's cost of windows.
+// processorRow returns the row with the server's processor time for windows.
 func (r *record) processorRow() []string {
 	row := []string{"server CPU per GB, 16 clients window 64 (s)"}
 	var any bool
@@ -92,7 +92,7 @@ func (r *record) processorRow() []string {
 	return row
 }
 
-// cell is what came of a pattern.
+// cell returns the result of a pattern.
 func cell(p pattern, s sample) string {
 	text := finding(p, s)
 	if s.died {
@@ -101,7 +101,7 @@ func cell(p pattern, s sample) string {
 	return text
 }
 
-// finding is a pattern's own way of saying it.
+// finding returns the main figures of a pattern.
 func finding(p pattern, s sample) string {
 	switch p := p.(type) {
 	case *dhcpPattern:
@@ -136,7 +136,7 @@ func finding(p pattern, s sample) string {
 	return ""
 }
 
-// significant is a number with as many digits as are worth reading.
+// significant returns a number with the digits that matter.
 func significant(v float64) string {
 	if v < 10 {
 		return fmt.Sprintf("%.1f", v)
@@ -144,7 +144,7 @@ func significant(v float64) string {
 	return thousands(v)
 }
 
-// thousands is a whole number in groups of three digits.
+// thousands returns a whole number in groups of three digits.
 func thousands(v float64) string {
 	text := fmt.Sprintf("%.0f", v)
 	for i := len(text) - 3; i > 0; i -= 3 {
@@ -153,7 +153,8 @@ func thousands(v float64) string {
 	return text
 }
 
-// short is a duration with as many digits as are worth reading; none was measured where it is 0.
+// short returns a duration with the digits that matter. 0 means that it was not
+// measured.
 func short(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -168,7 +169,7 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// details has one row for each cell of the table.
+// details returns a table with one row for each result.
 func (r *record) details(patterns []pattern) *figure.Table {
 	t := &figure.Table{Head: []string{"pattern", "server", "rate", "median", "p99", "worst", "failed", "unfinished", "extra", "CPU (s)", "core", "memory (MiB)", "load"}}
 	for _, p := range patterns {
@@ -184,7 +185,7 @@ func (r *record) details(patterns []pattern) *figure.Table {
 	return t
 }
 
-// plots are throughput against clients.
+// plots returns the plots of throughput against clients.
 func (r *record) plots() map[string]*figure.Plot {
 	plots := map[string]*figure.Plot{
 		"lockstep.svg": {Title: "TFTP in lock-step, 1,432 bytes a block"},

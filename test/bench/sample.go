@@ -1,6 +1,6 @@
 package main
 
-// What one run of one pattern showed, and the medians of several.
+// The results of one run, and the medians of several.
 
 import (
 	"slices"
@@ -11,31 +11,33 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/tftpload"
 )
 
-// sample is what one run showed. A field that a pattern does not fill in is zero.
+// sample is the result of one run. A field that a pattern does not measure is
+// zero.
 type sample struct {
 	rate             float64 // MB/s of file content, or OFFERs per second
 	median, p99, max time.Duration
 	done             int // completed transfers, or OFFERs
-	failed           int // given up or refused, and transfers whose content was wrong
+	failed           int // gave up or were refused, and transfers with wrong content
 	unfinished       int // when the time was over
-	total            int // asked for, where transfers are counted
+	total            int // requested, if transfers are counted
 	lost             float64
-	extra            float64       // the share of DATA packets that were of no use
-	bulk             float64       // MB/s of the client beside
+	extra            float64       // the share of useless DATA packets
+	bulk             float64       // MB/s of the additional client
 	load             time.Duration // processor time of the load
 	busy             float64       // its share of its core
-	volume           float64       // GB, or 100,000 OFFERs: what processor time is counted for
+	volume           float64       // GB, or 100,000 OFFERs: the unit of processor time
 
 	processor float64 // seconds of the server for each of these
 	used      float64 // the server's share of its core
 	peak      float64 // MiB of the server
 	died      bool
-	others    bystanders
+	others    background
 }
 
 const megabyte = 1e6
 
-// tftpSample sums a rack's result up: the first group is what is measured, a second one is beside it.
+// tftpSample summarizes a result. The first group is measured, a second one
+// runs beside it.
 func tftpSample(r tftpload.Result, load time.Duration) sample {
 	o := r.Groups[0]
 	s := sample{
@@ -58,7 +60,7 @@ func tftpSample(r tftpload.Result, load time.Duration) sample {
 	return s
 }
 
-// dhcpSample sums a segment's result up.
+// dhcpSample summarizes a result.
 func dhcpSample(r dhcpload.Result, load time.Duration) sample {
 	s := sample{
 		rate: float64(r.Offers) / r.Elapsed.Seconds(), median: r.Median, p99: r.P99, max: r.Max,
@@ -70,7 +72,7 @@ func dhcpSample(r dhcpload.Result, load time.Duration) sample {
 	return s
 }
 
-// spend adds what the server used meanwhile.
+// spend adds what the server used in the run.
 func (s *sample) spend(before, after usage, elapsed time.Duration) {
 	used := (after.processor - before.processor).Seconds()
 	if s.volume > 0 {
@@ -80,7 +82,8 @@ func (s *sample) spend(before, after usage, elapsed time.Duration) {
 	s.peak = float64(after.peak) / mib
 }
 
-// middle is the median of several runs, field by field. What failed or was lost counts as in the worst run.
+// middle returns the median of several runs, field by field. Failures and
+// losses are those of the worst run.
 func middle(runs []sample) sample {
 	var m sample
 	for _, f := range []func(*sample) *float64{

@@ -1,7 +1,8 @@
-// Command demo boots machines through pxesidecar in a network of their own, beside DHCP servers that know nothing of
-// booting, and shows what happens as it happens: two machines on the server's own segment first, then one in a VLAN and
-// one behind a relay. It ends by itself, with code 0 when all of them reached the boot script meant for them in the
-// newest iPXE.
+// Command demo boots machines through pxesidecar in a network of their own,
+// beside DHCP servers without boot options, and shows what happens as it
+// happens: two machines on the server's own segment first, then one in a VLAN
+// and one behind a relay. It ends by itself, with code 0 if all of them reached
+// their boot script in the newest iPXE.
 package main
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// limit bounds the whole demonstration once everything is installed.
+// limit bounds the whole demonstration after everything is installed.
 const limit = 6 * time.Minute
 
 func main() {
@@ -56,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	return show(ctx, stock, old, newest, bundled)
 }
 
-// show builds the network, and plays the two acts.
+// show builds the network, and runs the two parts.
 func show(ctx context.Context, stock *lab.Stock, old, newest lab.IPXE, bundled string) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %s", limit))
 	defer cancel()
@@ -71,7 +72,7 @@ func show(ctx context.Context, stock *lab.Stock, old, newest lab.IPXE, bundled s
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	fmt.Printf("\nFirst act. Two machines, one with BIOS and a bundled iPXE %s, one with UEFI and none. The policy wants iPXE %s.\n\n", old.Version, newest.Version)
+	fmt.Printf("\nFirst part: two machines, one with BIOS and a bundled iPXE %s, one with UEFI and none. The policy wants iPXE %s.\n\n", old.Version, newest.Version)
 	n, err := build(ctx, l, newest)
 	if err != nil {
 		return err
@@ -79,20 +80,20 @@ func show(ctx context.Context, stock *lab.Stock, old, newest lab.IPXE, bundled s
 	first := play(ctx, l, newest.Version,
 		machine{lab.Guest{Name: "bios-machine", Firmware: lab.BIOS, OptionROM: bundled}, "main"},
 		machine{lab.Guest{Name: "uefi-machine", Firmware: lab.OVMF64}, "main"})
-	fmt.Printf("\nSecond act. The same server; a machine in VLAN %d, whose frames have a tag, and one in %s behind a relay. Both bring iPXE %s.\n\n",
+	fmt.Printf("\nSecond part: the same server; a machine in VLAN %d, whose frames have a tag, and one in %s behind a relay. Both have iPXE %s.\n\n",
 		workshopID, n.branch.Prefix, old.Version)
 	return errors.Join(first, play(ctx, l, newest.Version,
 		machine{lab.Guest{Name: "in-the-vlan", Firmware: lab.BIOS, OptionROM: bundled, Segment: n.workshop}, "workshop"},
 		machine{lab.Guest{Name: "at-the-branch", Firmware: lab.BIOS, OptionROM: bundled, Segment: n.branch}, "branch"}))
 }
 
-// machine is a guest and the boot script that is meant for it.
+// machine is a guest and its expected boot script.
 type machine struct {
 	lab.Guest
 	script string
 }
 
-// play boots machines at the same time, and says what became of them.
+// play boots machines at the same time, and prints a summary.
 func play(ctx context.Context, l *lab.Lab, version string, machines ...machine) error {
 	results := make([]error, len(machines))
 	summary := make([]string, len(machines))
@@ -105,7 +106,7 @@ func play(ctx context.Context, l *lab.Lab, version string, machines ...machine) 
 	return errors.Join(results...)
 }
 
-// boot boots one machine and says in a line how that went.
+// boot boots one machine and returns a line about it.
 func boot(ctx context.Context, l *lab.Lab, g lab.Guest, version, script string) (string, error) {
 	m, err := l.Boot(ctx, g)
 	if err != nil {
@@ -123,7 +124,8 @@ func boot(ctx context.Context, l *lab.Lab, g lab.Guest, version, script string) 
 		err = errors.Join(err, fmt.Errorf("%s: ran the boot script %s, not %s", g.Name, e.Boot, script))
 	}
 	read := ""
-	// What comes through a router bears the router's address, and is not counted here.
+	// What comes through a router has the router's hardware address, and is not
+	// counted here.
 	if files := l.Capture.Traffic.Completed(m.MAC); len(files) > 0 {
 		read = "read " + strings.Join(files, " and ") + ", and "
 	}

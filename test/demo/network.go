@@ -1,6 +1,7 @@
 package main
 
-// The network of the demonstration: a segment with the server, a VLAN of it, and a branch behind a router.
+// The network of the demonstration: a segment with the server, a VLAN of it,
+// and a branch behind a router.
 
 import (
 	"context"
@@ -16,11 +17,12 @@ import (
 type network struct{ workshop, branch *lab.Segment }
 
 const (
-	// workshopID is the VLAN's.
+	// workshopID is the id of the VLAN.
 	workshopID = 20
-	// router is the last part of the router's address on every segment; it is the web server, too.
+	// router is the last part of the router's address on every segment. The
+	// router is the web server, too.
 	router = 3
-	// dhcpServer is that of the DHCP server.
+	// dhcpServer is the last part of the DHCP server's address.
 	dhcpServer = 1
 	// relayLimit bounds the relay's start.
 	relayLimit = 30 * time.Second
@@ -57,7 +59,8 @@ func build(ctx context.Context, l *lab.Lab, newest lab.IPXE) (n network, err err
 	return n, n.startRelay(ctx, l)
 }
 
-// startServers starts the two DHCP servers, and pxesidecar with answers of their own for both segments.
+// startServers starts the two DHCP servers, and pxesidecar with a boot script
+// for each segment.
 func (n network) startServers(ctx context.Context, l *lab.Lab, newest lab.IPXE) error {
 	server, err := l.NewServerHost("pxesidecar")
 	if err != nil {
@@ -102,7 +105,8 @@ func (n network) startServers(ctx context.Context, l *lab.Lab, newest lab.IPXE) 
 	return err
 }
 
-// startRelay has the router relay the branch's requests to the DHCP server and to pxesidecar.
+// startRelay makes the router relay the branch's requests to the DHCP server
+// and to pxesidecar.
 func (n network) startRelay(ctx context.Context, l *lab.Lab) error {
 	dir, _, err := l.Stock.Package(ctx, lab.Bookworm, "isc-dhcp-relay")
 	if err != nil {

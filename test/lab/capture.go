@@ -1,6 +1,7 @@
 package lab
 
-// The capture: every frame of a segment, kept in memory, read by Traffic as it comes, and written as pcap on demand.
+// The capture: every frame of a segment, kept in memory, read by Traffic as it
+// arrives, and written as pcap on demand.
 
 import (
 	"encoding/binary"
@@ -13,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Frame is an Ethernet frame, VLAN tag included, and when the kernel saw it.
+// Frame is an Ethernet frame with its VLAN tag, and when the kernel received
+// it.
 type Frame struct {
 	At   time.Time
 	Data []byte
@@ -21,7 +23,7 @@ type Frame struct {
 
 // Capture records a segment from its start to the lab's end.
 type Capture struct {
-	// Traffic is what the frames say.
+	// Traffic is what the frames contain.
 	Traffic *Traffic
 
 	segment *Segment
@@ -29,10 +31,10 @@ type Capture struct {
 	quit    chan struct{}
 	ended   chan struct{}
 
-	// taking is held while frames are taken from the socket and read.
+	// taking is held while frames are received from the socket and read.
 	taking          sync.Mutex
 	buffer, control []byte
-	taken           time.Time // when the last of them came
+	taken           time.Time // when the last of them arrived
 
 	mu     sync.Mutex
 	frames []Frame
@@ -40,7 +42,8 @@ type Capture struct {
 	err    error
 }
 
-// captureBuffer is the socket's receive buffer in bytes; a lost frame would falsify the evidence.
+// captureBuffer is the size of the socket's receive buffer in bytes. A lost
+// frame would falsify the evidence.
 const captureBuffer = 64 << 20
 
 // NewCapture starts recording a segment.
@@ -59,14 +62,15 @@ func (l *Lab) NewCapture(s *Segment) (*Capture, error) {
 	return c, nil
 }
 
-// open makes the packet socket on the bridge. A promiscuous bridge hands up every frame it forwards, once.
+// open opens the packet socket on the bridge. A promiscuous bridge delivers
+// every frame that it forwards, once.
 func (c *Capture) open() (err error) {
 	c.fd, err = openPacketSocket(bridgeName, unix.ETH_P_ALL,
 		socketOption{unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer}, socketOption{unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1})
 	return err
 }
 
-// read takes frames until the lab closes.
+// read receives frames until the lab closes.
 func (c *Capture) read() {
 	defer close(c.ended)
 	for {
@@ -87,13 +91,13 @@ func (c *Capture) read() {
 	}
 }
 
-// waiting tells whether frames wait to be taken, now or after a while.
+// waiting reports whether frames wait to be received, now or after a while.
 func (c *Capture) waiting(d time.Duration) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}, int(d.Milliseconds()))
 	return n > 0 && err == nil
 }
 
-// take takes the frames that wait, some of them.
+// take receives some of the frames that wait.
 func (c *Capture) take() error {
 	c.taking.Lock()
 	defer c.taking.Unlock()
@@ -119,8 +123,8 @@ func (c *Capture) take() error {
 	return nil
 }
 
-// catchUp waits until all frames are taken that the kernel has seen by now: who acts upon a frame may be faster than the
-// capture.
+// catchUp waits until all frames are read that the kernel has received by now.
+// A test that acts upon a frame may be faster than the capture.
 func (c *Capture) catchUp() {
 	now := time.Now()
 	for {
@@ -138,17 +142,19 @@ func (c *Capture) catchUp() {
 	}
 }
 
-// Pause stops keeping frames; Traffic goes on reading them. For scenarios that move more than memory should hold.
+// Pause stops keeping frames. Traffic continues to read them. It is for
+// scenarios that move more than should be kept in memory.
 func (c *Capture) Pause() { c.mu.Lock(); c.paused = true; c.mu.Unlock() }
 
-// Frames returns what was kept so far.
+// Frames returns the frames that were kept so far.
 func (c *Capture) Frames() []Frame {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Frame(nil), c.frames...)
 }
 
-// Err tells of anything that makes the capture incomplete: a failed read, or frames the kernel had to drop.
+// Err returns an error if the capture is incomplete: after a failed read, or if
+// the kernel dropped frames.
 func (c *Capture) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +171,8 @@ func (c *Capture) Err() error {
 	return c.err
 }
 
-// WritePcap writes what was kept so far as a pcap file with nanoseconds.
+// WritePcap writes the frames that were kept so far as a pcap file with
+// nanoseconds.
 func (c *Capture) WritePcap(path string) error {
 	const magicNanoseconds, ethernet = 0xa1b23c4d, 1
 	order := binary.LittleEndian

@@ -1,6 +1,7 @@
 package lab
 
-// Clients without firmware: a host that speaks DHCP in Go, for what no real machine can be made to do on demand.
+// Clients without firmware: hosts that speak DHCP in Go, for what no real
+// machine does on demand.
 
 import (
 	"context"
@@ -43,7 +44,7 @@ func (l *Lab) NewClient(name string) (*Client, error) {
 	return &Client{Host: h, MAC: mac, lab: l}, h.IP("route", "add", "255.255.255.255/32", "dev", iface)
 }
 
-// Message starts a DHCP message of the client's own.
+// Message makes a DHCP message from the client.
 func (c *Client) Message(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, error) {
 	mac, err := net.ParseMAC(c.MAC)
 	if err != nil {
@@ -95,13 +96,13 @@ var (
 	everyServer = netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), portServer)
 )
 
-// errNoAnswer is what Exchange ends with when nobody answers in time.
+// errNoAnswer is the error of Exchange if nobody answers in time.
 var errNoAnswer = errors.New("no answer")
 
-// Broadcast sends a message to all servers and forgets it.
+// Broadcast sends a message to all servers and waits for no answer.
 func (c *Client) Broadcast(m *dhcpv4.DHCPv4) error { return c.BroadcastRaw(m.ToBytes()) }
 
-// BroadcastRaw sends bytes to port 67 of everybody.
+// BroadcastRaw sends bytes to port 67 by broadcast.
 func (c *Client) BroadcastRaw(payload []byte) error {
 	conn, err := c.Socket(anyClient)
 	if err != nil {
@@ -112,7 +113,8 @@ func (c *Client) BroadcastRaw(payload []byte) error {
 	return err
 }
 
-// Exchange sends a message until an answer of one of the kinds comes: to everybody, or to one server.
+// Exchange sends a message, by broadcast or to one server, and repeats it until
+// an answer of one of the types arrives.
 func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, from, to netip.AddrPort, kinds ...dhcpv4.MessageType) (*dhcpv4.DHCPv4, error) {
 	conn, err := c.Socket(from)
 	if err != nil {
@@ -145,7 +147,7 @@ func (c *Client) Exchange(ctx context.Context, m *dhcpv4.DHCPv4, from, to netip.
 	return nil, fmt.Errorf("client %s: %s to %s: %w (%w)", c.Name, m.MessageType(), to, errNoAnswer, context.Cause(ctx))
 }
 
-// Lease gets a lease as any client does, puts the address on the interface, and returns the ACK.
+// Lease gets a lease, puts the address on the interface, and returns the ACK.
 func (c *Client) Lease(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 	discover, err := c.Message(dhcpv4.MessageTypeDiscover)
 	if err != nil {
@@ -171,7 +173,8 @@ func (c *Client) Lease(ctx context.Context) (*dhcpv4.DHCPv4, error) {
 	return ack, c.IP("addr", "add", netip.PrefixFrom(address, c.lab.LAN.Prefix.Bits()).String(), "dev", "eth0")
 }
 
-// Renew renews a lease by unicast to the server that gave it, RFC 2131 section 4.4.5.
+// Renew renews a lease by unicast to the server that gave it (RFC 2131, section
+// 4.4.5).
 func (c *Client) Renew(ctx context.Context, lease *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	request, err := c.Message(dhcpv4.MessageTypeRequest, dhcpv4.WithClientIP(lease.YourIPAddr), dhcpv4.WithBroadcast(false))
 	if err != nil {

@@ -1,6 +1,7 @@
 package lab
 
-// The collector: a web server inside the lab that boot scripts tell what runs them.
+// The collector: a web server inside the lab. Boot scripts report to it which
+// program runs them.
 
 import (
 	"context"
@@ -14,22 +15,22 @@ import (
 	"time"
 )
 
-// evidencePath is below which scripts report.
+// evidencePath is the path below which scripts report.
 const evidencePath = "/evidence/"
 
-// Evidence is what a boot script said about the machine that ran it.
+// Evidence is what a boot script reported about the machine that ran it.
 type Evidence struct {
 	At time.Time
 	// From is the machine's IP address.
 	From netip.Addr
-	// MAC is the hardware address as the script gave it.
+	// MAC is the hardware address that the script reported.
 	MAC string
 	// Version is the boot program's own text, such as "2.0.0+dfsg-5".
 	Version string
 	// Platform is "pcbios" or "efi", Arch "i386", "x86_64", "arm64", ...
 	Platform, Arch string
 	UUID           string
-	// Boot tells scripts apart that the collector served under different names.
+	// Boot is the name under which the collector served the script.
 	Boot string
 }
 
@@ -42,7 +43,7 @@ type Visit struct {
 
 // Collector serves boot scripts and records what they report.
 type Collector struct {
-	// Address is where it listens, on port 80.
+	// Address is the address where it listens, on port 80.
 	Address netip.Addr
 
 	lab *Lab
@@ -73,7 +74,7 @@ func (l *Lab) NewCollector(h *Host, address netip.Addr) (*Collector, error) {
 	return c, nil
 }
 
-// URL is the address of one of the collector's files.
+// URL returns the address of one of the collector's files.
 func (c *Collector) URL(path string) string { return "http://" + c.Address.String() + path }
 
 // Serve adds a file.
@@ -83,7 +84,8 @@ func (c *Collector) Serve(path, content string) {
 	c.files[path] = content
 }
 
-// Script is an iPXE script that reports to the collector and then waits to be switched off.
+// Script returns an iPXE script that reports to the collector and then waits
+// until the machine is switched off.
 func (c *Collector) Script(boot string) string {
 	return "#!ipxe\n" +
 		"echo Boot script " + boot + " runs in iPXE ${version}\n" +
@@ -122,7 +124,8 @@ func (c *Collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// parseEvidence reads a report's query. A plus sign is a plus sign: iPXE puts its version there as it is.
+// parseEvidence reads the query of a report. A plus sign is a plus sign here:
+// iPXE does not escape the one in its version.
 func parseEvidence(at time.Time, from netip.Addr, boot, query string) Evidence {
 	e := Evidence{At: at, From: from, Boot: boot}
 	fields := map[string]*string{"version": &e.Version, "platform": &e.Platform, "mac": &e.MAC, "arch": &e.Arch, "uuid": &e.UUID}
@@ -138,7 +141,8 @@ func parseEvidence(at time.Time, from netip.Addr, boot, query string) Evidence {
 	return e
 }
 
-// Evidence returns what machines with this hardware address reported so far; an empty address means all of them.
+// Evidence returns the reports so far of machines with this hardware address.
+// An empty address means all machines.
 func (c *Collector) Evidence(mac string) []Evidence {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +155,7 @@ func (c *Collector) Evidence(mac string) []Evidence {
 	return found
 }
 
-// Visits returns the paths asked for, in order.
+// Visits returns the requests so far, in order.
 func (c *Collector) Visits() []Visit {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,33 +16,38 @@ import (
 // DHCPServer is a kind of server.
 type DHCPServer string
 
-// The servers there are.
+// The supported servers.
 const (
 	ISC     DHCPServer = "dhcpd"
 	Kea     DHCPServer = "kea-dhcp4"
 	Dnsmasq DHCPServer = "dnsmasq"
 )
 
-// DHCP describes a DHCP server. The zero value is ISC dhcpd with a plain pool that knows nothing of booting.
+// DHCP describes a DHCP server. The zero value is ISC dhcpd with a plain pool
+// and without boot options.
 type DHCP struct {
 	Server DHCPServer
-	// PingCheck makes the server ask for an address before it offers it, which takes it about a second (not Kea).
+	// PingCheck makes the server ping an address before it offers it, which
+	// takes about a second. Kea cannot do so.
 	PingCheck bool
-	// Lease is how long leases last; 0 means ten minutes.
+	// Lease is the duration of leases; 0 means ten minutes.
 	Lease time.Duration
-	// NextServer, Filename and Class are siaddr, the boot file and option 60 in every answer, where set.
+	// NextServer, Filename and Class are siaddr, the boot file and option 60 of
+	// every answer. Zero values are left out.
 	NextServer netip.Addr
 	Filename   string
 	Class      string
-	// Extra is put into the server's own configuration as it is: into dhcpd's subnet block, dnsmasq's file, or as
-	// further members of Kea's subnet (starting with a comma).
+	// Extra is added to the server's own configuration as it is: to dhcpd's
+	// subnet block, to dnsmasq's file, or as further members of Kea's subnet
+	// (starting with a comma).
 	Extra string
-	// Relayed are further segments that dhcpd leases addresses of, to clients behind a relay, and where the router of
-	// each is.
+	// Relayed are further segments in which dhcpd leases addresses, to clients
+	// behind a relay, with the router of each.
 	Relayed map[*Segment]netip.Addr
-	// Segment is where it leases addresses; nil means the LAN.
+	// Segment is the segment in which it leases addresses; nil means the LAN.
 	Segment *Segment
-	// Host runs it, and has its first interface there; nil means a host "dhcp" of its own.
+	// Host runs the server. Its first interface is in the segment. Nil means a
+	// host "dhcp" of its own.
 	Host *Host
 }
 
@@ -90,12 +95,12 @@ func (l *Lab) StartDHCP(ctx context.Context, d DHCP) (*Program, error) {
 // startTimeout bounds the start of a server.
 const startTimeout = time.Minute
 
-// pool is the range of leases on a segment.
+// pool returns the range of leases on a segment.
 func (s *Segment) pool() (first, last netip.Addr) {
 	return s.Address(poolStart), s.Address(poolEnd)
 }
 
-// netmask is the segment's mask in dotted form.
+// netmask returns the segment's mask in dotted form.
 func (s *Segment) netmask() string {
 	m := ^uint32(0) << (32 - s.Prefix.Bits())
 	return netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)}).String()

@@ -1,6 +1,6 @@
 package lab
 
-// Local disks: what a machine starts when the network hands it back.
+// Local disks: what a machine boots from when network boot ends.
 
 import (
 	"context"
@@ -10,7 +10,8 @@ import (
 	"path/filepath"
 )
 
-// DiskGreeting is what a machine writes on its screen when it has started from its local disk.
+// DiskGreeting is what a machine writes on its screen after it has started from
+// its local disk.
 const DiskGreeting = "This machine has started from its local disk."
 
 // NewDisk makes a local disk for a firmware (BIOS or OVMF64), for Guest.Disk.
@@ -18,7 +19,8 @@ func (l *Lab) NewDisk(ctx context.Context, f Firmware) (string, error) {
 	switch f {
 	case BIOS:
 		path := l.Path("disk-bios")
-		// One cylinder of 16 heads and 63 sectors, so that the BIOS finds a geometry.
+		// One cylinder of 16 heads and 63 sectors, so that the BIOS finds a
+		// geometry.
 		image := append(bootSector(greeting()), make([]byte, (16*63-1)*512)...)
 		return path, os.WriteFile(path, image, 0o644)
 	case OVMF64:
@@ -30,15 +32,16 @@ func (l *Lab) NewDisk(ctx context.Context, f Firmware) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// QEMU makes a FAT file system of a folder.
+		// QEMU makes a FAT file system from a folder.
 		path, err := l.Write("disk-ovmf64/EFI/BOOT/BOOTX64.EFI", string(content))
 		return "fat:rw:" + filepath.Dir(filepath.Dir(filepath.Dir(path))), err
 	}
 	return "", fmt.Errorf("local disk: none is known for firmware %q", f)
 }
 
-// NewFAT makes a disk that is a FAT file system with these files, for Guest.Disk: name to content. What the machine
-// writes there is FromFAT's, once the machine is off.
+// NewFAT makes a disk with a FAT file system and these files (name to content),
+// for Guest.Disk. FromFAT reads what the machine has written there, after the
+// machine was switched off.
 func (l *Lab) NewFAT(ctx context.Context, name string, mebibytes int, files map[string]string) (string, error) {
 	disk := l.Path(name)
 	sectors := fmt.Sprint(mebibytes << 20 / 512)
@@ -66,7 +69,8 @@ func (l *Lab) FromFAT(ctx context.Context, disk, file string) ([]byte, error) {
 	return os.ReadFile(copied)
 }
 
-// bootSector makes a disk's first sector of a program, which the BIOS loads to 0x7c00.
+// bootSector makes the first sector of a disk from a program, which the BIOS
+// loads to 0x7c00.
 func bootSector(code []byte) []byte {
 	const size = 512
 	sector := make([]byte, size)
@@ -75,7 +79,8 @@ func bootSector(code []byte) []byte {
 	return sector
 }
 
-// greeting is a program that writes DiskGreeting by the BIOS and then stops.
+// greeting returns a program that writes DiskGreeting through the BIOS and then
+// stops.
 func greeting() []byte {
 	const loaded, text = 0x7c00, 25
 	code := []byte{0xfc, 0x31, 0xc0, 0x8e, 0xd8, 0xbe} // cld; ds = 0; mov si, the text's address

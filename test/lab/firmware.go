@@ -1,6 +1,6 @@
 package lab
 
-// Firmware and boot programs out of the stock.
+// Firmware and boot programs from the stock.
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// Firmware is what a guest starts with.
+// Firmware is a firmware that guests can have.
 type Firmware string
 
-// The firmwares that guests can have.
+// The supported firmware.
 const (
-	BIOS    Firmware = "bios"    // SeaBIOS; its network boot is the option ROM's
+	BIOS    Firmware = "bios"    // SeaBIOS; it boots from the network by the option ROM
 	OVMF64  Firmware = "ovmf64"  // edk2, x64
 	OVMF32  Firmware = "ovmf32"  // edk2, ia32
 	AArch64 Firmware = "aarch64" // edk2, arm64
@@ -26,7 +26,7 @@ const (
 // flash is a UEFI firmware's code and the template of its variables.
 type flash struct{ code, vars string }
 
-// flash finds a firmware's files.
+// flash returns the files of a firmware.
 func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
 	place := map[Firmware]struct{ pkg, code, vars string }{
 		OVMF64:  {"ovmf", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"},
@@ -44,21 +44,23 @@ func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
 	return flash{code: filepath.Join(dir, "usr/share", p.code), vars: filepath.Join(dir, "usr/share", p.vars)}, nil
 }
 
-// uBoot finds U-Boot's image.
+// uBoot returns the path of U-Boot's image.
 func (s *Stock) uBoot(ctx context.Context) (string, error) {
 	dir, _, err := s.Package(ctx, Bookworm, "u-boot-qemu")
 	return filepath.Join(dir, "usr/lib/u-boot/qemu_arm64/u-boot.bin"), err
 }
 
-// IPXE is one release of iPXE, as ROM files to serve and as option ROMs for guests.
+// IPXE is one release of iPXE, as ROM files to serve and as option ROMs for
+// guests.
 type IPXE struct {
-	// Version is what it is, such as "1.21.1"; Announced what it says in DHCP.
+	// Version is the release, such as "1.21.1". Announced is the version that
+	// it reports in DHCP.
 	Version, Announced string
 
 	files, options string
 }
 
-// IPXE returns the release that a suite carries.
+// IPXE returns the release of a suite.
 func (s *Stock) IPXE(ctx context.Context, suite Suite) (IPXE, error) {
 	files, version, err := s.Package(ctx, suite, "ipxe")
 	if err != nil {
@@ -71,13 +73,14 @@ func (s *Stock) IPXE(ctx context.Context, suite Suite) (IPXE, error) {
 	version, _, _ = strings.Cut(version, "+")
 	announced := version
 	if strings.HasPrefix(version, "1.") {
-		// Built outside a git checkout, every 1.x calls itself this.
+		// Built outside a git checkout, every 1.x reports this version.
 		announced = "1.0.0"
 	}
 	return IPXE{Version: version, Announced: announced, files: files, options: options}, nil
 }
 
-// File is the path of a ROM to serve: undionly.kpxe, ipxe.efi, snponly.efi, ipxe-arm64.efi.
+// File returns the path of a ROM to serve: undionly.kpxe, ipxe.efi,
+// snponly.efi, ipxe-arm64.efi.
 func (i IPXE) File(name string) (string, error) {
 	for _, dir := range []string{"usr/lib/ipxe", "boot"} {
 		path := filepath.Join(i.files, dir, name)
@@ -88,7 +91,7 @@ func (i IPXE) File(name string) (string, error) {
 	return "", fmt.Errorf("iPXE %s: has no file %s", i.Version, name)
 }
 
-// readlink is a link's target, or empty.
+// readlink returns the target of a link, or an empty string.
 func readlink(path string) string {
 	target, err := os.Readlink(path)
 	if err != nil {
@@ -97,7 +100,8 @@ func readlink(path string) string {
 	return target
 }
 
-// OptionROM is the path of an option ROM for a network card, for BIOS or for UEFI.
+// OptionROM returns the path of an option ROM for a network card, for BIOS or
+// for UEFI.
 func (i IPXE) OptionROM(f Firmware, nic string) (string, error) {
 	kind, card := "efi", nic
 	if f == BIOS {
@@ -115,17 +119,20 @@ func (i IPXE) OptionROM(f Firmware, nic string) (string, error) {
 	return "", fmt.Errorf("iPXE %s: has no option ROM %s-%s.rom", i.Version, kind, card)
 }
 
-// GRUB32 builds a GRUB for 32-bit UEFI that reports to the collector as an iPXE script would, and returns its path. It
-// stands for a ROM there: no suite carries an iPXE for 32-bit UEFI. Its configuration is inside, because GRUB looks for
-// one on the server that the main DHCP server named, which is none.
+// GRUB32 builds a GRUB for 32-bit UEFI that reports to the collector as an iPXE
+// script does, and returns its path. It takes the place of a ROM, because no
+// suite has an iPXE for 32-bit UEFI. Its configuration is built in, because
+// GRUB would look for one on the server that the main DHCP server names, which
+// is none.
 func (l *Lab) GRUB32(ctx context.Context) (string, error) {
 	config := "source \"(http," + l.Collector.Address.String() +
 		")/evidence/main?version=grub&platform=$grub_platform&mac=$net_default_mac&arch=$grub_cpu\"\nsleep 600\n"
 	return l.grub(ctx, "i386-efi", "grub-efi-ia32-bin", config, "efinet", "http", "normal", "sleep", "configfile", "echo")
 }
 
-// GRUBHashes builds a GRUB for 64-bit UEFI that reads files of a TFTP server, writes their SHA-256 hashes and names on
-// its screen, and then a last line. It returns the image's path.
+// GRUBHashes builds a GRUB for 64-bit UEFI that reads files from a TFTP server,
+// writes their SHA-256 hashes and names on its screen, and then a last line. It
+// returns the path of the image.
 func (l *Lab) GRUBHashes(ctx context.Context, server netip.Addr, files []string, last string) (string, error) {
 	config := "set root=tftp," + server.String() + "\n"
 	for _, file := range files {
@@ -135,7 +142,8 @@ func (l *Lab) GRUBHashes(ctx context.Context, server netip.Addr, files []string,
 	return l.grub(ctx, "x86_64-efi", "grub-efi-amd64-bin", config, "efinet", "tftp", "normal", "sleep", "echo", "hashsum", "gcry_sha256")
 }
 
-// grub builds a GRUB for a target (GRUB's name of it) out of a package's modules, with its configuration inside.
+// grub builds a GRUB for a target (in GRUB's notation) from a package's
+// modules, with its configuration built in.
 func (l *Lab) grub(ctx context.Context, target, pkg, config string, modules ...string) (string, error) {
 	dir, _, err := l.Stock.Package(ctx, Bookworm, pkg)
 	if err != nil {

@@ -1,6 +1,7 @@
 package lab
 
-// Guests: QEMU machines with real firmware that boot from the network and have nothing else to boot from.
+// Guests: QEMU machines with real firmware that boot from the network, and have
+// nothing else to boot from.
 
 import (
 	"context"
@@ -20,22 +21,26 @@ type Guest struct {
 	Firmware Firmware
 	// NIC is QEMU's name of the network card; empty means virtio-net-pci.
 	NIC string
-	// OptionROM is the path of the card's option ROM (see IPXE.OptionROM); empty means none: UEFI then boots with its
-	// own driver, BIOS can not boot.
+	// OptionROM is the path of the card's option ROM (see IPXE.OptionROM). If
+	// it is empty, UEFI boots with its own driver, and BIOS cannot boot.
 	OptionROM string
-	// MAC is given by the lab where it is empty.
+	// MAC is chosen by the lab if it is empty.
 	MAC string
 	// HTTP makes UEFI firmware boot by HTTP instead of PXE.
 	HTTP bool
-	// Memory is in MiB; 0 means enough. UEFI is never given less than it needs.
+	// Memory is in MiB; 0 means enough. UEFI always gets at least what it
+	// needs.
 	Memory int
-	// Disk is a local disk (see Lab.NewDisk), tried after the network; empty means none.
+	// Disk is a local disk (see Lab.NewDisk), tried after the network; empty
+	// means none.
 	Disk string
-	// Again makes BIOS start over, so long after it found nothing to boot; 0 means that it stops there.
-	Again time.Duration
-	// Local leaves the network card out of what the machine boots from.
+	// RebootAfter makes BIOS start over, this long after it found nothing to
+	// boot; 0 means that it stops.
+	RebootAfter time.Duration
+	// Local excludes the network card from the devices that the machine boots
+	// from.
 	Local bool
-	// Segment is where it is plugged in; nil means the LAN.
+	// Segment is where the machine is connected; nil means the LAN.
 	Segment *Segment
 }
 
@@ -53,14 +58,16 @@ type Machine struct {
 	program *Program
 }
 
-// kvmTrial is how long a guest on KVM is watched for KVM's own failure.
+// kvmTrial is how long a guest on KVM is watched for a failure of KVM itself.
 const kvmTrial = 8 * time.Second
 
-// guestNice is the guests' priority: servers, and whoever looks on, come before emulated machines, however many these are.
+// guestNice is the guests' nice value. Servers and the tests come before
+// emulated machines, however many there are.
 const guestNice = "5"
 
-// Boot switches a guest on. It uses KVM for UEFI where KVM works; BIOS runs emulated, because its real mode is what
-// nested virtualisation fails at, and its work is short.
+// Boot switches a guest on. It uses KVM for UEFI if KVM works. BIOS is
+// emulated, because nested virtualization often fails in its real mode, and its
+// work is short.
 func (l *Lab) Boot(ctx context.Context, g Guest) (*Machine, error) {
 	if g.Segment == nil {
 		g.Segment = l.LAN
@@ -88,7 +95,7 @@ func (l *Lab) Boot(ctx context.Context, g Guest) (*Machine, error) {
 	return m, err
 }
 
-// tryKVM tells whether a guest may be started with KVM.
+// tryKVM reports whether a guest may be started with KVM.
 func (l *Lab) tryKVM(g Guest) bool {
 	if g.Firmware != OVMF64 && g.Firmware != OVMF32 || l.Stock.kvmFails.Load() {
 		return false
@@ -101,7 +108,8 @@ func (l *Lab) tryKVM(g Guest) bool {
 	return true
 }
 
-// start runs QEMU. With KVM it also waits until the guest has come further than a broken KVM would.
+// start runs QEMU. With KVM it also waits until the guest is past the point
+// where a broken KVM fails.
 func (m *Machine) start(ctx context.Context, accelerator string) (works bool, err error) {
 	tap, err := m.Segment.newTap()
 	if err != nil {
@@ -135,7 +143,7 @@ func (m *Machine) start(ctx context.Context, accelerator string) (works bool, er
 	return true, nil
 }
 
-// describe says what kind of machine it is.
+// describe returns what kind of machine it is.
 func (m *Machine) describe() string {
 	text := string(m.Firmware)
 	if m.OptionROM != "" {
@@ -147,7 +155,7 @@ func (m *Machine) describe() string {
 	return text
 }
 
-// exited tells whether QEMU is gone.
+// exited reports whether QEMU has ended.
 func (m *Machine) exited() bool {
 	select {
 	case <-m.program.Ended():
@@ -157,7 +165,7 @@ func (m *Machine) exited() bool {
 	}
 }
 
-// arguments are QEMU's.
+// arguments returns the arguments of QEMU.
 func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]string, error) {
 	nic := m.NIC
 	if nic == "" {
@@ -168,15 +176,16 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		card += ",bootindex=1"
 	}
 	if nic == "virtio-net-pci" {
-		// Option ROMs carry the id of the modern device; QEMU patches ids only in ROMs it chooses itself.
+		// Option ROMs carry the id of the modern device. QEMU corrects ids only
+		// in ROMs that it chooses itself.
 		card += ",disable-legacy=on"
 	}
 	args := []string{"-accel", accelerator, "-nodefaults", "-no-user-config", "-display", "none",
 		"-uuid", m.UUID, "-serial", "chardev:console",
 		"-chardev", "socket,id=console,server=on,wait=off,abstract=on,path=" + m.keyboard() + ",logfile=" + m.console,
 		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
-	if m.Again > 0 {
-		args = append(args, "-boot", fmt.Sprint("reboot-timeout=", m.Again.Milliseconds()))
+	if m.RebootAfter > 0 {
+		args = append(args, "-boot", fmt.Sprint("reboot-timeout=", m.RebootAfter.Milliseconds()))
 	} else {
 		args = append(args, "-no-reboot")
 	}
@@ -186,7 +195,8 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	memory := m.Memory
 	switch m.Firmware {
 	case BIOS:
-		// Without graphics SeaBIOS sends its text output, and iPXE's, to the serial port.
+		// Without graphics SeaBIOS sends its text output, and iPXE's, to the
+		// serial port.
 		args = append(args, "-machine", "pc,graphics=off")
 		if memory == 0 {
 			memory = 128
@@ -195,7 +205,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		args = append(args, "-machine", "q35", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
 	case OVMF32:
-		// This build keeps its variables in SMM.
+		// This build stores its variables in SMM.
 		args = append(args, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
 	case AArch64, UBoot:
@@ -216,7 +226,8 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	return append(args, uefi...), err
 }
 
-// x86CPU is the processor model: the host's own, or everything that emulation knows.
+// x86CPU returns the processor model: the host's own, or the one with every
+// emulated feature.
 func x86CPU(accelerator string) string {
 	if accelerator == "kvm" {
 		return "host"
@@ -224,7 +235,8 @@ func x86CPU(accelerator string) string {
 	return "max"
 }
 
-// uefi is the firmware's flash, with variables of the guest's own, and the protocols it may try.
+// uefi returns the arguments for the firmware's flash, with variables of the
+// guest's own, and for the protocols that it may try.
 func (m *Machine) uefi(ctx context.Context) ([]string, error) {
 	files, err := m.lab.Stock.flash(ctx, m.Firmware)
 	if err != nil {
@@ -250,10 +262,12 @@ func (m *Machine) uefi(ctx context.Context) ([]string, error) {
 	return args, nil
 }
 
-// escapes are the terminal's control sequences, and the control characters beside line ends.
+// escapes matches the terminal's control sequences, and control characters
+// other than line ends.
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?=]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x09\x0b-\x1f]`)
 
-// Console is what the machine wrote on its screen so far, as plain lines.
+// Console returns what the machine has written on its screen so far, as plain
+// lines.
 func (m *Machine) Console() string {
 	text, err := os.ReadFile(m.console)
 	if err != nil {
@@ -268,7 +282,8 @@ func (m *Machine) Console() string {
 	return b.String()
 }
 
-// AwaitConsole waits until the machine has written a text on its screen, within one line.
+// AwaitConsole waits until the machine has written a text on its screen, within
+// one line.
 func (m *Machine) AwaitConsole(ctx context.Context, text string) error {
 	return poll(ctx, fmt.Sprintf("%s to write %q", m.Name, text), func() (bool, error) {
 		if m.exited() {
@@ -278,7 +293,7 @@ func (m *Machine) AwaitConsole(ctx context.Context, text string) error {
 	})
 }
 
-// errGuestEnded is the cause when a machine ends by itself while somebody waits for it.
+// errGuestEnded is the error of a wait for a machine that ended by itself.
 var errGuestEnded = errors.New("the machine ended by itself")
 
 // Script waits until the machine's boot script reports.
@@ -298,5 +313,5 @@ func (m *Machine) Script(ctx context.Context) (Evidence, error) {
 // Stop switches the machine off.
 func (m *Machine) Stop() { m.program.Stop() }
 
-// Trouble is what QEMU itself complained of.
+// Trouble returns the output of QEMU itself.
 func (m *Machine) Trouble() string { return m.program.Output.String() }

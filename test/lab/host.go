@@ -1,6 +1,7 @@
 package lab
 
-// Hosts and segments: a host is a network namespace, a segment is a bridge that hosts and guests are plugged into.
+// Hosts and segments: a host is a network namespace, a segment is a bridge to
+// which hosts and guests are connected.
 
 import (
 	"context"
@@ -28,7 +29,7 @@ type Host struct {
 	links int
 }
 
-// NewHost adds a host with nothing but its loopback.
+// NewHost adds a host with only its loopback interface.
 func (l *Lab) NewHost(name string) (*Host, error) {
 	ns, err := newNamespace()
 	if err != nil {
@@ -36,7 +37,7 @@ func (l *Lab) NewHost(name string) (*Host, error) {
 	}
 	h := &Host{Name: name, lab: l, ns: ns}
 	l.onClose(func() error { ns.close(); return nil })
-	// IPv6 autoconfiguration would only blur captures.
+	// IPv6 autoconfiguration would add packets to captures.
 	if err := h.Sysctl("net/ipv6/conf/all/disable_ipv6", "1"); err != nil {
 		return nil, err
 	}
@@ -46,11 +47,13 @@ func (l *Lab) NewHost(name string) (*Host, error) {
 	return h, h.IP("link", "set", "lo", "up")
 }
 
-// Do runs f inside the host's network: sockets that f opens, and programs it starts, stay there. Goroutines started by
-// f do not, so a function that connects in the background must be given an address that needs no such thing.
+// Do runs f inside the host's network: sockets that f opens, and programs that
+// it starts, stay there. Goroutines that f starts do not, so f must not connect
+// in the background.
 func (h *Host) Do(f func() error) error { return h.ns.do(f) }
 
-// NetNS is a path to the host's network namespace, for `nsenter --net=PATH`.
+// NetNS returns a path to the host's network namespace, for `nsenter
+// --net=PATH`.
 func (h *Host) NetNS() string { return h.ns.path() }
 
 // IP runs the `ip` command in the host.
@@ -76,7 +79,8 @@ func (h *Host) ip(args ...string) (text string, err error) {
 	return text, err
 }
 
-// Sysctl sets a kernel variable of the host, named by its path below /proc/sys. Where the kernel lacks it, nothing happens.
+// Sysctl sets a kernel variable of the host, named by its path below /proc/sys.
+// If the kernel does not have it, nothing happens.
 func (h *Host) Sysctl(name, value string) error {
 	return h.ns.do(func() error {
 		fd, err := unix.Open("/proc/sys/"+name, unix.O_WRONLY, 0)
@@ -99,7 +103,8 @@ type Segment struct {
 	Name string
 	// Prefix is the segment's IPv4 network.
 	Prefix netip.Prefix
-	// Host holds the bridge; guests and the capture live there.
+	// Host is the namespace of the bridge. Guests and the capture are there,
+	// too.
 	Host *Host
 
 	ports int
@@ -108,8 +113,8 @@ type Segment struct {
 // bridgeName is the bridge's name in its own namespace.
 const bridgeName = "br0"
 
-// NewSegment adds a bridge that forwards from its first moment on: no spanning tree, no delay, no snooping. Nobody serves
-// IPv6 there but a router, see Options.
+// NewSegment adds a bridge that forwards at once: no spanning tree, no delay,
+// no snooping. It has no IPv6 but that of a router, see Options.
 func (l *Lab) NewSegment(name string, prefix netip.Prefix) (*Segment, error) {
 	host, err := l.NewHost("segment-" + name)
 	if err != nil {
@@ -125,7 +130,7 @@ func (l *Lab) NewSegment(name string, prefix netip.Prefix) (*Segment, error) {
 	return s, l.newRouter(s)
 }
 
-// Address is the segment's n-th address.
+// Address returns the segment's n-th address.
 func (s *Segment) Address(n int) netip.Addr {
 	base := s.Prefix.Addr().As4()
 	sum := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
@@ -133,8 +138,8 @@ func (s *Segment) Address(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
 }
 
-// Join plugs a host into a segment with a new interface (eth0, eth1, ...), and returns the interface's name. The zero
-// address leaves it without one.
+// Join connects a host to a segment with a new interface (eth0, eth1, ...), and
+// returns the interface's name. With the zero address the interface has none.
 func (h *Host) Join(s *Segment, address netip.Addr) (string, error) {
 	name := fmt.Sprintf("eth%d", h.links)
 	h.links++
@@ -158,8 +163,21 @@ func (h *Host) Join(s *Segment, address netip.Addr) (string, error) {
 	return name, s.awaitForwarding(port)
 }
 
-// awaitForwarding waits until the bridge forwards from and to a port. The kernel tells the bridge of a new link in its
-// own time, and until then drops what comes.
+// Connect connects the host to another one by a cable: a veth pair with one end
+// in each. Both ends are up and have no address.
+func (h *Host) Connect(iface string, peer *Host, peerIface string) error {
+	if err := h.IP("link", "add", iface, "type", "veth", "peer", "name", peerIface, "netns", peer.NetNS()); err != nil {
+		return err
+	}
+	if err := h.IP("link", "set", iface, "up"); err != nil {
+		return err
+	}
+	return peer.IP("link", "set", peerIface, "up")
+}
+
+// awaitForwarding waits until the bridge forwards from and to a port. The
+// kernel notifies the bridge of a new link asynchronously, and until then drops
+// frames.
 func (s *Segment) awaitForwarding(port string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), ipTimeout)
 	defer cancel()
@@ -169,7 +187,7 @@ func (s *Segment) awaitForwarding(port string) error {
 	})
 }
 
-// MAC is the hardware address of one of the host's interfaces.
+// MAC returns the hardware address of one of the host's interfaces.
 func (h *Host) MAC(iface string) (string, error) {
 	var mac string
 	err := h.ns.do(func() error {
@@ -203,8 +221,9 @@ type ifreqData struct {
 	_    [16]byte
 }
 
-// FullChecksums makes the kernel compute checksums before packets leave the interface, as a real network card's would
-// be by the time they reach the wire. Without it a capture shows the unfinished ones that veth pairs carry.
+// FullChecksums makes the kernel compute checksums before packets leave the
+// interface, as a real network card does. Without it a capture shows the
+// incomplete checksums of veth pairs.
 func (h *Host) FullChecksums(iface string) error {
 	return h.ns.do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -1,6 +1,7 @@
 package lab
 
-// What is typed on a machine's serial console: commands where it waits for them, and a key where it waits in vain.
+// What is typed on a machine's serial console: commands at a prompt, and Enter
+// where iPXE waits for a key.
 
 import (
 	"context"
@@ -10,17 +11,19 @@ import (
 	"strings"
 )
 
-// hurried is what iPXE writes before it waits two seconds for somebody who wants its command line.
-const hurried = "Press Ctrl-B for the iPXE command line"
+// ipxeHint is what iPXE writes before it waits two seconds for a user who wants
+// its command line.
+const ipxeHint = "Press Ctrl-B for the iPXE command line"
 
 // Prompt is a machine that waits for commands.
 type Prompt struct {
 	machine *Machine
-	// text is the whole line behind which the machine waits.
+	// text is the whole line after which the machine waits.
 	text string
 }
 
-// Prompt waits for a text on the machine's screen, answers it with a key, and then waits for the prompt.
+// Prompt waits for a text on the machine's screen, answers it with a key, and
+// then waits for the prompt.
 func (m *Machine) Prompt(ctx context.Context, before, key, prompt string) (*Prompt, error) {
 	if err := m.AwaitConsole(ctx, before); err != nil {
 		return nil, err
@@ -33,17 +36,18 @@ func (m *Machine) Prompt(ctx context.Context, before, key, prompt string) (*Prom
 	return p, err
 }
 
-// keyboard is the name of the socket that takes what is typed on the machine's serial console. It is no file, but a
-// name in the segment's network namespace.
+// keyboard returns the name of the socket for input to the machine's serial
+// console. It is not a file, but a name in the segment's network namespace.
 func (m *Machine) keyboard() string { return "keyboard-" + m.Name }
 
-// plugKeyboard connects to QEMU, once it listens, and lets nobody wait for iPXE's command line.
+// plugKeyboard connects to QEMU once it listens, and skips iPXE's waits for its
+// command line.
 func (m *Machine) plugKeyboard(ctx context.Context) error {
 	err := poll(ctx, "the keyboard of "+m.Name, func() (bool, error) {
 		if m.exited() {
 			return false, errGuestEnded
 		}
-		// Until then nobody has the name.
+		// Until then the socket does not exist.
 		err := m.Segment.Host.Do(func() (err error) { m.keys, err = net.Dial("unix", "@"+m.keyboard()); return err })
 		return err == nil, nil
 	})
@@ -51,14 +55,15 @@ func (m *Machine) plugKeyboard(ctx context.Context) error {
 		return fmt.Errorf("guest %s: %w\n%s", m.Name, err, m.Trouble())
 	}
 	m.lab.onClose(m.keys.Close)
-	go m.hurry()
+	go m.skipHints()
 	return nil
 }
 
-// hurry reads the screen until the machine ends, and presses Enter where iPXE waits for another key.
-func (m *Machine) hurry() {
+// skipHints reads the screen until the machine ends, and presses Enter where
+// iPXE waits for another key.
+func (m *Machine) skipHints() {
 	// Escape sequences may stand between the letters.
-	const most = 16 * len(hurried)
+	const most = 16 * len(ipxeHint)
 	var screen []byte
 	buffer := make([]byte, 4096)
 	for {
@@ -67,9 +72,9 @@ func (m *Machine) hurry() {
 			return
 		}
 		screen = append(screen, buffer[:n]...)
-		if strings.Contains(escapes.ReplaceAllString(string(screen), ""), hurried) {
+		if strings.Contains(escapes.ReplaceAllString(string(screen), ""), ipxeHint) {
 			screen = nil
-			// An error is a machine that was switched off.
+			// An error means that the machine was switched off.
 			m.press("\r")
 		}
 		screen = screen[max(0, len(screen)-most):]
@@ -87,8 +92,8 @@ func (m *Machine) press(keys string) error {
 // Type types a command, and does not wait for its end.
 func (p *Prompt) Type(command string) error { return p.machine.press(command + "\r") }
 
-// Run types a command and waits for the prompt after it. It returns the lines that the command wrote, the last of which
-// must be whole.
+// Run types a command and waits for the prompt after it. It returns the lines
+// that the command wrote. Its last line must be complete.
 func (p *Prompt) Run(ctx context.Context, command string) ([]string, error) {
 	before, err := p.await(ctx, 0)
 	if err != nil {
@@ -104,7 +109,8 @@ func (p *Prompt) Run(ctx context.Context, command string) ([]string, error) {
 	return lines[len(before) : len(lines)-1], nil
 }
 
-// await waits until the prompt is the last line on the screen, after so many others. It returns all lines.
+// await waits until the prompt is the last line on the screen, after at least
+// so many others. It returns all lines.
 func (p *Prompt) await(ctx context.Context, after int) (lines []string, err error) {
 	err = poll(ctx, fmt.Sprintf("the prompt of %s", p.machine.Name), func() (bool, error) {
 		if p.machine.exited() {

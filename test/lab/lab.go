@@ -1,6 +1,7 @@
 package lab
 
-// The lab itself: what belongs to one run, where its files are, and how all of it ends.
+// The lab itself: what belongs to one scenario, where its files are, and how
+// everything ends.
 
 import (
 	"context"
@@ -16,27 +17,31 @@ import (
 	"time"
 )
 
-// Options are what a lab can be told; the zero value is a lab on 10.213.0.0/24 that says nothing.
+// Options are the options of a lab. The zero value is a lab on 10.213.0.0/24
+// that reports nothing.
 type Options struct {
 	// Stock is where programs and firmware come from.
 	Stock *Stock
 	// Prefix is the network of the first segment.
 	Prefix netip.Prefix
-	// NoRouter leaves the segments without an IPv6 router, as many networks are.
+	// NoRouter leaves the segments without an IPv6 router, as many networks
+	// are.
 	NoRouter bool
-	// Dir holds the lab's files; empty means a temporary folder that Close removes.
+	// Dir holds the lab's files; empty means a temporary folder that Close
+	// removes.
 	Dir string
-	// Live is told every event of the timeline as it happens.
+	// Live is called for every event of the timeline as it happens.
 	Live func(Event)
 }
 
-// Lab is one network with what runs in it.
+// Lab is one network with the programs that run in it.
 type Lab struct {
 	// ID is unique to this lab.
 	ID    string
 	Dir   string
 	Stock *Stock
-	// LAN is the first segment, Web a host on it with the collector, Capture records it.
+	// LAN is the first segment, Web a host on it with the collector, and
+	// Capture its capture.
 	LAN       *Segment
 	Web       *Host
 	Collector *Collector
@@ -55,10 +60,11 @@ type Lab struct {
 	machines int
 }
 
-// defaultPrefix is the first segment's network when nobody chose one.
+// defaultPrefix is the first segment's network if none was chosen.
 var defaultPrefix = netip.MustParsePrefix("10.213.0.0/24")
 
-// The first segment's fixed addresses, counted from its start, and its pool of leases.
+// The first segment's fixed addresses, counted from its start, and its pool of
+// leases.
 const (
 	dhcpAddress    = 1
 	sidecarAddress = 2
@@ -67,11 +73,13 @@ const (
 	poolEnd        = 150
 )
 
-// New builds a lab with one segment, its capture and its collector. Close it whatever happens.
+// New builds a lab with one segment, its capture and its collector. The caller
+// must close it.
 func New(o Options) (*Lab, error) {
-	var id [4]byte
-	rand.Read(id[:])
-	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, noRouter: o.NoRouter, started: time.Now(), names: map[string]string{}}
+	l, err := newLab(o)
+	if err != nil {
+		return nil, err
+	}
 	if !o.Prefix.IsValid() {
 		o.Prefix = defaultPrefix
 	}
@@ -81,16 +89,30 @@ func New(o Options) (*Lab, error) {
 	return l, nil
 }
 
-// build sets up what every lab has.
+// NewBare builds a lab without segment, capture, collector and stock. Its hosts
+// are connected by cables, see Host.Connect. The caller must close it.
+func NewBare() (*Lab, error) { return newLab(Options{}) }
+
+// newLab makes a lab that has an ID and a folder, and nothing else.
+func newLab(o Options) (*Lab, error) {
+	var id [4]byte
+	rand.Read(id[:])
+	l := &Lab{ID: hex.EncodeToString(id[:]), Stock: o.Stock, Dir: o.Dir, live: o.Live, noRouter: o.NoRouter, started: time.Now(), names: map[string]string{}}
+	if l.Dir != "" {
+		return l, nil
+	}
+	dir, remove, err := tempDir(l.ID)
+	if err != nil {
+		return nil, fmt.Errorf("lab %s: %w", l.ID, err)
+	}
+	l.Dir = dir
+	l.onClose(remove)
+	return l, nil
+}
+
+// build adds the first segment and what every lab has there.
 func (l *Lab) build(prefix netip.Prefix) error {
 	var err error
-	if l.Dir == "" {
-		var remove func() error
-		if l.Dir, remove, err = tempDir(l.ID); err != nil {
-			return err
-		}
-		l.onClose(remove)
-	}
 	if l.LAN, err = l.NewSegment("lan", prefix); err != nil {
 		return err
 	}
@@ -108,7 +130,8 @@ func (l *Lab) build(prefix netip.Prefix) error {
 	return err
 }
 
-// Close ends every program, guest and namespace of the lab, newest first. It may be called twice.
+// Close ends every program, guest and namespace of the lab, the newest first.
+// It may be called twice.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	undo := l.undo
@@ -121,7 +144,8 @@ func (l *Lab) Close() error {
 	return errors.Join(problems...)
 }
 
-// onClose adds a step to what Close does; in a lab already closed it is done at once.
+// onClose adds a step to Close. If the lab is already closed, it is done at
+// once.
 func (l *Lab) onClose(step func() error) {
 	l.mu.Lock()
 	closed := l.closed
@@ -134,7 +158,7 @@ func (l *Lab) onClose(step func() error) {
 	}
 }
 
-// Path is a place for a file of the lab.
+// Path returns a path in the lab's folder.
 func (l *Lab) Path(elements ...string) string {
 	return filepath.Join(append([]string{l.Dir}, elements...)...)
 }
@@ -148,14 +172,14 @@ func (l *Lab) Write(name, content string) (string, error) {
 	return path, os.WriteFile(path, []byte(content), 0o644)
 }
 
-// Name tells the timeline what to call a hardware or IP address.
+// Name sets the name of a hardware or IP address in the timeline.
 func (l *Lab) Name(address, name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.names[strings.ToLower(address)] = name
 }
 
-// nameOf is the name of an address, or the address.
+// nameOf returns the name of an address, or the address.
 func (l *Lab) nameOf(address string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,8 +189,8 @@ func (l *Lab) nameOf(address string) string {
 	return address
 }
 
-// poll calls ready every now and then until it is true or the context ends. It is for states of other programs that
-// nothing announces.
+// poll calls ready repeatedly until it returns true or the context ends. It is
+// for states of other programs that cannot be waited for.
 func poll(ctx context.Context, what string, ready func() (bool, error)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -1,6 +1,7 @@
 package lab
 
-// What runs left behind that were killed: every temporary folder has an owner, and folders of dead ones are removed.
+// Files that killed processes left: every temporary folder has an owner, and
+// folders whose owner has ended are removed.
 
 import (
 	"errors"
@@ -10,19 +11,21 @@ import (
 )
 
 const (
-	// tempPattern is how all temporary folders are named.
+	// tempPattern is the start of the names of all temporary folders.
 	tempPattern = "pxesidecar-lab-"
-	// ownerFile is in each of them, locked by the process that the folder belongs to for as long as that lives.
+	// ownerFile is in each of them, locked by the process that the folder
+	// belongs to as long as that runs.
 	ownerFile = ".owner"
 )
 
-// tempDir makes a temporary folder that belongs to this process, readable for programs that run as somebody else.
-// remove takes it away.
+// tempDir makes a temporary folder that belongs to this process. Programs of
+// other users can read it. remove removes it.
 func tempDir(name string) (dir string, remove func() error, err error) {
 	if dir, err = os.MkdirTemp("", tempPattern+name+"-"); err != nil {
 		return "", nil, err
 	}
-	// Only a locked file gets the name that is looked for, so nobody ever finds a folder's owner dead before its life.
+	// The file is locked before it gets the name that sweep looks for, so that
+	// sweep never takes a new folder for a leftover.
 	fresh := filepath.Join(dir, ownerFile+".new")
 	lock, err := os.OpenFile(fresh, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -36,7 +39,8 @@ func tempDir(name string) (dir string, remove func() error, err error) {
 	return dir, remove, nil
 }
 
-// sweep removes the temporary folders whose owners are gone. What it can not remove stays.
+// sweep removes the temporary folders whose owners have ended. It ignores
+// errors.
 func sweep() {
 	owners, _ := filepath.Glob(filepath.Join(os.TempDir(), tempPattern+"*", ownerFile))
 	for _, path := range owners {

@@ -1,6 +1,7 @@
 package lab
 
-// A network namespace that belongs to one thread: what runs on that thread is inside, and the namespace ends with it.
+// A network namespace that belongs to one thread. What that thread opens and
+// starts is inside, and the namespace ends with it.
 
 import (
 	"errors"
@@ -12,17 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errClosed is what a namespace answers after its end.
+// errClosed is the error of calls to a closed namespace.
 var errClosed = errors.New("network namespace: already closed")
 
-// namespace is a network namespace and the thread that holds it. Programs started on that thread are born inside, and
-// are killed by the kernel when the thread ends (Pdeathsig counts the thread, not the process).
+// namespace is a network namespace and the thread that holds it. Programs
+// started on that thread are inside. The kernel kills them when the thread ends
+// (Pdeathsig refers to the thread, not to the process).
 type namespace struct {
 	calls chan func()
 	quit  chan struct{}
 	ended chan struct{}
 	once  sync.Once
-	// handle keeps the namespace reachable by path for `ip link ... netns PATH`.
+	// handle makes the namespace reachable by path, for `ip link ... netns
+	// PATH`.
 	handle *os.File
 }
 
@@ -37,12 +40,14 @@ func newNamespace() (*namespace, error) {
 	return n, nil
 }
 
-// hold runs on the namespace's thread until close. It never unlocks the thread, so the runtime ends it.
+// hold runs on the namespace's thread until close. It never unlocks the thread,
+// so the runtime ends it.
 func (n *namespace) hold(ready chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The main thread can not end and stands for the process in /proc: leave it alone. While this goroutine
-		// holds it, another one must land elsewhere.
+		// The main thread cannot end, and represents the process in /proc.
+		// While this goroutine is locked to it, another goroutine must run on
+		// another thread.
 		inner := make(chan error)
 		go n.hold(inner)
 		err := <-inner
@@ -73,7 +78,8 @@ func (n *namespace) hold(ready chan<- error) {
 	}
 }
 
-// do runs f on the namespace's thread. What f opens or starts stays in the namespace; goroutines that f starts do not.
+// do runs f on the namespace's thread. What f opens or starts stays in the
+// namespace. Goroutines that f starts do not.
 func (n *namespace) do(f func() error) error {
 	result := make(chan error, 1)
 	select {
@@ -84,12 +90,13 @@ func (n *namespace) do(f func() error) error {
 	}
 }
 
-// path names the namespace for programs of this machine while it is open.
+// path returns a path of the open namespace for other programs.
 func (n *namespace) path() string {
 	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.handle.Fd())
 }
 
-// close ends the thread, and with it whatever still runs in the namespace.
+// close ends the thread, and with it everything that still runs in the
+// namespace.
 func (n *namespace) close() {
 	n.once.Do(func() { close(n.quit) })
 	<-n.ended

@@ -1,6 +1,7 @@
 package lab
 
-// The pace of the machine: how much slower than a good one it emulates, for limits that must hold on either.
+// The pace of the machine: how much slower it emulates than a fast one, for
+// limits that must hold on both.
 
 import (
 	"context"
@@ -14,16 +15,19 @@ import (
 )
 
 const (
-	// paceLoops is how often the trial counts, and paceReference how long that takes a good machine that is idle.
+	// paceLoops is the number of loops of the measurement, and paceReference
+	// the time that they take on a fast, idle machine.
 	paceLoops     = 50_000_000
 	paceReference = 300 * time.Millisecond
-	// paceLimit bounds the trial, and paceMost what is made of it: a machine slower still shall fail in the end.
+	// paceLimit bounds the measurement, and maxPace its result: tests shall
+	// fail on a machine that is slower still.
 	paceLimit = time.Minute
-	paceMost  = 5
+	maxPace   = 5
 )
 
-// Pace tells how many times slower emulated guests run here than on a good machine: 1 or more. It is measured once,
-// by a guest that counts and then ends.
+// Pace returns how many times slower emulated guests run here than on a fast
+// machine: 1 or more. It is measured once, by a guest that counts and then
+// ends.
 func (s *Stock) Pace(ctx context.Context) (float64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,15 +43,16 @@ func (s *Stock) Pace(ctx context.Context) (float64, error) {
 	begin := time.Now()
 	_, err := output(ctx, s.temp, "qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none",
 		"-machine", "pc,graphics=off", "-m", "32", "-drive", "if=ide,format=raw,file="+image, "-device", "isa-debug-exit,iobase=0xf4,iosize=1")
-	// The guest's way to end QEMU is an exit code that is never 0.
+	// A guest ends QEMU with an exit code that is never 0.
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		return 0, fmt.Errorf("lab: the pace of this machine: %w", errors.Join(err, context.Cause(ctx)))
 	}
-	s.pace = min(max(1, time.Since(begin).Seconds()/paceReference.Seconds()), paceMost)
+	s.pace = min(max(1, time.Since(begin).Seconds()/paceReference.Seconds()), maxPace)
 	return s.pace, nil
 }
 
-// counting is a program that counts down from paceLoops and then ends QEMU through its isa-debug-exit device.
+// counting returns a program that counts down from paceLoops and then ends QEMU
+// through its isa-debug-exit device.
 func counting() []byte {
 	code := binary.LittleEndian.AppendUint32([]byte{0x66, 0xb9}, paceLoops) // mov ecx, paceLoops
 	return append(code,

@@ -1,6 +1,7 @@
 package lab
 
-// Packet sockets that take every frame of an interface, and the VLAN tags that the kernel takes off the frames.
+// Packet sockets that receive every frame of an interface, and the VLAN tags
+// that the kernel removes from the frames.
 
 import (
 	"encoding/binary"
@@ -13,20 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packetWake is how often who reads from a packet socket looks whether it should end.
+// packetWake is how often a reader of a packet socket checks whether it should
+// end.
 const packetWake = 100 * time.Millisecond
 
-// socketOption is an option of a socket with a number for its value.
+// socketOption is a socket option with an integer value.
 type socketOption struct{ level, name, value int }
 
-// openPacketSocket opens a packet socket on an interface of the calling thread's namespace, for frames of a protocol
-// (unix.ETH_P_...) to anybody, with further options.
+// openPacketSocket opens a packet socket on an interface of the calling
+// thread's namespace, for all frames of a protocol (unix.ETH_P_...), with
+// further options.
 func openPacketSocket(iface string, protocol uint16, options ...socketOption) (fd int, err error) {
 	link, err := net.InterfaceByName(iface)
 	if err != nil {
 		return 0, fmt.Errorf("interface %s: %w", iface, err)
 	}
-	// No protocol until it is bound: nothing from other interfaces slips in.
+	// The protocol is 0 until the socket is bound, so that it receives nothing
+	// from other interfaces.
 	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, fmt.Errorf("packet socket: %w", err)
@@ -47,8 +51,9 @@ func openPacketSocket(iface string, protocol uint16, options ...socketOption) (f
 	return fd, nil
 }
 
-// eachFrame hands over the frames of a packet socket, and the VLAN tags that the kernel took off (nil for none), until
-// quit is closed. A frame is valid until handle returns.
+// eachFrame calls handle for the frames of a packet socket, with the VLAN tags
+// that the kernel removed (nil for none), until quit is closed. A frame is
+// valid until handle returns.
 func eachFrame(fd int, quit <-chan struct{}, handle func(frame, tag []byte)) {
 	buffer, control := make([]byte, 1<<16), make([]byte, 256)
 	for {
@@ -59,7 +64,7 @@ func eachFrame(fd int, quit <-chan struct{}, handle func(frame, tag []byte)) {
 		}
 		n, nc, _, _, err := unix.Recvmsg(fd, buffer, control, 0)
 		if err != nil {
-			// Mostly the wake-up; and a link that goes down with the lab.
+			// Mostly the timeout, and a link that goes down with the lab.
 			continue
 		}
 		_, tag := readControl(control[:nc])
@@ -67,10 +72,12 @@ func eachFrame(fd int, quit <-chan struct{}, handle func(frame, tag []byte)) {
 	}
 }
 
-// swap16 turns a number into network byte order on the little-endian machines the lab runs on.
+// swap16 turns a number into network byte order on the little-endian machines
+// the lab runs on.
 func swap16(v uint16) uint16 { return v<<8 | v>>8 }
 
-// readControl finds the kernel's time stamp and the VLAN tag it took off the frame (nil for none).
+// readControl returns the kernel's time stamp and the VLAN tag that it removed
+// from the frame (nil for none).
 func readControl(control []byte) (time.Time, []byte) {
 	at, tag := time.Now(), []byte(nil)
 	messages, err := unix.ParseSocketControlMessage(control)

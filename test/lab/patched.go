@@ -1,6 +1,7 @@
 package lab
 
-// Patched ROMs: Debian's binaries that announce another version, as a build with a bumped version does.
+// Patched ROMs: Debian's binaries that report another version, as a build with
+// a higher version does.
 
 import (
 	"bytes"
@@ -12,12 +13,14 @@ import (
 	"path/filepath"
 )
 
-// packing is how the main part of iPXE's BIOS ROMs is packed, in the words of xz(1).
-var packing = []string{"--quiet", "--format=raw", "--lzma1=preset=9,lc=2,lp=0,pb=0", "--stdout"}
+// xzOptions are the options of xz(1) for the packed part of iPXE's BIOS ROMs.
+var xzOptions = []string{"--quiet", "--format=raw", "--lzma1=preset=9,lc=2,lp=0,pb=0", "--stdout"}
 
-// Patched makes a copy of one of the release's ROMs that says another version, in DHCP and in ${version}, and returns
-// its path. It stands for a build with a bumped version: who only hears it can not tell it from one, and building
-// needs sources that not every mirror has. The version must be as long as the release's own.
+// Patched makes a copy of one of the release's ROMs that reports another
+// version, in DHCP and in ${version}, and returns its path. It takes the place
+// of a build with a higher version, which a server cannot distinguish from it.
+// A build would need sources that not every mirror has. The version must be as
+// long as the release's own.
 func (l *Lab) Patched(ctx context.Context, i IPXE, name, version string) (string, error) {
 	source, err := i.File(name)
 	if err != nil {
@@ -29,9 +32,9 @@ func (l *Lab) Patched(ctx context.Context, i IPXE, name, version string) (string
 		return "", err
 	}
 	if start, length := packedPart(rom); length > 0 {
-		err = i.rebadgePacked(ctx, rom[start:start+length], path, version)
+		err = i.changePackedVersion(ctx, rom[start:start+length], path, version)
 	} else {
-		err = i.rebadge(rom, version)
+		err = i.changeVersion(rom, version)
 	}
 	if err != nil {
 		return "", fmt.Errorf("patched %s: %w", filepath.Base(source), err)
@@ -39,10 +42,11 @@ func (l *Lab) Patched(ctx context.Context, i IPXE, name, version string) (string
 	return path, os.WriteFile(path, rom, 0o644)
 }
 
-// Sleepless makes a copy of one of the release's ROMs for 64-bit ARM that never waits for an interrupt, and returns its
-// path. It stands for a build with NAP_NULL, which U-Boot wants (ipxe/ipxe#1442): it has no interrupts, so that who
-// sleeps until one comes sleeps for ever.
-func (l *Lab) Sleepless(i IPXE, name string) (string, error) {
+// WithoutSleep makes a copy of one of the release's ROMs for 64-bit ARM that
+// never waits for an interrupt, and returns its path. It takes the place of a
+// build with NAP_NULL, which U-Boot needs (ipxe/ipxe#1442): U-Boot has no
+// interrupts, so that such a wait never ends.
+func (l *Lab) WithoutSleep(i IPXE, name string) (string, error) {
 	source, err := i.File(name)
 	if err != nil {
 		return "", err
@@ -65,10 +69,10 @@ func (l *Lab) Sleepless(i IPXE, name string) (string, error) {
 	return l.Write("sleepless-"+name, string(rom))
 }
 
-// rebadge changes both places where a build has its version: sub-option 235 of DHCP's option 175, which is three
-// numbers, and the text.
-func (i IPXE) rebadge(code []byte, version string) error {
-	before, after, err := announcements(i.Announced, version)
+// changeVersion changes both places where a build has its version: sub-option
+// 235 of DHCP option 175, which is three numbers, and the text.
+func (i IPXE) changeVersion(code []byte, version string) error {
+	before, after, err := versionOptions(i.Announced, version)
 	if err != nil {
 		return err
 	}
@@ -86,8 +90,8 @@ func (i IPXE) rebadge(code []byte, version string) error {
 	return nil
 }
 
-// announcements are the bytes of the sub-option for two versions.
-func announcements(from, to string) (before, after []byte, err error) {
+// versionOptions returns the bytes of the sub-option for two versions.
+func versionOptions(from, to string) (before, after []byte, err error) {
 	const subOption, length = 235, 3
 	encode := func(version string) []byte {
 		b := []byte{subOption, length, 0, 0, 0}
@@ -99,8 +103,9 @@ func announcements(from, to string) (before, after []byte, err error) {
 	return encode(from), encode(to), err
 }
 
-// packedPart finds the packed part of a BIOS ROM: on a boundary of 16 bytes its length, little-endian in four bytes,
-// then itself up to the ROM's end. A length of 0 means that there is none.
+// packedPart returns the place of the packed part of a BIOS ROM: at a boundary
+// of 16 bytes its length, little-endian in four bytes, then the part itself up
+// to the end of the ROM. A length of 0 means that there is none.
 func packedPart(rom []byte) (start, length int) {
 	const boundary, header, farthest = 16, 4, 64 << 10
 	if bytes.HasPrefix(rom, []byte("MZ")) {
@@ -114,26 +119,28 @@ func packedPart(rom []byte) (start, length int) {
 	return 0, 0
 }
 
-// rebadgePacked changes the version inside a packed part, in place: a stream with a mark at its end, and then a CRC-32
-// of all before it, without its final inversion. What packs smaller than before leaves zeros behind the mark.
-func (i IPXE) rebadgePacked(ctx context.Context, part []byte, scratch, version string) error {
+// changePackedVersion changes the version inside a packed part, in place. The
+// part is a stream with an end mark, then a CRC-32 of all bytes before it,
+// without its final inversion. If the new stream is smaller, zeros follow the
+// end mark.
+func (i IPXE) changePackedVersion(ctx context.Context, part []byte, scratch, version string) error {
 	const sum = 4
 	stream := part[:len(part)-sum]
 	if err := os.WriteFile(scratch, stream, 0o644); err != nil {
 		return err
 	}
-	plain, err := output(ctx, "", "xz", append(append([]string{"--decompress"}, packing...), scratch)...)
+	plain, err := output(ctx, "", "xz", append(append([]string{"--decompress"}, xzOptions...), scratch)...)
 	if err != nil {
 		return err
 	}
 	code := []byte(plain)
-	if err := i.rebadge(code, version); err != nil {
+	if err := i.changeVersion(code, version); err != nil {
 		return err
 	}
 	if err := os.WriteFile(scratch, code, 0o644); err != nil {
 		return err
 	}
-	packed, err := output(ctx, "", "xz", append(append([]string{"--compress"}, packing...), scratch)...)
+	packed, err := output(ctx, "", "xz", append(append([]string{"--compress"}, xzOptions...), scratch)...)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package lab
 
-// A program started inside a host: its output is kept, it never outlives the lab, and every wait for it is bounded.
+// Programs in a host: their output is kept, they never outlive the lab, and
+// every wait for them is bounded.
 
 import (
 	"context"
@@ -14,24 +15,29 @@ import (
 	"time"
 )
 
-// stopGrace is how long a program may take to end after SIGTERM before it is killed.
+// stopGrace is how long a program may take to end after SIGTERM before it is
+// killed.
 const stopGrace = 5 * time.Second
 
-// Command says what to start.
+// Command describes a program to start.
 type Command struct {
-	// Name is how the program is called in logs and errors; empty means the file's own name.
+	// Name is the program's name in logs and errors; empty means the name of
+	// the file.
 	Name string
-	// Path is looked up in PATH when it has no slash.
+	// Path is looked up in PATH if it has no slash.
 	Path string
 	Args []string
 	// Env is added to this process's environment.
 	Env []string
-	// Dir is the working directory; empty means the lab's own.
+	// Dir is the working directory; empty means the lab's folder.
 	Dir string
-	// Credential runs the program as somebody else than root, and Capabilities are the rights of root that it keeps.
+	// Credential runs the program as another user than root, and Capabilities
+	// are the capabilities that it keeps.
 	Credential   *syscall.Credential
 	Capabilities []uintptr
 	Stdin        io.Reader
+	// Stdout receives a copy of the standard output; nil means no copy.
+	Stdout io.Writer
 }
 
 // Program is a started program.
@@ -58,7 +64,7 @@ func (h *Host) Start(c Command) (*Program, error) {
 		return nil, fmt.Errorf("start %s in %s: %w", name, h.Name, err)
 	}
 	p := &Program{Name: name, ended: make(chan struct{})}
-	p.Output = newTranscript(func(l Line) { h.lab.heardLine(p, l) })
+	p.Output = newTranscript(func(l Line) { h.lab.noteLine(p, l) })
 	p.Stdout, p.Stderr = newTranscript(nil), newTranscript(nil)
 	cmd := exec.Command(path, c.Args...)
 	cmd.Env = append(cmd.Environ(), c.Env...)
@@ -68,6 +74,9 @@ func (h *Host) Start(c Command) (*Program, error) {
 	}
 	cmd.Stdin = c.Stdin
 	cmd.Stdout = io.MultiWriter(p.Stdout, p.Output)
+	if c.Stdout != nil {
+		cmd.Stdout = io.MultiWriter(p.Stdout, p.Output, c.Stdout)
+	}
 	cmd.Stderr = io.MultiWriter(p.Stderr, p.Output)
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true,
@@ -86,7 +95,8 @@ func (h *Host) Start(c Command) (*Program, error) {
 	return p, nil
 }
 
-// Run starts a command and waits for its end. The error of a program that failed carries what it wrote.
+// Run starts a command and waits for its end. The error of a program that
+// failed contains its output.
 func (h *Host) Run(ctx context.Context, c Command) (*Program, error) {
 	p, err := h.Start(c)
 	if err != nil {
@@ -98,7 +108,8 @@ func (h *Host) Run(ctx context.Context, c Command) (*Program, error) {
 	return p, nil
 }
 
-// Wait waits for the program's own end; when the context ends first, the program is killed.
+// Wait waits until the program ends. If the context ends first, the program is
+// killed.
 func (p *Program) Wait(ctx context.Context) error {
 	select {
 	case <-p.ended:
@@ -110,13 +121,14 @@ func (p *Program) Wait(ctx context.Context) error {
 	}
 }
 
-// PID is the program's process id.
+// PID returns the program's process id.
 func (p *Program) PID() int { return p.cmd.Process.Pid }
 
-// Ended is closed when the program has ended.
+// Ended returns a channel that is closed when the program has ended.
 func (p *Program) Ended() <-chan struct{} { return p.ended }
 
-// ExitCode is the code of an ended program, or -1 for one that runs or was killed by a signal.
+// ExitCode returns the exit code of a program that has ended, or -1 for one
+// that runs or was killed by a signal.
 func (p *Program) ExitCode() int {
 	select {
 	case <-p.ended:
@@ -126,7 +138,7 @@ func (p *Program) ExitCode() int {
 	}
 }
 
-// Ran is how long an ended program ran.
+// Ran returns how long a program ran that has ended.
 func (p *Program) Ran() time.Duration {
 	<-p.ended
 	return p.at.Sub(p.Started)
@@ -137,7 +149,8 @@ func (p *Program) Signal(s syscall.Signal) error {
 	return p.cmd.Process.Signal(s)
 }
 
-// Stop ends the program and what it started: SIGTERM, and SIGKILL after a while. It returns once it is gone.
+// Stop ends the program and its children: SIGTERM, and SIGKILL after a while.
+// It returns when the program has ended.
 func (p *Program) Stop() {
 	select {
 	case <-p.ended:
@@ -153,7 +166,7 @@ func (p *Program) Stop() {
 	}
 }
 
-// kill signals the program's process group.
+// kill sends a signal to the program's process group.
 func (p *Program) kill(s syscall.Signal) {
 	if err := syscall.Kill(-p.cmd.Process.Pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		p.cmd.Process.Signal(s)

@@ -1,7 +1,7 @@
 package lab
 
-// An IPv6 router. iPXE asks for one on every network, and where none answers it waits for up to a quarter of a minute,
-// whatever DHCP has said in the meantime.
+// An IPv6 router. iPXE asks for one on every network. If none answers, it waits
+// for up to a quarter of a minute, whatever DHCP has answered.
 
 import (
 	"net"
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The router's addresses, and those of everybody.
+// The addresses of the router, and those of all nodes.
 var (
 	routerMAC    = net.HardwareAddr{0x02, 0, 0, 0, 0, 1}
 	routerIP     = netip.MustParseAddr("fe80::1")
@@ -21,7 +21,8 @@ var (
 	everybodyIP  = netip.MustParseAddr("ff02::1")
 )
 
-// router answers whoever solicits a router on a segment: there is one, and it has no addresses to give and leads nowhere.
+// router answers router solicitations on a segment. It has no prefix to give,
+// and routes nothing.
 type router struct {
 	fd      int
 	answer  []byte
@@ -56,19 +57,21 @@ func (l *Lab) newRouter(s *Segment) error {
 func (r *router) run() {
 	eachFrame(r.fd, r.quit, func(frame, tag []byte) {
 		if tag == nil && isRouterSolicitation(frame) {
-			// Who hears nothing asks again.
+			// A client that receives no answer asks again.
 			unix.Write(r.fd, r.answer)
 		}
 	})
 }
 
-// isRouterSolicitation tells whether a frame asks for routers (RFC 4861, section 4.1).
+// isRouterSolicitation reports whether a frame asks for routers (RFC 4861,
+// section 4.1).
 func isRouterSolicitation(frame []byte) bool {
 	p := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
 	return p.Layer(layers.LayerTypeICMPv6RouterSolicitation) != nil
 }
 
-// routerAdvertisement is the answer's frame (RFC 4861, section 4.2): no DHCPv6, no prefix, no default route.
+// routerAdvertisement returns the frame of the answer (RFC 4861, section 4.2):
+// no DHCPv6, no prefix, no default route.
 func routerAdvertisement() ([]byte, error) {
 	const hops = 255 // what comes through another router has fewer, and is ignored
 	ip := &layers.IPv6{Version: 6, NextHeader: layers.IPProtocolICMPv6, HopLimit: hops, SrcIP: routerIP.AsSlice(), DstIP: everybodyIP.AsSlice()}

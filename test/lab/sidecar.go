@@ -1,6 +1,6 @@
 package lab
 
-// The program under test, and what stands in for it.
+// The program under test, and dnsmasq in its place.
 
 import (
 	"context"
@@ -16,22 +16,27 @@ import (
 
 // Sidecar describes a `pxesidecar serve`.
 type Sidecar struct {
-	// Root is the boot file tree: name to path of the file it is copied from. Nil leaves --root out.
+	// Root is the boot file tree: the name of each file, and the path that it
+	// is copied from. Nil omits --root.
 	Root map[string]string
-	// Script names the boot script (--boot-url); empty means the collector's, "none" leaves the flag out.
+	// Script is the boot script (--boot-url); empty means the collector's,
+	// "none" omits the flag.
 	Script string
 	// Args are further arguments.
 	Args []string
 	// Host runs it; nil means a host "sidecar" of its own.
 	Host *Host
-	// Address is the host's where it is not that of NewServerHost.
+	// Address is the host's address if it is not that of NewServerHost.
 	Address netip.Addr
-	// Credential runs it as somebody else than root, and Capabilities are the rights of root that it keeps.
+	// Credential runs it as another user than root, and Capabilities are the
+	// capabilities that it keeps.
 	Credential   *syscall.Credential
 	Capabilities []uintptr
-	// Ports are the UDP ports it opens, beside its packet socket; nil means those of TFTP and 4011.
+	// Ports are the UDP ports that it opens, beside its packet socket; nil
+	// means those of TFTP and 4011.
 	Ports []uint16
-	// Path is the program, and Serve its subcommand's arguments in full, where it is not pxesidecar.
+	// Path is the program, and Serve its arguments in full, if it is not
+	// pxesidecar.
 	Path  string
 	Serve []string
 }
@@ -45,7 +50,8 @@ type Daemon struct {
 	Root string
 }
 
-// NewServerHost adds a host with an address on the LAN where a sidecar, and if so wished a DHCP server, can run.
+// NewServerHost adds a host with an address on the LAN for a sidecar, and
+// optionally a DHCP server.
 func (l *Lab) NewServerHost(name string) (*Host, error) {
 	host, err := l.NewHost(name)
 	if err != nil {
@@ -60,10 +66,10 @@ func (l *Lab) NewServerHost(name string) (*Host, error) {
 	return host, host.FullChecksums(iface)
 }
 
-// SidecarAddress is where sidecars of NewServerHost are on the LAN.
+// SidecarAddress returns the address of NewServerHost on the LAN.
 func (l *Lab) SidecarAddress() netip.Addr { return l.LAN.Address(sidecarAddress) }
 
-// LaunchSidecar starts the sidecar and does not wait for anything.
+// LaunchSidecar starts the sidecar and does not wait for its sockets.
 func (l *Lab) LaunchSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 	var err error
 	if s.Host == nil {
@@ -98,12 +104,12 @@ func (l *Lab) LaunchSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 	}
 	d.Program, err = s.Host.Start(Command{Name: "pxesidecar", Path: path, Args: append(args, s.Args...),
 		Credential: s.Credential, Capabilities: s.Capabilities,
-		// Built with the race detector it would sleep a second at its end.
+		// With the race detector it would sleep a second at its end.
 		Env: []string{"GORACE=atexit_sleep_ms=0"}})
 	return d, err
 }
 
-// fill makes a folder of copies.
+// fill makes a folder with copies of files.
 func (l *Lab) fill(folder string, files map[string]string) (string, error) {
 	root := l.Path(folder)
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -144,7 +150,8 @@ func (l *Lab) StartSidecar(ctx context.Context, s Sidecar) (*Daemon, error) {
 				return false, err
 			}
 		}
-		// A stand-in has its port 67 as UDP; a sidecar that answers no DHCP has none.
+		// dnsmasq opens port 67 as UDP. A sidecar that answers no DHCP does not
+		// open it.
 		return sockets.Packet > 0 || sockets.UDP[portServer] || slices.Contains(s.Args, "--no-dhcp"), err
 	})
 	if err != nil {
@@ -162,7 +169,7 @@ type Sockets struct {
 	Packet int
 }
 
-// Sockets looks at the sockets that are open in a host, whichever program owns them.
+// Sockets returns the sockets that are open in a host, of any program.
 func (h *Host) Sockets() (Sockets, error) {
 	s := Sockets{UDP: map[uint16]bool{}, TCP: map[uint16]bool{}}
 	err := h.ns.do(func() error {
@@ -188,7 +195,8 @@ func (h *Host) Sockets() (Sockets, error) {
 	return s, err
 }
 
-// procNet reads a table of the calling thread's network namespace, without its heading.
+// procNet reads a table of the calling thread's network namespace, without its
+// heading.
 func procNet(name string) ([][]string, error) {
 	content, err := os.ReadFile("/proc/thread-self/net/" + name)
 	if os.IsNotExist(err) {
@@ -206,7 +214,7 @@ func procNet(name string) ([][]string, error) {
 	return rows, nil
 }
 
-// Memory is the daemon's resident memory in bytes.
+// Memory returns the daemon's resident memory in bytes.
 func (d *Daemon) Memory() (int64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
 	if err != nil {
@@ -221,8 +229,9 @@ func (d *Daemon) Memory() (int64, error) {
 	return 0, fmt.Errorf("process %d: no VmRSS", d.PID())
 }
 
-// StandIn is dnsmasq as a ProxyDHCP server that serves the same ROMs: it shows that a scenario's network, guests and
-// counting are right without pxesidecar, and is the peer to compare with. It knows no versions: iPXE gets the script.
+// StandIn describes dnsmasq as a ProxyDHCP server that serves the same ROMs. It
+// shows that a scenario's network, guests and counts are right without
+// pxesidecar. It knows no versions: every iPXE gets the script.
 func (l *Lab) StandIn(root map[string]string, roms map[string]string) (Sidecar, error) {
 	folder, err := l.fill("peer", root)
 	if err != nil {
@@ -241,5 +250,5 @@ func (l *Lab) StandIn(root map[string]string, roms map[string]string) (Sidecar, 
 	return Sidecar{Path: "dnsmasq", Serve: []string{"-C", config}}, err
 }
 
-// At is the daemon's address with a port.
+// At returns the daemon's address with a port.
 func (d *Daemon) At(port uint16) netip.AddrPort { return netip.AddrPortFrom(d.Address, port) }

@@ -1,6 +1,7 @@
 package lab
 
-// The stock: programs and firmware of other people, installed or fetched when they are missing, never committed.
+// The stock: programs and firmware of other projects, installed or fetched when
+// they are missing, never committed.
 
 import (
 	"context"
@@ -18,45 +19,50 @@ import (
 	"time"
 )
 
-// programs are the Debian packages that the lab installs: tools and clients that leave nothing running. Servers are
-// not among them, because installing one starts it: they are unpacked beside the system like everything in suites.
+// programs are the Debian packages that the lab installs: tools and clients
+// that leave no service running. Servers are not among them, because installing
+// a server starts it. Servers are unpacked into the cache, like everything from
+// suites.
 var programs = []string{
 	"iproute2", "qemu-system-x86", "qemu-system-arm", "tshark", "busybox", "tftp-hpa", "atftp", "curl",
 	"dnsmasq-base", "kea-common", "mtools", "debian-archive-keyring", "xz-utils",
 	"ipxe",               // where pxesidecar looks for ROMs by itself
-	"libdevmapper1.02.1", // of grub-mkimage
+	"libdevmapper1.02.1", // for grub-mkimage
 }
 
-// Suite is a release of Debian that files are taken from, whatever release this machine runs.
+// Suite is a release of Debian that files are taken from, whatever release this
+// machine runs.
 type Suite string
 
-// The suites and what they bring: iPXE 1.0.0 with the firmware and servers of one stable release, iPXE 1.21.1 (which
-// calls itself 1.0.0 in DHCP), and the newest iPXE.
+// The suites: iPXE 1.0.0 with the firmware and servers of one stable release,
+// iPXE 1.21.1 (which reports 1.0.0 in DHCP), and the newest iPXE.
 const (
 	Bookworm Suite = "bookworm"
 	Trixie   Suite = "trixie"
 	Sid      Suite = "sid"
-	// ThisHost is the release this machine runs, by its own apt sources.
+	// ThisHost is the release that this machine runs, from its own apt sources.
 	ThisHost Suite = "host"
 )
 
-// Stock hands out programs and firmware. Any number of labs share one.
+// Stock provides programs and firmware. Any number of labs share one.
 type Stock struct {
 	cache string
-	// temp is for what is built for this run; remove takes it away.
+	// temp is for what is built for this run. remove removes it.
 	temp   string
 	remove func() error
 	log    func(format string, args ...any)
 
 	mu      sync.Mutex
 	sidecar string
-	// pace is what Pace measured, 0 before.
+	// pace is the result of Pace, 0 before.
 	pace float64
-	// kvmFails is set once KVM failed on a guest that needed no more than what every firmware needs.
+	// kvmFails is set after KVM failed on a guest that needed only what every
+	// firmware needs.
 	kvmFails atomic.Bool
 }
 
-// OpenStock installs the programs that are missing and finds the cache. log is told what takes time.
+// OpenStock installs missing programs and finds the cache. It calls log before
+// steps that take time.
 func OpenStock(ctx context.Context, log func(format string, args ...any)) (*Stock, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("lab: root is needed, for network namespaces and packet sockets")
@@ -83,7 +89,7 @@ func OpenStock(ctx context.Context, log func(format string, args ...any)) (*Stoc
 // Close removes what was built for this run. The cache stays.
 func (s *Stock) Close() error { return s.remove() }
 
-// install brings in the missing programs.
+// install installs the missing programs.
 func (s *Stock) install(ctx context.Context) error {
 	var missing []string
 	for _, name := range programs {
@@ -115,7 +121,7 @@ func (s *Stock) install(ctx context.Context) error {
 	return nil
 }
 
-// apt runs apt-get; its error carries the output's end.
+// apt runs apt-get. Its error contains the end of the output.
 func (s *Stock) apt(ctx context.Context, args ...string) error {
 	_, err := output(ctx, "", "apt-get", args...)
 	return err
@@ -136,7 +142,7 @@ func command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// finish runs a prepared program; its error carries the output's end.
+// finish runs a prepared program. Its error contains the end of the output.
 func finish(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -149,7 +155,7 @@ func finish(cmd *exec.Cmd) (string, error) {
 	return string(out), nil
 }
 
-// lock keeps two runs from fetching into the cache at once.
+// lock prevents two runs from fetching into the cache at the same time.
 func (s *Stock) lock() (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(s.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -161,8 +167,9 @@ func (s *Stock) lock() (unlock func(), err error) {
 	return func() { file.Close() }, nil
 }
 
-// Package returns the folder that a package of a suite is unpacked in, and the package's version. It is fetched once;
-// delete the cache to get newer ones.
+// Package returns the folder that a package of a suite is unpacked in, and the
+// package's version. It is fetched once. To get newer packages, delete the
+// cache.
 func (s *Stock) Package(ctx context.Context, suite Suite, name string) (dir, version string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +194,8 @@ func (s *Stock) Package(ctx context.Context, suite Suite, name string) (dir, ver
 	return dir, strings.TrimPrefix(filepath.Base(dir), name+"_"), nil
 }
 
-// fetch downloads a package and unpacks it into the cache, without installing it.
+// fetch downloads a package and unpacks it into the cache, without installing
+// it.
 func (s *Stock) fetch(ctx context.Context, suite Suite, name string) error {
 	var config []string
 	if suite != ThisHost {
@@ -196,7 +204,8 @@ func (s *Stock) fetch(ctx context.Context, suite Suite, name string) error {
 			return err
 		}
 	}
-	// The cache is locked: whoever left another folder like this is gone.
+	// The cache is locked, so the process that left another such folder has
+	// ended.
 	left, _ := filepath.Glob(filepath.Join(s.cache, "fetch-*"))
 	for _, dir := range left {
 		os.RemoveAll(dir)
@@ -238,11 +247,13 @@ func (s *Stock) fetch(ctx context.Context, suite Suite, name string) error {
 	return os.Rename(tree, filepath.Join(home, name+"_"+strings.TrimSpace(version)))
 }
 
-// listAge is how old a suite's package lists may be before they are fetched again.
+// listAge is how old a suite's package lists may be before they are fetched
+// again.
 const listAge = time.Hour
 
-// suiteConfig makes apt's options for a suite: its own sources, lists and status, none of the system's, so that
-// nothing of that suite can ever be installed.
+// suiteConfig returns apt's options for a suite: with sources, lists and status
+// of its own, not the system's, so that no package of that suite can be
+// installed.
 func (s *Stock) suiteConfig(ctx context.Context, suite Suite) ([]string, error) {
 	home := filepath.Join(s.cache, "apt-"+string(suite))
 	for _, dir := range []string{"lists/partial", "cache/archives/partial"} {
@@ -250,7 +261,8 @@ func (s *Stock) suiteConfig(ctx context.Context, suite Suite) ([]string, error) 
 			return nil, err
 		}
 	}
-	// A hook that empties the system's package cache must not run beside an installation of somebody else.
+	// A hook that empties the system's package cache must not run beside
+	// another installation.
 	settings := "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\nAPT::Sandbox::User \"root\";\n"
 	mirror, err := s.mirror(ctx)
 	if err != nil {
@@ -280,7 +292,7 @@ func (s *Stock) suiteConfig(ctx context.Context, suite Suite) ([]string, error) 
 	return config, os.WriteFile(stamp, nil, 0o644)
 }
 
-// mirror is where this machine gets Debian from, by its own apt sources.
+// mirror returns the Debian mirror of this machine's own apt sources.
 func (s *Stock) mirror(ctx context.Context) (string, error) {
 	const format = "$(CREATED_BY)|$(REPO_URI)|$(COMPONENT)|$(LABEL)"
 	find := func() string {
@@ -322,7 +334,8 @@ func (s *Stock) Sidecar(ctx context.Context) (string, error) {
 		args = append(args, "-race")
 	}
 	cmd := command(ctx, "", "go", append(args, "github.com/pxesidecar/pxesidecar/cmd/pxesidecar")...)
-	// A compiler that outlived this process would write into a folder that is gone. The signal comes when the thread ends.
+	// A compiler that outlives this process would write into a folder that is
+	// removed. The kernel sends the signal when the thread ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -1,6 +1,7 @@
 package lab
 
-// The timeline: everything that happened to the machines, in order, as one line each.
+// The timeline: everything that happened to the machines, in order, one line
+// each.
 
 import (
 	"fmt"
@@ -13,9 +14,9 @@ import (
 // Event is one line of the timeline.
 type Event struct {
 	At time.Time
-	// Who it is about: a guest, or a program.
+	// Who is what the event is about: a guest, or a program.
 	Who string
-	// What happened, in words.
+	// What is what happened.
 	What string
 
 	start time.Time
@@ -33,8 +34,9 @@ func (l *Lab) note(at time.Time, who, format string, args ...any) {
 	}
 }
 
-// heardLine takes a program's line of output into the timeline where it is worth a reader's time.
-func (l *Lab) heardLine(p *Program, line Line) {
+// noteLine adds a program's line of output to the timeline if it is a warning
+// or an error.
+func (l *Lab) noteLine(p *Program, line Line) {
 	for _, level := range []string{"level=WARN", "level=ERROR"} {
 		if at := strings.Index(line.Text, level); at >= 0 {
 			l.note(line.At, p.Name, "%s", strings.TrimPrefix(line.Text[at:], "level="))
@@ -42,7 +44,7 @@ func (l *Lab) heardLine(p *Program, line Line) {
 	}
 }
 
-// String is the event as a line, its time counted from the lab's start.
+// String returns the event as a line. Its time counts from the lab's start.
 func (e Event) String() string {
 	return fmt.Sprintf("%7.2fs  %-14s %s", e.At.Sub(e.start).Seconds(), e.Who, e.What)
 }

@@ -1,6 +1,7 @@
 package lab
 
-// What the frames of a segment say: DHCP messages, TFTP transfers, HTTP requests.
+// What the frames of a segment contain: DHCP messages, TFTP transfers, HTTP
+// requests.
 
 import (
 	"context"
@@ -27,7 +28,8 @@ type Datagram struct {
 // Message is a DHCP message.
 type Message struct {
 	Datagram
-	// Client is the chaddr, or the sender's hardware address where chaddr is not one.
+	// Client is the chaddr, or the sender's hardware address if chaddr is not
+	// one.
 	Client string
 	DHCP   *dhcpv4.DHCPv4
 }
@@ -40,7 +42,7 @@ type HTTPRequest struct {
 	Method, Path string
 }
 
-// Traffic is read out of a capture while it runs.
+// Traffic is read from a capture while it runs.
 type Traffic struct {
 	lab     *Lab
 	catchUp func()
@@ -53,16 +55,17 @@ type Traffic struct {
 	undecoded int
 	// sent counts IPv4 packets by sender.
 	sent map[netip.Addr]int
-	// changed is closed and replaced with every frame that was taken in.
+	// changed is closed and replaced with every frame that was read.
 	changed chan struct{}
 }
 
-// newTraffic starts with nothing seen. catchUp returns when all frames were taken in that are on the wire by now.
+// newTraffic returns an empty Traffic. catchUp returns when all frames were
+// read that are on the wire by now.
 func newTraffic(l *Lab, catchUp func()) *Traffic {
 	return &Traffic{lab: l, catchUp: catchUp, byClient: map[netip.AddrPort]*Transfer{}, sent: map[netip.Addr]int{}, changed: make(chan struct{})}
 }
 
-// The UDP and TCP ports that matter here.
+// The UDP and TCP ports of the protocols that Traffic reads.
 const (
 	portHTTP   = 80
 	portServer = 67
@@ -71,7 +74,7 @@ const (
 	portPXE    = 4011
 )
 
-// frame takes one frame in.
+// frame reads one frame.
 func (t *Traffic) frame(f Frame) {
 	mac, vlan, ip := ethernet(f.Data)
 	protocol, src, dst, body := ipv4Packet(ip)
@@ -98,7 +101,7 @@ func (t *Traffic) frame(f Frame) {
 	t.mu.Unlock()
 }
 
-// await waits until found is true, looking again after every frame.
+// await waits until found returns true. It calls found again after every frame.
 func (t *Traffic) await(ctx context.Context, what string, found func() bool) error {
 	for {
 		t.mu.Lock()
@@ -115,7 +118,8 @@ func (t *Traffic) await(ctx context.Context, what string, found func() bool) err
 	}
 }
 
-// AwaitMessage waits for a DHCP message of a client (any with an empty address) that keep likes.
+// AwaitMessage waits for a DHCP message of a client that keep selects. An empty
+// address means any client.
 func (t *Traffic) AwaitMessage(ctx context.Context, client string, keep func(Message) bool) (Message, error) {
 	var m Message
 	err := t.await(ctx, "a DHCP message", func() bool {
@@ -128,12 +132,13 @@ func (t *Traffic) AwaitMessage(ctx context.Context, client string, keep func(Mes
 	return m, err
 }
 
-// AwaitSent waits until an address has sent so many packets.
+// AwaitSent waits until an address has sent this many packets.
 func (t *Traffic) AwaitSent(ctx context.Context, from netip.Addr, count int) error {
 	return t.await(ctx, fmt.Sprintf("%d packets from %s", count, from), func() bool { return t.Sent(from) >= count })
 }
 
-// ethernet takes the header off a frame: the sender, the VLAN id and the IPv4 packet (nil for anything else).
+// ethernet parses the header of a frame: the sender, the VLAN id and the IPv4
+// packet (nil for anything else).
 func ethernet(frame []byte) (mac string, vlan int, ip []byte) {
 	if len(frame) < 14 {
 		return "", 0, nil
@@ -150,7 +155,8 @@ func ethernet(frame []byte) (mac string, vlan int, ip []byte) {
 	return mac, vlan, body
 }
 
-// ipv4Packet takes the header off an IPv4 packet. Later fragments are not looked at: src is invalid for them.
+// ipv4Packet parses the header of an IPv4 packet. For later fragments src is
+// invalid.
 func ipv4Packet(p []byte) (protocol byte, src, dst netip.Addr, body []byte) {
 	if len(p) < 20 || p[0]>>4 != 4 {
 		return 0, src, dst, nil
@@ -162,7 +168,7 @@ func ipv4Packet(p []byte) (protocol byte, src, dst netip.Addr, body []byte) {
 	return p[9], netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20])), p[header:total]
 }
 
-// datagram sorts a UDP datagram by its ports.
+// datagram handles a UDP datagram by its ports.
 func (t *Traffic) datagram(d Datagram) {
 	isDHCP := func(port uint16) bool { return port == portServer || port == portClient || port == portPXE }
 	if isDHCP(d.Dst.Port()) {
@@ -172,7 +178,7 @@ func (t *Traffic) datagram(d Datagram) {
 	t.tftp(d)
 }
 
-// message takes a DHCP message in.
+// message adds a DHCP message.
 func (t *Traffic) message(d Datagram) {
 	decoded, err := dhcpv4.FromBytes(d.Payload)
 	if err != nil {
@@ -192,7 +198,7 @@ func (t *Traffic) message(d Datagram) {
 	t.lab.note(m.At, from, "%s", what)
 }
 
-// describe says a DHCP message in words, and whom it is about.
+// describe describes a DHCP message and returns whom it is about.
 func (t *Traffic) describe(m Message) (who, what string) {
 	client := t.lab.nameOf(m.Client)
 	kind := m.DHCP.MessageType().String()
@@ -227,11 +233,12 @@ func (t *Traffic) describe(m Message) (who, what string) {
 	return client, fmt.Sprintf("<- %s%s from %s: %s", kind, port, server, strings.Join(parts, ", "))
 }
 
-// archNames are the client architectures of option 93 (IANA's registry) that the lab's guests have.
+// archNames are the client architectures of option 93 (IANA's registry) that
+// the lab's guests have.
 var archNames = map[uint16]string{0: "BIOS", 6: "UEFI ia32", 7: "UEFI x64", 9: "UEFI x64", 11: "UEFI arm64",
 	15: "UEFI ia32 by HTTP", 16: "UEFI x64 by HTTP", 19: "UEFI arm64 by HTTP"}
 
-// describeClient says who a request's sender claims to be.
+// describeClient returns what the sender of a request claims to be.
 func describeClient(d *dhcpv4.DHCPv4) string {
 	class := d.ClassIdentifier()
 	if !strings.HasPrefix(class, "PXEClient") && !strings.HasPrefix(class, "HTTPClient") {
@@ -244,7 +251,7 @@ func describeClient(d *dhcpv4.DHCPv4) string {
 		}
 	}
 	if version := IPXEVersion(d); version != "" {
-		return "by iPXE that calls itself " + version + ", " + kind
+		return "by iPXE that reports " + version + ", " + kind
 	}
 	if strings.Contains(strings.Join(d.UserClass(), " "), "iPXE") {
 		return "by iPXE, " + kind
@@ -252,7 +259,8 @@ func describeClient(d *dhcpv4.DHCPv4) string {
 	return "by firmware, " + kind
 }
 
-// IPXEVersion is the version in option 175.235 of a request, such as "1.0.0", or empty.
+// IPXEVersion returns the version in option 175.235 of a request, such as
+// "1.0.0", or an empty string.
 func IPXEVersion(d *dhcpv4.DHCPv4) string {
 	const encapsulated, version = 175, 235
 	for o := d.Options.Get(dhcpv4.GenericOptionCode(encapsulated)); len(o) >= 2; {
@@ -272,19 +280,20 @@ func IPXEVersion(d *dhcpv4.DHCPv4) string {
 	return ""
 }
 
-// Discover tells whether a message is a client's DISCOVER.
+// Discover reports whether a message is a client's DISCOVER.
 func (m Message) Discover() bool {
 	return m.DHCP.OpCode == dhcpv4.OpcodeBootRequest && m.DHCP.MessageType() == dhcpv4.MessageTypeDiscover
 }
 
-// Proxy tells whether a reply is a ProxyDHCP server's: it names a boot class and gives no address.
+// Proxy reports whether a reply is a ProxyDHCP server's: it names a boot class
+// and gives no address.
 func (m Message) Proxy() bool {
 	class := m.DHCP.ClassIdentifier()
 	return m.DHCP.OpCode == dhcpv4.OpcodeBootReply && m.DHCP.YourIPAddr.IsUnspecified() &&
 		(strings.HasPrefix(class, "PXEClient") || strings.HasPrefix(class, "HTTPClient"))
 }
 
-// BootFile is the boot file of a reply, from the header or option 67.
+// BootFile returns the boot file of a reply, from the header or option 67.
 func (m Message) BootFile() string {
 	if m.DHCP.BootFileName != "" {
 		return m.DHCP.BootFileName
@@ -292,7 +301,8 @@ func (m Message) BootFile() string {
 	return m.DHCP.BootFileNameOption()
 }
 
-// Messages returns the DHCP messages of one client (all with an empty address) that keep likes; nil likes all.
+// Messages returns the DHCP messages of one client that keep selects. An empty
+// address means all clients, a nil keep all messages.
 func (t *Traffic) Messages(client string, keep func(Message) bool) []Message {
 	t.catchUp()
 	t.mu.Lock()
@@ -306,7 +316,7 @@ func (t *Traffic) Messages(client string, keep func(Message) bool) []Message {
 	return found
 }
 
-// Sent is how many IPv4 packets an address has sent.
+// Sent returns how many IPv4 packets an address has sent.
 func (t *Traffic) Sent(from netip.Addr) int {
 	t.catchUp()
 	t.mu.Lock()
@@ -348,7 +358,7 @@ func (t *Traffic) segment(at time.Time, mac string, src, dst netip.Addr, body []
 	t.mu.Unlock()
 	path, _, _ := strings.Cut(r.Path, "?")
 	if strings.HasPrefix(path, evidencePath) {
-		// The collector tells of these, in more words.
+		// The collector adds these to the timeline, with more details.
 		return
 	}
 	t.lab.note(at, t.lab.nameOf(mac), "HTTP %s %s from %s", r.Method, path, t.lab.nameOf(dst.String()))

@@ -1,6 +1,6 @@
 package lab
 
-// What a program writes, line by line, with the time of each line.
+// The output of a program, line by line, with the time of each line.
 
 import (
 	"bytes"
@@ -17,22 +17,23 @@ type Line struct {
 	Text string
 }
 
-// Transcript collects a program's output. It is an io.Writer for any number of goroutines.
+// Transcript collects a program's output. It is an io.Writer for any number of
+// goroutines.
 type Transcript struct {
 	mu      sync.Mutex
 	partial []byte
 	lines   []Line
 	changed chan struct{}
-	// heard is called with every new line; nil is allowed.
-	heard func(Line)
+	// onLine is called with every new line. It may be nil.
+	onLine func(Line)
 }
 
-// newTranscript makes an empty transcript that tells heard of every line.
-func newTranscript(heard func(Line)) *Transcript {
-	return &Transcript{changed: make(chan struct{}), heard: heard}
+// newTranscript makes an empty transcript that calls onLine for every line.
+func newTranscript(onLine func(Line)) *Transcript {
+	return &Transcript{changed: make(chan struct{}), onLine: onLine}
 }
 
-// Write takes output as it comes.
+// Write adds output.
 func (t *Transcript) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	var fresh []Line
@@ -50,15 +51,16 @@ func (t *Transcript) Write(p []byte) (int, error) {
 	close(t.changed)
 	t.changed = make(chan struct{})
 	t.mu.Unlock()
-	if t.heard != nil {
+	if t.onLine != nil {
 		for _, line := range fresh {
-			t.heard(line)
+			t.onLine(line)
 		}
 	}
 	return len(p), nil
 }
 
-// Lines returns what was written so far, an unfinished last line included.
+// Lines returns the lines that were written so far, including an unfinished
+// last line.
 func (t *Transcript) Lines() []Line {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,7 +71,7 @@ func (t *Transcript) Lines() []Line {
 	return lines
 }
 
-// String is everything written so far.
+// String returns everything written so far.
 func (t *Transcript) String() string {
 	var b strings.Builder
 	for _, line := range t.Lines() {
@@ -79,7 +81,7 @@ func (t *Transcript) String() string {
 	return b.String()
 }
 
-// Matching returns the lines that contain every one of the given words.
+// Matching returns the lines that contain every one of the words.
 func (t *Transcript) Matching(words ...string) []string {
 	var found []string
 	for _, line := range t.Lines() {
@@ -90,7 +92,8 @@ func (t *Transcript) Matching(words ...string) []string {
 	return found
 }
 
-// Await waits until one line contains every one of the words, or the context ends.
+// Await waits until one line contains every one of the words, or the context
+// ends.
 func (t *Transcript) Await(ctx context.Context, words ...string) (string, error) {
 	for {
 		t.mu.Lock()
@@ -107,7 +110,7 @@ func (t *Transcript) Await(ctx context.Context, words ...string) (string, error)
 	}
 }
 
-// containsAll tells whether text contains every word.
+// containsAll reports whether text contains every word.
 func containsAll(text string, words []string) bool {
 	for _, word := range words {
 		if !strings.Contains(text, word) {

@@ -1,6 +1,7 @@
 package lab
 
-// TFTP transfers as the wire shows them: asked, answered, and finished or not.
+// TFTP transfers as the capture shows them: requested, answered, and complete
+// or not.
 
 import (
 	"context"
@@ -11,7 +12,7 @@ import (
 	"time"
 )
 
-// Transfer is one read request and what became of it.
+// Transfer is one read request and its transfer.
 type Transfer struct {
 	Begin, End time.Time
 	// Client is the hardware address the request came from.
@@ -19,12 +20,15 @@ type Transfer struct {
 	ClientAddr netip.AddrPort
 	Server     netip.AddrPort
 	File       string
-	// Asked are the request's options, names in lower case; Granted those of the OACK.
+	// Asked are the request's options, names in lower case. Granted are those
+	// of the OACK.
 	Asked, Granted map[string]string
-	// Bytes counts the data in order, and Complete says that the last block was acknowledged.
+	// Bytes counts the data in order. Complete means that the last block was
+	// acknowledged.
 	Bytes    int64
 	Complete bool
-	// Error is the code and text of an ERROR packet, and ByClient says that the client sent it.
+	// Error is the code and text of an ERROR packet. ByClient means that the
+	// client sent it.
 	Error    string
 	ByClient bool
 
@@ -41,29 +45,29 @@ const (
 	opOack  = 6
 )
 
-// tftp takes a datagram in that may belong to a transfer.
+// tftp handles a datagram that may belong to a transfer.
 func (t *Traffic) tftp(d Datagram) {
 	if len(d.Payload) < 4 {
 		return
 	}
 	op := binary.BigEndian.Uint16(d.Payload)
 	t.mu.Lock()
-	story := ""
+	text := ""
 	who := ""
 	if d.Dst.Port() == portTFTP && op == opRead {
 		t.request(d)
 	} else if x := t.byClient[d.Dst]; x != nil && d.Src.Addr() == x.Server.Addr() {
-		story, who = x.fromServer(op, d), x.Client
+		text, who = x.fromServer(op, d), x.Client
 	} else if x := t.byClient[d.Src]; x != nil && d.Dst.Addr() == x.Server.Addr() {
-		story, who = x.fromClient(op, d), x.Client
+		text, who = x.fromClient(op, d), x.Client
 	}
 	t.mu.Unlock()
-	if story != "" {
-		t.lab.note(d.At, t.lab.nameOf(who), "TFTP %s", story)
+	if text != "" {
+		t.lab.note(d.At, t.lab.nameOf(who), "TFTP %s", text)
 	}
 }
 
-// request opens a transfer, unless it is the same request again.
+// request starts a transfer, unless the request is a repetition.
 func (t *Traffic) request(d Datagram) {
 	fields := strings.Split(string(d.Payload[2:]), "\x00")
 	if x := t.byClient[d.Src]; x != nil && x.File == fields[0] && x.blocks == 0 && x.Error == "" {
@@ -75,7 +79,7 @@ func (t *Traffic) request(d Datagram) {
 	t.transfers = append(t.transfers, x)
 }
 
-// options pairs up names and values.
+// options returns the names and values of options.
 func options(fields []string) map[string]string {
 	found := map[string]string{}
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -86,7 +90,7 @@ func options(fields []string) map[string]string {
 	return found
 }
 
-// blockSize is the size in force, RFC 1350's 512 unless negotiated.
+// blockSize returns the block size in force: 512 (RFC 1350) unless negotiated.
 func (x *Transfer) blockSize() int {
 	if n, err := strconv.Atoi(x.Granted["blksize"]); err == nil {
 		return n
@@ -94,7 +98,8 @@ func (x *Transfer) blockSize() int {
 	return 512
 }
 
-// fromServer follows the server's side, and tells what is worth telling.
+// fromServer handles a packet of the server. It returns a text for the
+// timeline, or an empty string.
 func (x *Transfer) fromServer(op uint16, d Datagram) string {
 	x.Server = d.Src
 	switch op {
@@ -113,7 +118,8 @@ func (x *Transfer) fromServer(op uint16, d Datagram) string {
 	return ""
 }
 
-// fromClient follows the client's side.
+// fromClient handles a packet of the client. It returns a text for the
+// timeline, or an empty string.
 func (x *Transfer) fromClient(op uint16, d Datagram) string {
 	switch {
 	case op == opAck && x.last && !x.Complete && binary.BigEndian.Uint16(d.Payload[2:]) == uint16(x.blocks):
@@ -125,7 +131,8 @@ func (x *Transfer) fromClient(op uint16, d Datagram) string {
 	return ""
 }
 
-// fail notes an ERROR packet. A size probe that the client breaks off is no story.
+// fail handles an ERROR packet. A client that only asks for the size ends with
+// one.
 func (x *Transfer) fail(d Datagram, byClient bool) string {
 	if x.Error != "" || x.Complete {
 		return ""
@@ -139,7 +146,8 @@ func (x *Transfer) fail(d Datagram, byClient bool) string {
 	return x.File + ": error " + x.Error
 }
 
-// Transfers returns copies of the transfers of a client (all with an empty address) that keep likes; nil likes all.
+// Transfers returns copies of the transfers of a client that keep selects. An
+// empty address means all clients, a nil keep all transfers.
 func (t *Traffic) Transfers(client string, keep func(Transfer) bool) []Transfer {
 	t.catchUp()
 	t.mu.Lock()
@@ -153,7 +161,8 @@ func (t *Traffic) Transfers(client string, keep func(Transfer) bool) []Transfer 
 	return found
 }
 
-// AwaitTransfer waits for a transfer of a client (any with an empty address) that keep likes.
+// AwaitTransfer waits for a transfer of a client that keep selects. An empty
+// address means any client.
 func (t *Traffic) AwaitTransfer(ctx context.Context, client string, keep func(Transfer) bool) (Transfer, error) {
 	var x Transfer
 	err := t.await(ctx, "a TFTP transfer", func() bool {
@@ -166,12 +175,13 @@ func (t *Traffic) AwaitTransfer(ctx context.Context, client string, keep func(Tr
 	return x, err
 }
 
-// AwaitTransfers waits until enough is true of all transfers so far.
+// AwaitTransfers waits until enough returns true for all transfers so far.
 func (t *Traffic) AwaitTransfers(ctx context.Context, what string, enough func([]Transfer) bool) error {
 	return t.await(ctx, what, func() bool { return enough(t.Transfers("", nil)) })
 }
 
-// Completed returns the names of the files a client read to the end, in order.
+// Completed returns the names of the files that a client read to the end, in
+// order.
 func (t *Traffic) Completed(client string) []string {
 	var files []string
 	for _, x := range t.Transfers(client, func(x Transfer) bool { return x.Complete }) {

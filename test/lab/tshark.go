@@ -1,6 +1,6 @@
 package lab
 
-// A second opinion on our packets: Wireshark's dissectors, on what was captured.
+// A second check of our packets: Wireshark's dissectors, on the capture.
 
 import (
 	"context"
@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Malformed asks tshark for packets of a sender that its dissectors find malformed, wrongly summed or otherwise in
-// error, one description each. The sender's checksums are only meaningful after Host.FullChecksums.
+// Malformed returns a description of each packet of a sender that tshark finds
+// malformed, with a wrong checksum, or otherwise in error. The sender's
+// checksums are only meaningful after Host.FullChecksums.
 func (c *Capture) Malformed(ctx context.Context, sender netip.Addr) ([]string, error) {
 	path := c.segment.Host.lab.Path("capture-" + c.segment.Name + ".pcap")
 	if err := c.WritePcap(path); err != nil {

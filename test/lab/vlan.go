@@ -1,7 +1,8 @@
 package lab
 
-// VLANs: segments whose frames travel on the LAN with a tag. The kernel needs to know nothing of 802.1Q for that: a
-// switch in this process moves the frames and puts the tag on and off.
+// VLANs: segments whose frames have a tag on the LAN. The kernel need not
+// support 802.1Q: a switch in this process moves the frames, and adds and
+// removes the tag.
 
 import (
 	"encoding/binary"
@@ -13,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewVLAN adds a segment that is a VLAN of the LAN. Hosts join it without tags; those on the LAN see its frames tagged.
+// NewVLAN adds a segment that is a VLAN of the LAN. Hosts in the segment see
+// frames without a tag, hosts on the LAN with it.
 func (l *Lab) NewVLAN(name string, id uint16, prefix netip.Prefix) (*Segment, error) {
 	s, err := l.NewSegment(name, prefix)
 	if err != nil {
@@ -30,7 +32,7 @@ func (l *Lab) NewVLAN(name string, id uint16, prefix netip.Prefix) (*Segment, er
 			return nil, err
 		}
 		err = host.Do(func() (err error) {
-			// What the switch itself sends is not to be moved on.
+			// Frames that the switch itself sends must not be moved again.
 			ends[i], err = openPacketSocket(iface, unix.ETH_P_ALL, socketOption{unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1})
 			return err
 		})
@@ -53,18 +55,18 @@ type vlanSwitch struct {
 	running       sync.WaitGroup
 }
 
-// run moves frames from one port to the other until the lab closes, as convert makes them; it drops those of which
-// convert makes nothing.
+// run moves frames from one port to the other until the lab closes, converted
+// by convert. It drops a frame if convert returns nil.
 func (w *vlanSwitch) run(from, to int, convert func(frame, tag []byte) []byte) {
 	eachFrame(from, w.quit, func(frame, tag []byte) {
 		if frame = convert(frame, tag); frame != nil {
-			// A frame that is lost is the clients' to repeat, as on any wire.
+			// A lost frame is repeated by the clients, as on any network.
 			unix.Write(to, frame)
 		}
 	})
 }
 
-// untag takes the VLAN's tag off.
+// untag removes the VLAN's tag.
 func (w *vlanSwitch) untag(frame, tag []byte) []byte {
 	if len(tag) != len(w.tag) || binary.BigEndian.Uint32(tag)&0xffff0fff != binary.BigEndian.Uint32(w.tag) {
 		return nil
@@ -72,7 +74,7 @@ func (w *vlanSwitch) untag(frame, tag []byte) []byte {
 	return withTag(frame, nil)
 }
 
-// putTag puts it on.
+// putTag adds the VLAN's tag.
 func (w *vlanSwitch) putTag(frame, tag []byte) []byte {
 	if tag != nil {
 		return nil

@@ -1,5 +1,6 @@
-// Package batch moves datagrams many at a time: sockets whose system calls each carry a hundred (recvmmsg, sendmmsg),
-// so that the load and the limit of a benchmark cost less than what is measured.
+// Package batch sends and receives many datagrams at a time: each system call
+// moves a hundred (recvmmsg, sendmmsg), so that the load and the limit of a
+// benchmark cost less than what is measured.
 package batch
 
 import (
@@ -19,12 +20,13 @@ const (
 	// Messages is how many datagrams one system call moves.
 	Messages = 128
 
-	bufferSize   = 2048     // bytes kept of a datagram; an Ethernet frame has 1514
-	vectorsEach  = 160      // pieces of a message at most: 64 headers, their blocks, and some that are split
-	socketBuffer = 64 << 20 // bytes, either way: the load must never be what loses packets
+	bufferSize   = 2048     // bytes per datagram; an Ethernet frame has 1514
+	vectorsEach  = 160      // maximum pieces of a message: 64 headers, their blocks, and some that are split
+	socketBuffer = 64 << 20 // bytes, for each direction: the load must not lose packets
 )
 
-// Socket is a datagram socket with a batch for either direction. One goroutine may use it.
+// Socket is a datagram socket with a batch for each direction. Only one
+// goroutine may use it.
 type Socket struct {
 	fd      int
 	local   netip.AddrPort
@@ -53,7 +55,8 @@ type message struct {
 // control is room for struct in_pktinfo and a segment size.
 type control [8]uint64
 
-// UDP opens a socket on an IPv4 address that tells for each datagram which of our addresses it came to.
+// UDP opens a socket on an IPv4 address. For each datagram it reports which
+// local address it was sent to.
 func UDP(address netip.AddrPort) (*Socket, error) {
 	s, err := open(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
@@ -81,7 +84,8 @@ func UDP(address netip.AddrPort) (*Socket, error) {
 	return s, nil
 }
 
-// Packet opens a socket that moves whole Ethernet frames with IPv4 in them on one interface: those that the filter keeps.
+// Packet opens a socket for whole Ethernet frames with IPv4 on one interface.
+// It receives those that the filter accepts.
 func Packet(ifIndex int, filter []bpf.Instruction) (*Socket, error) {
 	s, err := open(unix.AF_PACKET, unix.SOCK_RAW, 0)
 	if err != nil {
@@ -103,7 +107,7 @@ func Packet(ifIndex int, filter []bpf.Instruction) (*Socket, error) {
 	return s, nil
 }
 
-// open makes a socket with large buffers and lays the batches out.
+// open opens a socket with large buffers and prepares the batches.
 func open(family, kind, protocol int) (*Socket, error) {
 	fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
@@ -125,7 +129,7 @@ func open(family, kind, protocol int) (*Socket, error) {
 	return s, nil
 }
 
-// fail closes the socket on the way to an error.
+// fail closes the socket and returns the error.
 func (s *Socket) fail(what string, err error) error {
 	return errors.Join(fmt.Errorf("%s: %w", what, err), s.Close())
 }
@@ -133,14 +137,16 @@ func (s *Socket) fail(what string, err error) error {
 // Close closes the socket.
 func (s *Socket) Close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }
 
-// Local is the address the socket is bound to.
+// Local returns the address that the socket is bound to.
 func (s *Socket) Local() netip.AddrPort { return s.local }
 
-// Wait waits until something has arrived, but no longer than patience, which is none when it is negative.
+// Wait waits until something has arrived, but no longer than timeout. It
+// returns at once if timeout is negative.
 //
-// It does not tell Go's scheduler, whose detours are a part of every round trip: nothing else runs in these processes.
-func (s *Socket) Wait(patience time.Duration) error {
-	s.timeout = unix.NsecToTimespec(int64(max(patience, 0)))
+// It does not involve Go's scheduler, which would add to every round trip.
+// Nothing else runs in these processes.
+func (s *Socket) Wait(timeout time.Duration) error {
+	s.timeout = unix.NsecToTimespec(int64(max(timeout, 0)))
 	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&s.polled[0])), uintptr(len(s.polled)), uintptr(unsafe.Pointer(&s.timeout)), 0, 0, 0)
 	if errno != 0 && errno != unix.EINTR {
 		return os.NewSyscallError("ppoll", errno)
@@ -148,10 +154,12 @@ func (s *Socket) Wait(patience time.Duration) error {
 	return nil
 }
 
-// Receive takes what has arrived, without waiting, and returns how many datagrams that is. They are valid until the next call.
+// Receive receives what has arrived, without waiting, and returns the number of
+// datagrams. They are valid until the next call.
 func (s *Socket) Receive() (int, error) { return s.receive(unix.MSG_DONTWAIT) }
 
-// ReceiveSome is Receive, but waits for the first datagram, in the same system call.
+// ReceiveSome is Receive, but waits for the first datagram, in the same system
+// call.
 func (s *Socket) ReceiveSome() (int, error) { return s.receive(unix.MSG_WAITFORONE) }
 
 // receive is recvmmsg.
@@ -173,25 +181,27 @@ func (s *Socket) receive(flags uintptr) (int, error) {
 	return 0, os.NewSyscallError("recvmmsg", errno)
 }
 
-// Data is the i-th datagram received; of a packet socket it is the frame.
+// Data returns the i-th received datagram, or the frame of a packet socket.
 func (s *Socket) Data(i int) []byte {
 	return s.in.buffers[i][:min(s.in.messages[i].length, bufferSize)]
 }
 
-// Source is the sender of the i-th datagram received. UDP only.
+// Source returns the sender of the i-th received datagram. UDP only.
 func (s *Socket) Source(i int) netip.AddrPort {
 	name := &s.in.names[i]
 	port := (*[2]byte)(unsafe.Pointer(&name.Port))
 	return netip.AddrPortFrom(netip.AddrFrom4(name.Addr), binary.BigEndian.Uint16(port[:]))
 }
 
-// Target is which of our addresses the i-th datagram received came to, in four bytes. UDP only.
+// Target returns the local address that the i-th received datagram was sent to,
+// in four bytes. UDP only.
 func (s *Socket) Target(i int) [4]byte {
 	c := (*unix.Cmsghdr)(unsafe.Pointer(&s.in.controls[i]))
 	return (*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))).Addr
 }
 
-// Next is memory for a datagram of up to 2 KiB that is to be queued next. A full queue is flushed first.
+// Next returns memory for the next datagram to queue, of up to 2 KiB. A full
+// queue is flushed first.
 func (s *Socket) Next() []byte {
 	if s.queued == Messages {
 		s.Flush()
@@ -199,7 +209,8 @@ func (s *Socket) Next() []byte {
 	return s.out.buffers[s.queued][:]
 }
 
-// QueueUDP queues the first n bytes of Next, from one of our addresses (four bytes) to another host.
+// QueueUDP queues the first n bytes of Next, from a local address (four bytes)
+// to another host.
 func (s *Socket) QueueUDP(n int, from [4]byte, to netip.AddrPort) {
 	s.vectors = append(s.vectors, unix.Iovec{Base: &s.out.buffers[s.queued][0]})
 	s.vectors[len(s.vectors)-1].SetLen(n)
@@ -215,8 +226,9 @@ func (s *Socket) QueueFrame(n int) {
 	s.queued++
 }
 
-// QueueSegments queues the pieces as one message that the kernel cuts into datagrams of segment bytes (UDP_SEGMENT); 0 is
-// for a single datagram. The pieces must stay as they are until the next Flush.
+// QueueSegments queues the pieces as one message that the kernel splits into
+// datagrams of segment bytes (UDP_SEGMENT); 0 means a single datagram. The
+// pieces must not change until the next Flush.
 func (s *Socket) QueueSegments(pieces [][]byte, segment int, from [4]byte, to netip.AddrPort) {
 	if s.queued == Messages || len(s.vectors)+len(pieces) > cap(s.vectors) {
 		s.Flush()
@@ -229,14 +241,14 @@ func (s *Socket) QueueSegments(pieces [][]byte, segment int, from [4]byte, to ne
 	s.address(from, to, segment)
 }
 
-// seal makes the last n pieces the message that is put together.
+// seal makes a message of the last n pieces.
 func (s *Socket) seal(n int) {
 	h := &s.out.messages[s.queued].header
 	h.Iov = &s.vectors[len(s.vectors)-n]
 	h.SetIovlen(n)
 }
 
-// address gives the message its way and ends it.
+// address sets the addresses of the message and completes it.
 func (s *Socket) address(from [4]byte, to netip.AddrPort, segment int) {
 	i := s.queued
 	name := &s.out.names[i]
@@ -260,10 +272,10 @@ func (s *Socket) address(from [4]byte, to netip.AddrPort, segment int) {
 	s.queued++
 }
 
-// Queued is how many messages wait for Flush.
+// Queued returns how many messages wait for Flush.
 func (s *Socket) Queued() int { return s.queued }
 
-// Flush sends what is queued and returns how many messages the system refused.
+// Flush sends the queue and returns how many messages the system rejected.
 func (s *Socket) Flush() (refused int) {
 	for i := 0; i < s.queued; {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.out.messages[i])), uintptr(s.queued-i), 0, 0, 0)

@@ -1,10 +1,12 @@
 package dhcpload
 
-// The frames of clients: DISCOVERs of booting firmware, and what ordinary systems say to their DHCP server.
+// The frames of clients: DISCOVERs of booting firmware, and what ordinary
+// systems send to their DHCP server.
 
 import "encoding/binary"
 
-// Offsets in a frame: Ethernet, then an IPv4 header without options, then UDP, then BOOTP (RFC 2131, section 2).
+// Offsets in a frame: Ethernet, then an IPv4 header without options, then UDP,
+// then BOOTP (RFC 2131, section 2).
 const (
 	ipOffset      = 14
 	udpOffset     = ipOffset + 20
@@ -25,17 +27,20 @@ const (
 	typeInform   = 8
 )
 
-// Mark is the first bit of a transaction that is to be answered: the limit knows a booting client by it.
+// Mark is the first bit of a transaction id that requests an answer. The limit
+// recognizes a booting client by it.
 const Mark = 0x80000000
 
-// frame is a template whose client is filled in for each packet.
+// frame is a template. The client is filled in for each packet.
 type frame struct {
 	bytes []byte
-	// stamps are the offsets of further copies of the hardware address, such as in the client's identifier.
+	// stamps are the offsets of more copies of the hardware address, such as in
+	// the client identifier.
 	stamps []int
 }
 
-// option is one DHCP option. The six bytes that are all 0xcc stand for the hardware address.
+// option is one DHCP option. The six bytes that are all 0xcc stand for the
+// hardware address.
 type option struct {
 	code  byte
 	value []byte
@@ -44,7 +49,8 @@ type option struct {
 // placeholder stands for the client's hardware address in an option.
 var placeholder = []byte{0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc}
 
-// newFrame makes a broadcast of a client that has no address yet, or of one that has (INFORM).
+// newFrame makes a broadcast of a client that has no address yet, or of one
+// that has an address (INFORM).
 func newFrame(messageType byte, address [4]byte, options ...option) frame {
 	b := make([]byte, optionsOffset, 600)
 	f := frame{}
@@ -53,7 +59,7 @@ func newFrame(messageType byte, address [4]byte, options ...option) frame {
 	bootp := b[bootpOffset:]
 	bootp[0], bootp[1], bootp[2] = 1, 1, 6 // BOOTREQUEST, Ethernet
 	if address == [4]byte{} {
-		bootp[10] = 0x80 // broadcast, please
+		bootp[10] = 0x80 // broadcast flag
 	}
 	copy(bootp[12:], address[:])
 	copy(bootp[236:], []byte{0x63, 0x82, 0x53, 0x63})
@@ -75,7 +81,8 @@ func newFrame(messageType byte, address [4]byte, options ...option) frame {
 	return f
 }
 
-// fillHeaders fills in IP and UDP. The UDP checksum stays 0, which means none (RFC 768).
+// fillHeaders fills in IP and UDP. The UDP checksum stays 0, which means none
+// (RFC 768).
 func fillHeaders(b []byte, source [4]byte) {
 	ip, udp := b[ipOffset:udpOffset], b[udpOffset:]
 	ip[0], ip[8], ip[9] = 0x45, 64, 17
@@ -95,7 +102,8 @@ func fillHeaders(b []byte, source [4]byte) {
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 }
 
-// write writes the frame of a client, told by a number, into b and returns its length.
+// write writes the frame of a client, given by a number, into b and returns its
+// length.
 func (f *frame) write(b []byte, client, xid uint32) int {
 	n := copy(b, f.bytes)
 	mac := [6]byte{0x52, 0x54, byte(client >> 24), byte(client >> 16), byte(client >> 8), byte(client)}
@@ -108,7 +116,7 @@ func (f *frame) write(b []byte, client, xid uint32) int {
 	return n
 }
 
-// discover is what OVMF's PXE client says.
+// discover returns the DISCOVER of OVMF's PXE client.
 func discover() frame {
 	return newFrame(typeDiscover, [4]byte{},
 		option{57, []byte{5, 0xc0}},
@@ -119,7 +127,8 @@ func discover() frame {
 		option{60, []byte("PXEClient:Arch:00007:UNDI:003001")})
 }
 
-// ordinary are the nine packets beside each DISCOVER: systems that start, renew and ask for details.
+// ordinary returns the nine packets beside each DISCOVER: systems that start,
+// renew, and ask for details.
 func ordinary() []frame {
 	windows := []byte("MSFT 5.0")
 	windowsList := []byte{1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252}
@@ -143,7 +152,7 @@ func ordinary() []frame {
 	return []frame{windowsDiscover, windowsRequest, windowsInform, linuxDiscover, linuxRequest, networkdDiscover, networkdRequest, androidDiscover, androidRequest}
 }
 
-// offerOf returns the transaction of an OFFER that a frame is.
+// offerOf returns the transaction id if a frame is an OFFER.
 func offerOf(b []byte) (xid uint32, ok bool) {
 	if len(b) < optionsOffset || b[bootpOffset] != 2 {
 		return 0, false

@@ -10,7 +10,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Another implementation reads the same out of the frames as we put in.
+// TestFrames checks that another implementation reads from the frames what we
+// wrote.
 func TestFrames(t *testing.T) {
 	type message struct {
 		Type               dhcpv4.MessageType

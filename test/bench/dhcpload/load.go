@@ -1,5 +1,7 @@
-// Package dhcpload is a segment full of DHCP clients in one goroutine: booting machines that DISCOVER, and ordinary ones
-// beside them, each with a hardware address of its own, on a packet socket that is read and written in batches.
+// Package dhcpload simulates a segment full of DHCP clients in one goroutine:
+// booting machines that send DISCOVERs, and ordinary systems beside them, each
+// with a hardware address of its own, on a packet socket that is read and
+// written in batches.
 package dhcpload
 
 import (
@@ -13,21 +15,23 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/batch"
 )
 
-// Job is what the segment does: so many DISCOVERs in flight, or so many in a second, or bursts.
+// Job is the load: a number of DISCOVERs in flight, a number per second, or
+// bursts.
 type Job struct {
 	Interface string
-	// InFlight is how many DISCOVERs are unanswered at any time.
+	// InFlight is the number of unanswered DISCOVERs at any time.
 	InFlight int
-	// Rate is how many are sent in a second.
+	// Rate is the number of DISCOVERs per second.
 	Rate int
-	// Burst is how many are sent back to back, Bursts how often.
+	// Burst is the number of DISCOVERs that are sent back to back, Bursts the
+	// number of bursts.
 	Burst, Bursts int
-	// Ordinary is how many other packets go before each DISCOVER.
+	// Ordinary is the number of other packets before each DISCOVER.
 	Ordinary int
 	For      time.Duration
 }
 
-// Result is what came of a job.
+// Result is the result of a job.
 type Result struct {
 	Elapsed          time.Duration
 	Sent, Ordinary   int
@@ -35,8 +39,8 @@ type Result struct {
 	Median, P99, Max time.Duration // from DISCOVER to OFFER
 }
 
-// patience is how long an OFFER is waited for.
-const patience = 500 * time.Millisecond
+// offerTimeout is how long a client waits for an OFFER.
+const offerTimeout = 500 * time.Millisecond
 
 // segment is a running job.
 type segment struct {
@@ -49,16 +53,16 @@ type segment struct {
 	now     time.Duration
 	serial  uint32          // of the next DISCOVER
 	other   uint32          // of the next ordinary packet
-	sentAt  []time.Duration // by serial, of those that may still be answered; 0 once answered
+	sentAt  []time.Duration // by serial number; 0 after the answer
 	trips   trips
 	result  Result
 	pending int
 }
 
-// window is how many DISCOVERs are remembered.
+// window is the number of DISCOVERs that are remembered.
 const window = 1 << 16
 
-// Run does a job to its end.
+// Run runs a job to its end.
 func Run(job Job) (Result, error) {
 	ifi, err := net.InterfaceByName(job.Interface)
 	if err != nil {
@@ -83,7 +87,7 @@ func Run(job Job) (Result, error) {
 	return s.result, err
 }
 
-// clientFilter keeps UDP from the server's port to the client's.
+// clientFilter accepts UDP from the server's port to the client's.
 func clientFilter() []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: ipOffset + 9, Size: 1},
@@ -123,7 +127,8 @@ func (s *segment) queueDiscover() {
 	s.result.Sent++
 }
 
-// collect takes what has arrived and returns how many DISCOVERs were answered.
+// collect receives what has arrived and returns how many DISCOVERs were
+// answered.
 func (s *segment) collect() (answered int, err error) {
 	n, err := s.socket.Receive()
 	if err != nil {
@@ -145,7 +150,8 @@ func (s *segment) collect() (answered int, err error) {
 	return answered, nil
 }
 
-// flow keeps a number of DISCOVERs in flight. Those that stay unanswered are lost, and others take their place.
+// flow keeps a number of DISCOVERs in flight. Those without an answer are lost,
+// and others replace them.
 func (s *segment) flow() error {
 	for range s.job.InFlight {
 		s.one()
@@ -159,8 +165,8 @@ func (s *segment) flow() error {
 		missing := answered
 		if answered > 0 {
 			last = s.now
-		} else if s.now-last > patience {
-			// Whatever is still out will not come any more.
+		} else if s.now-last > offerTimeout {
+			// The missing answers will not arrive any more.
 			missing, last = s.pending, s.now
 			s.result.Lost += s.pending
 			s.pending = 0
@@ -171,7 +177,7 @@ func (s *segment) flow() error {
 		}
 		s.socket.Flush()
 		if answered == 0 {
-			if err := s.socket.Wait(min(patience, s.job.For-s.now)); err != nil {
+			if err := s.socket.Wait(min(offerTimeout, s.job.For-s.now)); err != nil {
 				return err
 			}
 			s.clock()
@@ -180,7 +186,8 @@ func (s *segment) flow() error {
 	return nil
 }
 
-// bursts sends everything at once, waits until nothing comes any more, and does so again.
+// bursts sends everything at once, waits until no more answers arrive, and
+// repeats that.
 func (s *segment) bursts() error {
 	for range max(s.job.Bursts, 1) {
 		s.clock()
@@ -189,7 +196,7 @@ func (s *segment) bursts() error {
 		}
 		s.socket.Flush()
 		s.clock()
-		for last := s.now; s.pending > 0 && s.now-last < patience; {
+		for last := s.now; s.pending > 0 && s.now-last < offerTimeout; {
 			answered, err := s.collect()
 			if err != nil {
 				return err
@@ -198,7 +205,7 @@ func (s *segment) bursts() error {
 				last = s.now
 				continue
 			}
-			if err := s.socket.Wait(patience); err != nil {
+			if err := s.socket.Wait(offerTimeout); err != nil {
 				return err
 			}
 			s.clock()
@@ -210,9 +217,11 @@ func (s *segment) bursts() error {
 	return nil
 }
 
-// paced sends so many DISCOVERs in a second, and the ordinary packets between them, each on its own.
+// paced sends a number of DISCOVERs per second, and the ordinary packets
+// between them, each on its own.
 func (s *segment) paced() error {
-	// Of the usual slack of 50 microseconds, two packets would come together every now and then.
+	// With the default slack of 50 microseconds, two packets would sometimes be
+	// sent together.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("timer slack: %w", err)
 	}
@@ -235,7 +244,7 @@ func (s *segment) paced() error {
 			return err
 		}
 	}
-	// Those that were sent last may still come.
+	// The last answers may still arrive.
 	if err := s.socket.Wait(10 * time.Millisecond); err != nil {
 		return err
 	}

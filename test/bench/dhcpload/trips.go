@@ -2,14 +2,16 @@ package dhcpload
 
 import "time"
 
-// trips is a histogram of round trips: exact to a part in 64, whatever their size and number.
+// trips is a histogram of round trips. It is exact to one part in 64, for any
+// size and number.
 type trips struct {
 	counts  [64 * 64]int
 	total   int
 	longest time.Duration
 }
 
-// slot is where a duration is counted: its power of two, and the six bits after the first.
+// slot returns where a duration is counted: its power of two, and the six bits
+// after the first.
 func slot(d time.Duration) int {
 	exponent := 0
 	for d >= 128 {
@@ -19,7 +21,7 @@ func slot(d time.Duration) int {
 	return exponent*64 + int(d)
 }
 
-// value is the least duration that is counted in a slot.
+// value returns the least duration that is counted in a slot.
 func value(slot int) time.Duration {
 	if slot < 128 {
 		return time.Duration(slot)
@@ -35,7 +37,8 @@ func (t *trips) add(d time.Duration) {
 	t.longest = max(t.longest, d)
 }
 
-// quantile is the round trip that a share of all does not exceed; 0 when there was none.
+// quantile returns the round trip that a share of all does not exceed, or 0 if
+// there was none.
 func (t *trips) quantile(share float64) time.Duration {
 	if share >= 1 {
 		return t.longest

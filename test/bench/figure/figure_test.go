@@ -90,7 +90,8 @@ func TestPlot(t *testing.T) {
 	}
 }
 
-// A plot of nothing, and of one point, must not divide by zero.
+// TestPlotArea checks that a plot of nothing, or of one point, does not divide
+// by zero.
 func TestPlotArea(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -22,7 +22,8 @@ type Line struct {
 // Point is one measurement.
 type Point struct{ X, Y float64 }
 
-// The plot's measures in pixels, and the curves' colours, which colour-blind people can tell apart (after Okabe and Ito).
+// The plot's measures in pixels, and the colours of the curves, which
+// colour-blind people can distinguish (Okabe and Ito).
 const (
 	plotWidth, plotHeight = 860, 480
 	plotLeft, plotRight   = 80, 190
@@ -34,7 +35,7 @@ var plotColours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f"
 // area maps measurements to pixels.
 type area struct{ minX, maxX, maxY float64 }
 
-// x is the pixel column of a value.
+// x returns the pixel column of a value.
 func (a area) x(v float64) float64 {
 	span := math.Log(a.maxX) - math.Log(a.minX)
 	if span == 0 {
@@ -43,7 +44,7 @@ func (a area) x(v float64) float64 {
 	return plotLeft + (math.Log(v)-math.Log(a.minX))/span*(plotWidth-plotLeft-plotRight)
 }
 
-// y is the pixel row of a value.
+// y returns the pixel row of a value.
 func (a area) y(v float64) float64 {
 	return plotHeight - plotBottom - v/a.maxY*(plotHeight-plotTop-plotBottom)
 }
@@ -63,7 +64,7 @@ func (p *Plot) SVG() string {
 	return b.String()
 }
 
-// area is what the plot has to hold.
+// area returns the range of values that the plot shows.
 func (p *Plot) area() area {
 	a := area{minX: math.Inf(1), maxX: 1, maxY: 0}
 	for _, line := range p.Lines {
@@ -77,7 +78,7 @@ func (p *Plot) area() area {
 	return a
 }
 
-// gridStep is a round distance that divides an axis into four to ten.
+// gridStep returns a round distance that divides an axis into four to ten.
 func gridStep(top float64) float64 {
 	if top <= 0 {
 		return 1
@@ -92,7 +93,8 @@ func gridStep(top float64) float64 {
 	return step
 }
 
-// grid draws the axes: horizontal lines, and a column for each X that was measured.
+// grid draws the axes: horizontal lines, and a label for each X that was
+// measured.
 func (p *Plot) grid(b *strings.Builder, a area) {
 	right := float64(plotWidth - plotRight)
 	bottom := float64(plotHeight - plotBottom)

@@ -1,4 +1,4 @@
-// Package figure turns measurements into what people read: medians, a Markdown table, a plot.
+// Package figure presents measurements: medians, a Markdown table, a plot.
 package figure
 
 import (
@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Median is the middle value, the mean of the two middle ones where their number is even, 0 of none.
+// Median returns the middle value, the mean of the two middle ones if their
+// number is even, or 0 without values.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -20,7 +21,8 @@ func Median(values []float64) float64 {
 	return (sorted[half-1] + sorted[half]) / 2
 }
 
-// Quantile is the least value that at least a share of all values does not exceed; the zero value of none.
+// Quantile returns the least value that at least a share of all values does not
+// exceed, or the zero value without values.
 func Quantile[T cmp.Ordered](values []T, share float64) (q T) {
 	if len(values) == 0 {
 		return q

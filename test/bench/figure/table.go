@@ -14,7 +14,8 @@ type Table struct {
 // Add adds a row.
 func (t *Table) Add(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// String is the table with its columns aligned: the first to the left, the others to the right.
+// String returns the table with its columns aligned: the first to the left, the
+// others to the right.
 func (t *Table) String() string {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.Rows...) {

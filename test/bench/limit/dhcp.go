@@ -10,10 +10,11 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/batch"
 )
 
-// DHCP echoes: what carries the mark goes back as a fixed OFFER, with transaction and hardware address copied.
+// DHCP echoes: it answers a frame with the mark by a fixed OFFER, with
+// transaction id and hardware address copied.
 type DHCP struct {
 	Interface string
-	// Mark is the bit of the transaction that asks for an answer.
+	// Mark is the bit of the transaction id that requests an answer.
 	Mark uint32
 }
 
@@ -58,7 +59,8 @@ func (d DHCP) Serve() error {
 	}
 }
 
-// serverFilter keeps UDP to the server's port that carries the mark: what is not to be answered wakes nobody.
+// serverFilter accepts UDP to the server's port with the mark, so that other
+// packets do not wake the program.
 func serverFilter(mark uint32) []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 14 + 9, Size: 1},
@@ -72,7 +74,7 @@ func serverFilter(mark uint32) []bpf.Instruction {
 	}
 }
 
-// fixedOffer is a broadcast OFFER of 300 bytes.
+// fixedOffer returns a broadcast OFFER of 300 bytes.
 func fixedOffer() []byte {
 	b := make([]byte, frameBOOTP+300)
 	copy(b, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0, 0, 1, 8, 0})

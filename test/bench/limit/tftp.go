@@ -1,5 +1,6 @@
-// Package limit holds programs that move the packets of a benchmark with nothing behind them, by the cheapest system calls
-// there are. What they reach is what a server on this machine could reach at best.
+// Package limit has programs that send the packets of a benchmark without any
+// logic, by the cheapest system calls. Their results are the best that a server
+// on this machine could reach.
 package limit
 
 import (
@@ -13,8 +14,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/batch"
 )
 
-// TFTP is a fixed reply: every request gets the same options, every acknowledgement the blocks after it. It knows no
-// client, no timer, no second file and no block after the 65,535th.
+// TFTP sends fixed replies: to every request the same options, to every
+// acknowledgement the blocks after it. It has no client state, no timer, no
+// second file and no block after the 65,535th.
 type TFTP struct {
 	Address netip.AddrPort
 	File    string // its path
@@ -24,8 +26,8 @@ type TFTP struct {
 
 const headerLen = 4
 
-// segments is how many datagrams the kernel makes of one message (UDP_MAX_SEGMENTS was 64 at first), segmentBytes how
-// many bytes of UDP it takes.
+// segments is the number of datagrams that the kernel makes of one message
+// (UDP_MAX_SEGMENTS was 64 at first), segmentBytes the maximum of bytes of UDP.
 const (
 	segments     = 64
 	segmentBytes = 65507

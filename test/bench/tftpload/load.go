@@ -1,5 +1,6 @@
-// Package tftpload is a rack of TFTP clients in one goroutine: thousands of them, each with an address of its own, on one
-// socket that is read and written in batches.
+// Package tftpload simulates a rack of TFTP clients in one goroutine: thousands
+// of them, each with an address of its own, on one socket that is read and
+// written in batches.
 package tftpload
 
 import (
@@ -15,52 +16,57 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/bench/batch"
 )
 
-// Job is what the rack does.
+// Job is the load.
 type Job struct {
 	Server netip.AddrPort // the well-known port
-	// Clients is the network of the clients' addresses. Each transfer takes the next one, as if by another machine.
+	// Clients is the network of the clients' addresses. Each transfer uses the
+	// next address, as if it were another machine.
 	Clients netip.Prefix
 	Groups  []Group
-	// For is how long groups that repeat go on; Limit ends everything.
+	// For is the duration of groups that repeat. Limit ends everything.
 	For, Limit time.Duration
-	// Loss is the share of packets that are thrown away, either way; Seed decides which.
+	// Loss is the share of packets that are dropped, in both directions. Seed
+	// determines which.
 	Loss float64
 	Seed uint64
-	// Files is the folder that holds what is served. When it is set, every byte is compared with it.
+	// Files is the folder that holds what is served. If it is set, every byte
+	// is compared.
 	Files string
 }
 
 // Group is a number of clients that do the same.
 type Group struct {
-	Clients int
-	Request Request
-	Manner  string
-	// Repeat has each client read again and again; otherwise it reads Times times, at least once.
+	Clients   int
+	Request   Request
+	Behaviour string
+	// Repeat makes each client read repeatedly. Otherwise it reads Times times,
+	// at least once.
 	Repeat bool
 	Times  int
-	// Slow is how long a client thinks about each acknowledgement.
+	// Slow is the delay before each acknowledgement.
 	Slow time.Duration
 }
 
-// Result is what came of a job.
+// Result is the result of a job.
 type Result struct {
 	Elapsed time.Duration
 	Groups  []Outcome
 }
 
-// Outcome is what came of a group. A transfer that was running when a repeating group's time was over counts only in Bytes.
+// Outcome is the result of a group. A transfer that was running when a
+// repeating group's time was over counts only in Bytes.
 type Outcome struct {
 	Bytes                                int64
 	Completed, Failed, Unfinished, Wrong int
 	Durations                            []time.Duration // of completed transfers
-	Blocks, Extra                        int             // DATA packets that came, and those of no use
+	Blocks, Extra                        int             // DATA packets that arrived, and the useless ones
 	Elapsed                              time.Duration   // until the last transfer ended
 }
 
-// tick is how precisely timers fire.
+// tick is the precision of timers.
 const tick = 5 * time.Millisecond
 
-// flight is a transfer under way.
+// flight is a running transfer.
 type flight struct {
 	transfer Transfer
 	group    int
@@ -70,8 +76,8 @@ type flight struct {
 	left     int // transfers after this one
 }
 
-// late is an acknowledgement that a slow client thinks about.
-type late struct {
+// delayed is an acknowledgement that a slow client has not sent yet.
+type delayed struct {
 	due    time.Duration
 	flight *flight
 	block  uint16
@@ -83,18 +89,18 @@ type rack struct {
 	socket  *batch.Socket
 	start   time.Time
 	now     time.Duration
-	coin    *rand.Rand
+	random  *rand.Rand
 	content map[string][]byte
 
 	base      uint32 // the first address
 	addresses []*flight
 	serial    uint32 // of the next transfer
 	flights   []*flight
-	late      []late
+	delayed   []delayed
 	outcomes  []Outcome
 }
 
-// Run does a job to its end.
+// Run runs a job to its end.
 func Run(job Job) (Result, error) {
 	socket, err := batch.UDP(netip.AddrPortFrom(netip.IPv4Unspecified(), 0))
 	if err != nil {
@@ -102,13 +108,13 @@ func Run(job Job) (Result, error) {
 	}
 	defer socket.Close()
 	r := &rack{
-		job: job, socket: socket, coin: rand.New(rand.NewPCG(job.Seed, 1)), content: map[string][]byte{},
+		job: job, socket: socket, random: rand.New(rand.NewPCG(job.Seed, 1)), content: map[string][]byte{},
 		base: addressNumber(job.Clients.Addr()), addresses: make([]*flight, 1<<(32-job.Clients.Bits())),
 		outcomes: make([]Outcome, len(job.Groups)),
 	}
 	for _, g := range job.Groups {
-		if _, ok := Manners[g.Manner]; !ok {
-			return Result{}, fmt.Errorf("manner %q of TFTP clients is not known", g.Manner)
+		if _, ok := Behaviours[g.Behaviour]; !ok {
+			return Result{}, fmt.Errorf("behaviour %q of TFTP clients is not known", g.Behaviour)
 		}
 		if job.Files != "" && r.content[g.Request.File] == nil {
 			if r.content[g.Request.File], err = os.ReadFile(filepath.Join(job.Files, g.Request.File)); err != nil {
@@ -123,13 +129,13 @@ func Run(job Job) (Result, error) {
 	return Result{Elapsed: time.Since(r.start), Groups: r.outcomes}, nil
 }
 
-// addressNumber is an IPv4 address as a number.
+// addressNumber returns an IPv4 address as a number.
 func addressNumber(a netip.Addr) uint32 {
 	b := a.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// run starts every client and goes on until all are done or the time is over.
+// run starts every client and continues until all are done or the time is over.
 func (r *rack) run() error {
 	for i, g := range r.job.Groups {
 		for range g.Clients {
@@ -156,10 +162,10 @@ func (r *rack) run() error {
 			scanned = r.now
 			r.expire()
 		}
-		r.sendLate()
+		r.sendDelayed()
 		r.socket.Flush()
 		if n < batch.Messages {
-			if err := r.socket.Wait(r.patience()); err != nil {
+			if err := r.socket.Wait(r.nextWait()); err != nil {
 				return err
 			}
 		}
@@ -168,10 +174,10 @@ func (r *rack) run() error {
 	return nil
 }
 
-// patience is how long nothing is due.
-func (r *rack) patience() time.Duration {
-	if len(r.late) > 0 {
-		return min(tick, max(r.late[0].due-r.now, 0))
+// nextWait returns how long nothing is due.
+func (r *rack) nextWait() time.Duration {
+	if len(r.delayed) > 0 {
+		return min(tick, max(r.delayed[0].due-r.now, 0))
 	}
 	return tick
 }
@@ -180,12 +186,12 @@ func (r *rack) patience() time.Duration {
 func (r *rack) begin(group, left int) {
 	g := &r.job.Groups[group]
 	r.serial = r.serial%uint32(len(r.addresses)-2) + 1
-	if r.addresses[r.serial] != nil { // an old, slow one: let it be
+	if r.addresses[r.serial] != nil { // an old transfer still uses the address
 		r.begin(group, left)
 		return
 	}
 	f := &flight{
-		transfer: Transfer{Request: g.Request, Manner: Manners[g.Manner]},
+		transfer: Transfer{Request: g.Request, Behaviour: Behaviours[g.Behaviour]},
 		group:    group, place: len(r.flights), began: r.now, left: left,
 	}
 	binary.BigEndian.PutUint32(f.address[:], r.base+r.serial)
@@ -194,10 +200,10 @@ func (r *rack) begin(group, left int) {
 	r.send(f, f.transfer.Begin(r.now))
 }
 
-// lost tosses the coin.
-func (r *rack) lost() bool { return r.job.Loss > 0 && r.coin.Float64() < r.job.Loss }
+// lost reports whether the simulated network loses a packet.
+func (r *rack) lost() bool { return r.job.Loss > 0 && r.random.Float64() < r.job.Loss }
 
-// receive takes the i-th datagram of the batch.
+// receive handles the i-th datagram of the batch.
 func (r *rack) receive(i int) {
 	target := r.socket.Target(i)
 	at := binary.BigEndian.Uint32(target[:]) - r.base
@@ -220,14 +226,14 @@ func (r *rack) receive(i int) {
 func (r *rack) follow(f *flight, step Step) {
 	slow := r.job.Groups[f.group].Slow
 	if slow > 0 && step.Send == Acking && step.Ending == Running {
-		r.late = append(r.late, late{r.now + slow, f, step.Block})
+		r.delayed = append(r.delayed, delayed{r.now + slow, f, step.Block})
 	} else {
 		r.send(f, step)
 	}
 	if step.Ending == Running {
 		return
 	}
-	r.land(f)
+	r.remove(f)
 	o := &r.outcomes[f.group]
 	o.Elapsed = r.now
 	if step.Ending == Complete {
@@ -244,7 +250,7 @@ func (r *rack) follow(f *flight, step Step) {
 	}
 }
 
-// send queues what a step sends, unless the wire loses it.
+// send queues what a step sends, unless the simulated network loses it.
 func (r *rack) send(f *flight, step Step) {
 	if step.Send == Nothing || r.lost() {
 		return
@@ -259,8 +265,8 @@ func (r *rack) send(f *flight, step Step) {
 	r.socket.QueueUDP(headerLen, f.address, f.transfer.Server())
 }
 
-// land takes a transfer out.
-func (r *rack) land(f *flight) {
+// remove removes a transfer that has ended.
+func (r *rack) remove(f *flight) {
 	last := r.flights[len(r.flights)-1]
 	r.flights[f.place], last.place = last, f.place
 	r.flights = r.flights[:len(r.flights)-1]
@@ -285,18 +291,18 @@ func (r *rack) expire() {
 	}
 }
 
-// sendLate sends the acknowledgements that slow clients have thought about for long enough.
-func (r *rack) sendLate() {
-	for len(r.late) > 0 && r.late[0].due <= r.now {
-		l := r.late[0]
-		r.late = r.late[1:]
+// sendDelayed sends the acknowledgements whose delay is over.
+func (r *rack) sendDelayed() {
+	for len(r.delayed) > 0 && r.delayed[0].due <= r.now {
+		l := r.delayed[0]
+		r.delayed = r.delayed[1:]
 		if l.flight.transfer.Server().IsValid() {
 			r.send(l.flight, Step{Send: Acking, Block: l.block})
 		}
 	}
 }
 
-// close counts what is still under way.
+// close counts the transfers that are still running.
 func (r *rack) close() {
 	for _, f := range r.flights {
 		r.count(f)

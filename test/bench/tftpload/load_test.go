@@ -13,7 +13,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
-// serve serves a file by TFTP on loopback and returns where.
+// serve serves a folder by TFTP on loopback and returns the address.
 func serve(t *testing.T, dir string) netip.AddrPort {
 	t.Helper()
 	s, err := tftp.Listen(tftp.Config{FS: os.DirFS(dir), Addr: netip.MustParseAddrPort("127.0.0.1:0")})
@@ -32,7 +32,8 @@ func serve(t *testing.T, dir string) netip.AddrPort {
 	return s.Addr()
 }
 
-// Every byte of every client arrives, whatever the wire loses, and what is wrong is seen to be.
+// TestRun checks that every byte of every client arrives, at any loss, and that
+// wrong content is detected.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	content := make([]byte, 20_000)
@@ -47,7 +48,7 @@ func TestRun(t *testing.T) {
 	write(dir, content)
 	other := t.TempDir()
 	write(other, append([]byte("not that"), content[8:]...))
-	group := Group{Clients: 20, Request: Request{File: "f", Block: 1000, Window: 4, Size: true}, Manner: "ipxe", Times: 2}
+	group := Group{Clients: 20, Request: Request{File: "f", Block: 1000, Window: 4, Size: true}, Behaviour: "ipxe", Times: 2}
 	for _, c := range []struct {
 		name string
 		job  Job
@@ -76,7 +77,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Clients that repeat do so until the time is over, and are not counted as unfinished then.
+// TestRunRepeats checks that clients that repeat do so until the time is over,
+// and are not counted as unfinished then.
 func TestRunRepeats(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 3000), 0o644); err != nil {
@@ -84,7 +86,7 @@ func TestRunRepeats(t *testing.T) {
 	}
 	result, err := Run(Job{
 		Server: serve(t, dir), Clients: netip.MustParsePrefix("127.78.0.0/16"), For: 100 * time.Millisecond, Limit: time.Minute,
-		Groups: []Group{{Clients: 3, Request: Request{File: "f", Block: 1000}, Manner: "plain", Repeat: true}},
+		Groups: []Group{{Clients: 3, Request: Request{File: "f", Block: 1000}, Behaviour: "plain", Repeat: true}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -94,11 +96,12 @@ func TestRunRepeats(t *testing.T) {
 	}
 }
 
-// Nobody answers: every client gives up, or is unfinished when the time is over.
+// TestRunSilence checks that without a server every client gives up, or is
+// unfinished when the time is over.
 func TestRunSilence(t *testing.T) {
 	result, err := Run(Job{
 		Server: netip.MustParseAddrPort("127.0.0.1:9"), Clients: netip.MustParsePrefix("127.79.0.0/24"), Limit: 50 * time.Millisecond,
-		Groups: []Group{{Clients: 5, Request: Request{File: "f"}, Manner: "ipxe", Times: 3}},
+		Groups: []Group{{Clients: 5, Request: Request{File: "f"}, Behaviour: "ipxe", Times: 3}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -108,9 +111,9 @@ func TestRunSilence(t *testing.T) {
 	}
 }
 
-func TestRunUnknownManner(t *testing.T) {
-	_, err := Run(Job{Clients: netip.MustParsePrefix("127.0.0.0/24"), Groups: []Group{{Manner: "polite"}}})
-	if want := `manner "polite" of TFTP clients is not known`; err == nil || err.Error() != want {
+func TestRunUnknownBehaviour(t *testing.T) {
+	_, err := Run(Job{Clients: netip.MustParsePrefix("127.0.0.0/24"), Groups: []Group{{Behaviour: "polite"}}})
+	if want := `behaviour "polite" of TFTP clients is not known`; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }

@@ -1,7 +1,8 @@
 package tftpload
 
-// One client reading one file, as a state machine: what arrived and what time it is in, what to send out. Times are
-// durations since an epoch of the caller's.
+// One client that reads one file, as a state machine: its inputs are packets
+// and the time, its outputs packets to send. Times are durations since an epoch
+// that the caller chooses.
 
 import (
 	"bytes"
@@ -23,20 +24,22 @@ const (
 	defaultBlock = 512
 )
 
-// Manner is how a client behaves when something goes wrong.
-type Manner struct {
-	// First is its timer, Doubling whether it doubles, Limit at which timer it gives up, Tries after how many times.
+// Behaviour is how a client behaves when packets are lost.
+type Behaviour struct {
+	// First is its first timer. Doubling means that the timer doubles. Limit is
+	// the timer at which it gives up, Tries the number of timeouts after which
+	// it does.
 	First    time.Duration
 	Doubling bool
 	Limit    time.Duration
 	Tries    int
-	// Echo has it acknowledge every block that is not the next one.
+	// Echo makes it acknowledge every block that is not the next one.
 	Echo bool
 }
 
-// Manners are those of clients in the field, and a plain one.
-var Manners = map[string]Manner{
-	// ipxe: a quarter of a second, doubling, given up at ten seconds.
+// Behaviours are those of real clients, and a plain one.
+var Behaviours = map[string]Behaviour{
+	// ipxe: a quarter of a second, doubling; it gives up at ten seconds.
 	"ipxe": {First: 250 * time.Millisecond, Doubling: true, Limit: 10 * time.Second},
 	// edk2: six times four seconds, and an answer to every unexpected block.
 	"edk2": {First: 4 * time.Second, Tries: 6, Echo: true},
@@ -44,7 +47,7 @@ var Manners = map[string]Manner{
 	"plain": {First: time.Second, Tries: 10},
 }
 
-// Request is what a client asks for.
+// Request is what a client requests.
 type Request struct {
 	File   string
 	Block  int  // blksize; 0 asks for none
@@ -69,28 +72,28 @@ func (r Request) append(b []byte) []byte {
 	return b
 }
 
-// Ending says whether and how a transfer ended.
+// Ending is whether and how a transfer ended.
 type Ending uint8
 
 // The endings.
 const (
 	Running  Ending = iota
-	Complete        // the last block is here
+	Complete        // the last block has arrived
 	Refused         // the server sent an ERROR
-	GaveUp          // the server fell silent
+	GaveUp          // the server did not answer any more
 )
 
-// Sending says what a client sends.
+// Sending is what a client sends.
 type Sending uint8
 
-// What is sent.
+// The packets that a client sends.
 const (
 	Nothing Sending = iota
 	Asking          // the request
 	Acking          // the acknowledgement of a block
 )
 
-// Step is what follows from a packet or from the passing of time.
+// Step is the result of a packet or of a timeout.
 type Step struct {
 	Send   Sending
 	Block  uint16
@@ -100,12 +103,13 @@ type Step struct {
 
 // Transfer is the state of one read.
 type Transfer struct {
-	Request Request
-	Manner  Manner
+	Request   Request
+	Behaviour Behaviour
 
-	// Deadline is when to call Expire.
+	// Deadline is when Expire must be called.
 	Deadline time.Duration
-	// Bytes is how much of the file is here, Blocks how many DATA packets came, Extra how many of them were of no use.
+	// Bytes is how much of the file has arrived, Blocks the number of DATA
+	// packets, and Extra the number of useless ones.
 	Bytes         int64
 	Blocks, Extra int
 
@@ -114,7 +118,7 @@ type Transfer struct {
 	window  int
 	next    int64 // the block that is expected
 	inRow   int   // blocks since the last acknowledgement
-	asked   bool  // for the expected block, after another one came
+	asked   bool  // for the expected block, after another one arrived
 	tries   int
 	timer   time.Duration
 	waiting bool // for the answer to the request
@@ -127,16 +131,16 @@ func (t *Transfer) Begin(now time.Duration) Step {
 	return Step{Send: Asking}
 }
 
-// Server is where acknowledgements go.
+// Server returns the address for acknowledgements.
 func (t *Transfer) Server() netip.AddrPort { return t.server }
 
-// progress notes that something new came.
+// progress restarts the timer after a new packet.
 func (t *Transfer) progress(now time.Duration) {
-	t.tries, t.timer = 0, t.Manner.First
+	t.tries, t.timer = 0, t.Behaviour.First
 	t.Deadline = now + t.timer
 }
 
-// Receive takes a datagram.
+// Receive handles a datagram.
 func (t *Transfer) Receive(from netip.AddrPort, p []byte, now time.Duration) Step {
 	if len(p) < headerLen || t.server.IsValid() && from != t.server {
 		return Step{}
@@ -161,7 +165,7 @@ func (t *Transfer) Receive(from netip.AddrPort, p []byte, now time.Duration) Ste
 	return Step{}
 }
 
-// accept takes the options that the server grants.
+// accept applies the options that the server grants.
 func (t *Transfer) accept(p []byte) {
 	for {
 		name, rest, ok := bytes.Cut(p, []byte{0})
@@ -182,15 +186,16 @@ func (t *Transfer) accept(p []byte) {
 	}
 }
 
-// data takes a block. After a gap, the last block before it is acknowledged once, as U-Boot does, or every time, as edk2
-// does (RFC 7440, section 4). A block that was here already is acknowledged again only when it is the last one that is
-// here: then our acknowledgement was lost.
+// data handles a block. After a gap, the last block before it is acknowledged
+// once, as U-Boot does, or every time, as edk2 does (RFC 7440, section 4). A
+// block that has arrived before is acknowledged again only if it is the last
+// one: then our acknowledgement was lost.
 func (t *Transfer) data(number uint16, payload []byte, now time.Duration) Step {
 	t.Blocks++
 	switch ahead := int16(number - uint16(t.next)); {
 	case ahead == 0:
 		return t.take(payload, now)
-	case ahead > 0 && !t.asked, ahead == -1, t.Manner.Echo:
+	case ahead > 0 && !t.asked, ahead == -1, t.Behaviour.Echo:
 		t.asked = t.asked || ahead > 0
 		t.inRow = 0
 		t.Extra++
@@ -200,7 +205,7 @@ func (t *Transfer) data(number uint16, payload []byte, now time.Duration) Step {
 	return Step{}
 }
 
-// take takes the block that was expected.
+// take handles the expected block.
 func (t *Transfer) take(payload []byte, now time.Duration) Step {
 	s := Step{Data: payload, Block: uint16(t.next)}
 	t.Bytes += int64(len(payload))
@@ -218,13 +223,13 @@ func (t *Transfer) take(payload []byte, now time.Duration) Step {
 	return s
 }
 
-// Expire takes the passing of the deadline: the last packet is sent again.
+// Expire handles a timeout: the last packet is sent again.
 func (t *Transfer) Expire(now time.Duration) Step {
 	t.tries++
-	if t.Manner.Doubling {
+	if t.Behaviour.Doubling {
 		t.timer *= 2
 	}
-	if t.Manner.Limit > 0 && t.timer > t.Manner.Limit || t.Manner.Tries > 0 && t.tries > t.Manner.Tries {
+	if t.Behaviour.Limit > 0 && t.timer > t.Behaviour.Limit || t.Behaviour.Tries > 0 && t.tries > t.Behaviour.Tries {
 		return Step{Ending: GaveUp}
 	}
 	t.Deadline = now + t.timer

@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	server   = netip.MustParseAddrPort("192.0.2.1:40000")
-	stranger = netip.MustParseAddrPort("192.0.2.1:40001")
+	server = netip.MustParseAddrPort("192.0.2.1:40000")
+	other  = netip.MustParseAddrPort("192.0.2.1:40001")
 )
 
-// oack and data are packets of the server.
+// oack and data return packets of the server.
 func oack(options ...string) []byte {
 	return []byte("\x00\x06" + strings.Join(options, "\x00") + "\x00")
 }
@@ -24,14 +24,14 @@ func data(number byte, size int) []byte {
 	return append([]byte{0, opData, 0, number}, bytes.Repeat([]byte{number}, size)...)
 }
 
-// event is something that happens to a transfer: a packet, or the passing of time.
+// event is a packet that arrives, or a time that passes.
 type event struct {
 	from   netip.AddrPort
 	packet []byte
 	wait   time.Duration
 }
 
-// got is a step without the bytes, whose number it tells.
+// got is a step with the number of its bytes in place of the bytes.
 type got struct {
 	Send   Sending
 	Block  uint16
@@ -45,11 +45,11 @@ func TestTransfer(t *testing.T) {
 	windowed := Request{File: "f", Block: 8, Window: 2}
 	granted := in(oack("blksize", "8", "windowsize", "2"))
 	for _, c := range []struct {
-		name    string
-		request Request
-		manner  string
-		events  []event
-		want    []got
+		name      string
+		request   Request
+		behaviour string
+		events    []event
+		want      []got
 	}{
 		{"lock-step", Request{File: "f", Block: 8}, "plain",
 			[]event{in(oack("blksize", "8")), in(data(1, 8)), in(data(2, 3))},
@@ -72,8 +72,8 @@ func TestTransfer(t *testing.T) {
 		{"the options come twice", windowed, "plain",
 			[]event{granted, granted, in(data(1, 8)), granted},
 			[]got{{Send: Acking}, {Send: Acking}, {Block: 1, Data: 8}, {}}},
-		{"strangers are ignored", windowed, "plain",
-			[]event{granted, {from: stranger, packet: data(1, 8)}, {from: stranger, packet: []byte("\x00\x05\x00\x00no\x00")}, in([]byte{0, 3})},
+		{"packets from another port are ignored", windowed, "plain",
+			[]event{granted, {from: other, packet: data(1, 8)}, {from: other, packet: []byte("\x00\x05\x00\x00no\x00")}, in([]byte{0, 3})},
 			[]got{{Send: Acking}, {}, {}, {}}},
 		{"an error", windowed, "plain",
 			[]event{in([]byte("\x00\x05\x00\x01not here\x00"))},
@@ -87,7 +87,7 @@ func TestTransfer(t *testing.T) {
 			[]got{{Send: Acking}, {Send: Acking}, {Block: 1, Data: 8}, {Send: Acking, Block: 1}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			transfer := Transfer{Request: c.request, Manner: Manners[c.manner]}
+			transfer := Transfer{Request: c.request, Behaviour: Behaviours[c.behaviour]}
 			var now time.Duration
 			if step := transfer.Begin(now); step.Send != Asking {
 				t.Fatalf("it begins with %v", step)
@@ -112,9 +112,9 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// Block numbers go on at 0 after 65,535.
+// TestTransferWraps checks that block numbers continue at 0 after 65,535.
 func TestTransferWraps(t *testing.T) {
-	transfer := Transfer{Request: Request{File: "f", Block: 8}, Manner: Manners["plain"]}
+	transfer := Transfer{Request: Request{File: "f", Block: 8}, Behaviour: Behaviours["plain"]}
 	transfer.Begin(0)
 	transfer.Receive(server, oack("blksize", "8"), 0)
 	const blocks = 70_000
