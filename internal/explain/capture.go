@@ -16,9 +16,6 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// A capture of a boot, packet by packet: what was asked, what was answered, and
-// what we would have answered.
-
 // dhcpPacket is a DHCP message of a capture.
 type dhcpPacket struct {
 	from, to netip.AddrPort
@@ -32,7 +29,7 @@ type packetSource interface {
 	LinkType() layers.LinkType
 }
 
-// openCapture tells pcap from pcapng by the first bytes.
+// openCapture opens a pcap or pcapng capture, by its first bytes.
 func openCapture(r io.Reader) (packetSource, error) {
 	b := bufio.NewReader(r)
 	magic, err := b.Peek(4)
@@ -45,9 +42,9 @@ func openCapture(r io.Reader) (packetSource, error) {
 	return pcapgo.NewReader(b)
 }
 
-// Capture explains a pcap or pcapng capture to w, DHCP packet by DHCP packet.
-// interfaceName stands for where it was taken. It returns how many requests of
-// booting clients there were.
+// Capture explains a pcap or pcapng capture to w, packet by packet: what was
+// asked, what was answered, and what we would have answered. interfaceName is
+// where it was taken. It returns the number of requests of booting clients.
 func (e Explainer) Capture(w io.Writer, r io.Reader, interfaceName string) (requests int, err error) {
 	source, err := openCapture(r)
 	if err != nil {

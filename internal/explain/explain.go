@@ -1,5 +1,5 @@
-// Package explain says what a client would get and why, on the same path that
-// a served request takes.
+// Package explain reports what a client would get and why, on the path that a
+// served request takes.
 package explain
 
 import (
@@ -64,7 +64,7 @@ func (p *printer) client(c proxydhcp.Client) {
 	if c.IPXE.Present {
 		features := c.IPXE.Features.String()
 		if !c.IPXE.HasFeatures {
-			features = "not told"
+			features = "unknown"
 		}
 		p.row("", "features %s", features)
 	}
@@ -78,11 +78,11 @@ func (p *printer) client(c proxydhcp.Client) {
 	if c.UUID != (proxydhcp.UUID{}) {
 		p.row("", "UUID %s", c.UUID)
 	}
-	p.row("", "at %s", place(c.Segment))
+	p.row("", "at %s", segmentText(c.Segment))
 }
 
-// place words where a client is.
-func place(s proxydhcp.Segment) string {
+// segmentText describes where a client is.
+func segmentText(s proxydhcp.Segment) string {
 	var parts []string
 	if s.Interface != "" {
 		parts = append(parts, "interface "+s.Interface)
@@ -102,7 +102,7 @@ func place(s proxydhcp.Segment) string {
 	return strings.Join(parts, ", ")
 }
 
-// decision says what the client gets, and by which rule.
+// decision reports what the client gets, and by which rule.
 func (p *printer) decision(res proxydhcp.Result) {
 	d := res.Decision
 	switch {
@@ -121,8 +121,7 @@ func (p *printer) decision(res proxydhcp.Result) {
 	}
 }
 
-// answer decodes the reply with another implementation than the one that wrote
-// it.
+// answer decodes the reply with another implementation than ours.
 func (p *printer) answer(res proxydhcp.Result) {
 	if res.Reply == nil {
 		return
@@ -138,9 +137,9 @@ func (p *printer) answer(res proxydhcp.Result) {
 	}
 }
 
-// Hex reads a hex dump of a DHCP message: hexadecimal digits, with blanks
-// between them, offsets that end in a colon or stand in a column of their own,
-// text columns behind two blanks and a bar, and comments behind #.
+// Hex reads a hex dump of a DHCP message: hexadecimal digits with blanks between
+// them. It skips offsets that end in a colon, text columns after a bar, and
+// comments after #.
 func Hex(text []byte) ([]byte, error) {
 	var out []byte
 	number := 0

@@ -1,5 +1,5 @@
-// Package httpboot serves the boot file tree over HTTP: to UEFI HTTP boot, which
-// chooses what to do with a file by its content type, and to iPXE.
+// Package httpboot serves the boot file tree over HTTP: to UEFI HTTP boot,
+// which chooses what to do with a file by its content type, and to iPXE.
 package httpboot
 
 import (
@@ -40,8 +40,8 @@ var contentTypes = map[string]string{
 }
 
 // Handler serves files by GET and HEAD, with ranges and conditions (RFC 9110).
-// view gives the boot file tree as a client sees it; directories are not listed.
-// done, which may be nil, is told how each request ended.
+// view gives the boot file tree as a client sees it; directories are not
+// listed. done, which may be nil, is told how each request ended.
 func Handler(view func(client netip.Addr) fs.FS, done func(Access)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// machine runs scripts the way iPXE does, as far as ours need it: enough to see where each path
-// through a script ends, on builds that lack commands.
+// machine runs scripts the way iPXE does, as far as ours need it: enough to see
+// where each path through a script ends, on builds that lack commands.
 type machine struct {
 	t        *testing.T
 	lacks    []string          // commands that this build does not have
@@ -22,7 +22,8 @@ type machine struct {
 	depth    int
 }
 
-// ended is how a script ended: by exit, by a failing line, by its last line, or with the machine gone.
+// ended is how a script ended: by exit, by a failing line, by its last line, or
+// with the machine gone.
 type ended struct {
 	status int
 	gone   bool

@@ -1,31 +1,32 @@
-// Package script writes the iPXE scripts that pxesidecar serves.
+// Package ipxescript writes the iPXE scripts that pxesidecar serves.
 //
-// A script meets every iPXE there is: builds of ten years, for BIOS and UEFI, with and without menus.
-// What holds for all of them shapes the scripts here. A command that fails, or does not exist in that
-// build, ends the script unless the line has another command behind ||. Settings that do not exist are
-// empty. Lines are split into words before settings are put in, and runs of spaces become one.
+// The scripts must run in ten years of iPXE builds, for BIOS and UEFI, with and
+// without menus. In all of them a command that fails, or that the build does not
+// have, ends the script, unless another command follows ||. Settings that do not
+// exist are empty. A line is split into words before settings are expanded, and
+// runs of spaces become one.
 package ipxescript
 
 import (
 	"bytes"
 	"fmt"
 	"strings"
-	"time"
 )
 
-// Facts are what the built-in boot script says of its server.
+// Facts are what the built-in boot script is made from.
 type Facts struct {
-	Version string        // of pxesidecar
-	Title   string        // who serves here, such as a host's name; may be empty
-	Check   bool          // begin with the version check (see VersionCheck)
-	Timeout time.Duration // until the local disk is booted; zero means DefaultTimeout, less than a second means one
+	Version string // of pxesidecar
+	Check   bool   // begin with the version check (see VersionCheck)
 }
 
-// DefaultTimeout gives a person time to walk to the keyboard and read a screen, and delays a machine that nobody watches tolerably.
-const DefaultTimeout = 30 * time.Second
+// timeout is how many seconds pass until the local disk is booted: enough for a
+// person to walk to the keyboard and read the screen, and no long delay for a
+// machine that nobody watches.
+const timeout = 30
 
-// machineFacts are shown about the machine. netX is the card that was opened last, which is the one
-// that was booted from. There is no setting for the features of a build; iPXE itself prints them when it starts.
+// machineFacts are shown about the machine. netX is the card that was opened
+// last, which is the one that was booted from. There is no setting for the
+// features of a build; iPXE itself prints them when it starts.
 var machineFacts = []string{
 	"Machine: ${manufacturer} ${product}",
 	"Serial number: ${serial}",
@@ -36,20 +37,13 @@ var machineFacts = []string{
 	"iPXE: ${version}, ${platform} ${buildarch}",
 }
 
-// Boot returns the built-in boot script: what a machine runs when nobody has said what it should run.
-// It shows where the machine is and what it is, offers to try again, iPXE's shell and the local disk, and
-// after a while boots the local disk. Where the build has no menu, a prompt offers the shell;
-// where it has no prompt either, the local disk follows at once.
+// Boot returns the built-in boot script, which a machine runs if no other one is
+// configured. It shows where the machine is and what it is; offers to try again,
+// iPXE's shell and the local disk; and after a while boots the local disk. A
+// build without menus offers the shell by a prompt; one without prompts boots
+// the local disk at once.
 func Boot(facts Facts) []byte {
-	timeout := facts.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
-	}
-	seconds := max(1, int(timeout/time.Second))
 	heading := "pxesidecar " + facts.Version
-	if facts.Title != "" {
-		heading += " on " + facts.Title
-	}
 	explanation := []string{
 		"This machine has booted from the network and reached pxesidecar.",
 		"No boot script is configured there. To name one, start it with --boot-url.",
@@ -61,8 +55,8 @@ func Boot(facts Facts) []byte {
 		w.line(CheckLine)
 	}
 	w.line("")
-	w.menu(heading, explanation, seconds)
-	w.prompt(heading, explanation, seconds)
+	w.menu(heading, explanation)
+	w.prompt(heading, explanation)
 	w.choices()
 	return w.Bytes()
 }
@@ -75,9 +69,9 @@ func (w *writer) line(format string, args ...any) {
 	fmt.Fprintf(&w.Buffer, format+"\n", args...)
 }
 
-// menu writes the menu, with everything there is to say in it, for a menu covers what was on the screen. A
-// build without menus goes on at the label plain.
-func (w *writer) menu(heading string, explanation []string, seconds int) {
+// menu writes the menu. All information is in it, because a menu covers what was
+// on the screen. A build without menus goes on at the label plain.
+func (w *writer) menu(heading string, explanation []string) {
 	w.line(":start")
 	w.line("menu %s || goto plain", plain(heading))
 	for _, text := range explanation {
@@ -91,13 +85,13 @@ func (w *writer) menu(heading string, explanation []string, seconds int) {
 	w.line("item --key l local Boot from the local disk")
 	w.line("item --key r retry Try again: ask for an address and a boot script")
 	w.line("item --key s shell iPXE shell (leave it with exit)")
-	w.line("choose --default local --timeout %d choice || goto local", seconds*1000)
+	w.line("choose --default local --timeout %d choice || goto local", timeout*1000)
 	w.line("goto ${choice} || goto local")
 	w.line("")
 }
 
-// prompt writes what stands in for the menu where there is none.
-func (w *writer) prompt(heading string, explanation []string, seconds int) {
+// prompt writes what a build without menus shows.
+func (w *writer) prompt(heading string, explanation []string) {
 	w.line(":plain")
 	w.line("echo")
 	w.line("echo %s", plain(heading))
@@ -108,17 +102,19 @@ func (w *writer) prompt(heading string, explanation []string, seconds int) {
 		w.line("echo %s", fact)
 	}
 	w.line("echo")
-	w.line("prompt --key s --timeout %d Press s for the iPXE shell. In %d seconds: boot from the local disk. || goto local", seconds*1000, seconds)
+	w.line("prompt --key s --timeout %d Press s for the iPXE shell. In %d seconds: boot from the local disk. || goto local", timeout*1000, timeout)
 	w.line("goto shell")
 	w.line("")
 }
 
-// choices writes what the choices do. To try again runs this script inside itself. When the machine is
-// handed back to its firmware from there, the outer one must not begin anew: it sees that in a setting.
+// choices writes what the choices do. To try again runs this script inside
+// itself. When the inner script hands the machine back to its firmware, the
+// outer one must not begin again: a setting tells it.
 //
-// To hand over, BIOS is asked for its first disk, since many BIOSes hang when a network boot program
-// returns. UEFI has no such number, and goes on to its next boot entry, but only after a failure:
-// after a success it may stay and show a menu (UEFI 2.10, section 3.1.1). So there the script ends with exit 1.
+// To hand over, BIOS is asked for its first disk, because many BIOSes hang when
+// a network boot program returns. UEFI has no disk numbers, and goes on to its
+// next boot entry, but only after a failure: after a success it may stay and
+// show a menu (UEFI 2.10, section 3.1.1). So there the script ends with exit 1.
 func (w *writer) choices() {
 	w.Buffer.WriteString(`:retry
 clear pxesidecar-left ||
@@ -136,7 +132,7 @@ set pxesidecar-left yes
 ` + handOver)
 }
 
-// localDisk boots from the local disk, and goes on where there is none.
+// localDisk boots from the local disk, and goes on if there is none.
 const localDisk = `iseq ${platform} pcbios || goto leave
 echo Booting from the local disk.
 sanboot --no-describe --drive 0x80 || echo There is nothing to boot on the local disk.
@@ -149,14 +145,15 @@ echo Going on with the next boot device.
 const handOver = `iseq ${platform} pcbios && exit 0 || exit 1
 `
 
-// LocalDisk returns the script that boots from the local disk at once: what an iPXE gets that is not to
-// boot from the network. Silence would not do, for some iPXEs then load once more what their firmware loaded.
+// LocalDisk returns the script that boots from the local disk at once, for an
+// iPXE that shall not boot from the network. No answer would not do: some iPXEs
+// then load again what their firmware loaded.
 func LocalDisk() []byte {
 	return []byte("#!ipxe\n# The script of pxesidecar for machines that boot from their local disk.\n\n" + localDisk + handOver)
 }
 
-// plain makes text safe to stand in a line of a script: printable ASCII, no settings to expand, and no word
-// that ends a command or begins a comment.
+// plain returns text that is safe in a line of a script: printable ASCII, without
+// settings to expand, and without words that end a command or begin a comment.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {

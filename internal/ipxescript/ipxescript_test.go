@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
@@ -33,10 +32,11 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 func TestBootText(t *testing.T) {
-	golden(t, "boot.ipxe", Boot(Facts{Version: "v1.2.3", Title: "pxe.example.org"}))
+	golden(t, "boot.ipxe", Boot(Facts{Version: "v1.2.3"}))
 }
 
-// TestBoot walks every path through the boot script and sees that it ends, and where.
+// TestBoot walks every path through the boot script and sees that it ends, and
+// where.
 func TestBoot(t *testing.T) {
 	const sanboot = "sanboot --no-describe --drive 0x80"
 	bios, uefi := map[string]string{"platform": "pcbios"}, map[string]string{"platform": "efi"}
@@ -79,7 +79,8 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// TestBootCheck checks that the version check comes first where it is asked for.
+// TestBootCheck checks that the version check comes first where it is asked
+// for.
 func TestBootCheck(t *testing.T) {
 	checked, plain := string(Boot(Facts{Check: true})), string(Boot(Facts{}))
 	if got := strings.Replace(checked, CheckLine+"\n", "", 1); got != plain || strings.Index(checked, CheckLine) > strings.Index(checked, "menu") {
@@ -87,15 +88,8 @@ func TestBootCheck(t *testing.T) {
 	}
 }
 
-func TestBootTimeout(t *testing.T) {
-	for timeout, want := range map[time.Duration]string{0: "--timeout 30000 ", time.Millisecond: "--timeout 1000 ", 90 * time.Second: "--timeout 90000 ", -time.Second: "--timeout 1000 "} {
-		if script := string(Boot(Facts{Timeout: timeout})); strings.Count(script, want) != 2 {
-			t.Errorf("with %v: no %q twice in\n%s", timeout, want, script)
-		}
-	}
-}
-
-// TestBootFitsScreen holds that the menu is readable on 80 columns and 25 lines, of which iPXE takes some.
+// TestBootFitsScreen holds that the menu is readable on 80 columns and 25
+// lines, of which iPXE takes some.
 func TestBootFitsScreen(t *testing.T) {
 	items := 0
 	for line := range strings.Lines(string(Boot(Facts{}))) {

@@ -8,49 +8,56 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// The third way to a newer iPXE, for networks where no DHCP answer can be changed: the boot script that the
-// other server hands out begins with CheckLine, and the script fetched by that line replaces the iPXE it runs in.
+// Upgrade is what VersionCheck is generated from: the third way to a newer iPXE,
+// for networks where no DHCP answer can be changed. There the boot script that
+// the other server hands out begins with CheckLine, and the script that this
+// line fetches replaces the iPXE it runs in.
 //
-// Nothing survives in a machine from one iPXE to the next but what the old one passes on, so whether the
-// replacement has been tried already is known in three ways:
+// One iPXE leaves the next one nothing but what it passes on. Whether the
+// replacement has been tried is therefore known in three ways:
 //
-//   - By the new iPXE's version, where that is known beforehand. A ROM whose ${version} is not among the
-//     accepted ones is refused by VersionCheck, when it is generated.
-//   - By a setting, on UEFI. iPXEs since 2023 run the rest of their command line as a script
-//     (src/interface/efi/efi_cmdline.c); the old one puts the mark there. Older ones ignore it.
-//   - By the server, for BIOS and for what remains. A network boot program has no command line. Who
-//     serves the scripts has seen the ROM being read, and answers the next request of that machine with Tried.
-
-// CheckName is the name under which the version check is served, in the folder of the boot script.
-const CheckName = "version_check.ipxe"
-
-// CheckLine is the line that a boot script begins with, after #!ipxe, to be run by a current iPXE only.
-// Without the file the boot script goes on.
-const CheckLine = "chain --autofree " + CheckName + " ||"
-
-// mark is the setting that tells a new iPXE that it has been put in the place of an old one.
-const mark = "pxesidecar-upgraded"
-
-// triedText is what a machine says that is still not current after its iPXE has been replaced.
-const triedText = "This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on."
-
-// Upgrade is what VersionCheck is generated from.
+//   - By the new iPXE's version, if that is known beforehand. VersionCheck
+//     refuses a ROM whose ${version} is not among the accepted ones.
+//   - By a setting, on UEFI. iPXEs since 2023 run the rest of their command
+//     line as a script (src/interface/efi/efi_cmdline.c); the old one puts the
+//     mark there. Older ones ignore it.
+//   - By the server, for BIOS and for the rest. A network boot program has no
+//     command line. The server has seen the ROM being read, and answers the
+//     next request of that machine with Tried.
 type Upgrade struct {
-	// Accepted are the full texts of ${version} that need no replacement, such as "1.21.1+ (g6ba67)".
+	// Accepted are the full texts of ${version} that need no replacement, such
+	// as "1.21.1+ (g6ba67)".
 	Accepted []string
 
-	// ROMs are the replacements. A machine of a platform without one keeps what it has.
+	// ROMs are the replacements. A machine of a platform without one keeps its
+	// iPXE.
 	ROMs map[proxydhcp.Platform]Replacement
 }
+
+// CheckName is the name under which the version check is served, in the folder
+// of the boot script.
+const CheckName = "version_check.ipxe"
+
+// CheckLine is the line that a boot script begins with, after #!ipxe, to be run
+// by a current iPXE only. Without the file the boot script goes on.
+const CheckLine = "chain --autofree " + CheckName + " ||"
+
+// mark is the setting that tells a new iPXE that it has replaced an old one.
+const mark = "pxesidecar-upgraded"
+
+// triedText is shown by a machine that is still not current after its iPXE has
+// been replaced.
+const triedText = "This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on."
 
 // Replacement is an iPXE to put in the place of an old one.
 type Replacement struct {
 	URL     string // absolute, or relative to the script
-	Version string // its ${version}, empty where it is not known
+	Version string // its ${version}, empty if it is not known
 }
 
-// buildArchs are the values of ${buildarch}. For UEFI it is the processor that the running iPXE, and so
-// the firmware, is built for; the processor itself may be able to do more than its firmware.
+// buildArchs are the values of ${buildarch}. For UEFI it is the processor that
+// the running iPXE, and so the firmware, is built for; the processor itself may
+// be able to do more than its firmware.
 var buildArchs = []struct {
 	name     string
 	platform proxydhcp.Platform
@@ -59,9 +66,11 @@ var buildArchs = []struct {
 	{"riscv32", proxydhcp.RISCV32}, {"riscv64", proxydhcp.RISCV64}, {"loong64", proxydhcp.Loong64},
 }
 
-// VersionCheck returns the script that replaces an iPXE of another version than the accepted ones. It
-// falls through, back into the boot script, when the iPXE is current, when there is no replacement for the
-// machine, and when the replacement cannot be loaded. All that is wrong with the upgrade is reported at once.
+// VersionCheck returns the script that replaces an iPXE of another version than
+// the accepted ones. It falls through, back into the boot script, when the iPXE
+// is current, when there is no replacement for the machine, and when the
+// replacement cannot be loaded. The error reports everything that is wrong with
+// the upgrade at once.
 func VersionCheck(upgrade Upgrade) ([]byte, error) {
 	if err := upgrade.check(); err != nil {
 		return nil, err
@@ -108,9 +117,10 @@ func VersionCheck(upgrade Upgrade) ([]byte, error) {
 	return w.Bytes(), nil
 }
 
-// dispatch writes the choice of the replacement. iPXEs before 2014 have no ${buildarch}; on UEFI
-// they were x86 only, and a wrong guess is an image that does not load. The command line of the
-// new iPXE has an && in it, which must be written so that it does not end the line of the old one.
+// dispatch writes the choice of the replacement. iPXEs before 2014 have no
+// ${buildarch}; on UEFI they were x86 only, and a wrong guess is an image that
+// does not load. The command line of the new iPXE has an && in it, which must
+// be written so that it does not end the line of the old one.
 func (u Upgrade) dispatch(w *writer) {
 	w.line("set and:hex 26:26")
 	w.line("set and ${and:string}")
@@ -123,8 +133,9 @@ func (u Upgrade) dispatch(w *writer) {
 	w.line("goto ${buildarch} || goto none")
 }
 
-// Tried returns the script to serve instead of a version check to a machine that has just read its
-// replacement and asks again all the same. It says so and goes on.
+// Tried returns the script to serve instead of a version check to a machine
+// that has just read its replacement and asks again all the same. It says so
+// and goes on.
 func Tried() []byte {
 	w := &writer{}
 	w.line("#!ipxe")
