@@ -41,7 +41,7 @@ var contentTypes = map[string]string{
 
 // Handler serves files by GET and HEAD, with ranges and conditions (RFC 9110).
 // view gives the boot file tree as a client sees it; directories are not
-// listed. done, which may be nil, is told how each request ended.
+// listed. done, which may be nil, is called when a request has ended.
 func Handler(view func(client netip.Addr) fs.FS, done func(Access)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()

@@ -263,6 +263,7 @@ func (m *simulatedMachine) read(ctx context.Context, server netip.AddrPort) ([]b
 			return got, nil
 		case tftpload.GaveUp, tftpload.Refused:
 			return nil, fmt.Errorf("%s from %s: ended after %d bytes", m.request.File, server, len(got))
+		case tftpload.Running:
 		}
 		conn.SetReadDeadline(epoch.Add(x.Deadline))
 		n, from, err := conn.ReadFromUDPAddrPort(buffer)
@@ -290,6 +291,7 @@ func (m *simulatedMachine) send(ctx context.Context, conn *net.UDPConn, x *tftpl
 		}
 		_, err := conn.WriteToUDPAddrPort([]byte{0, 4, byte(step.Block >> 8), byte(step.Block)}, x.Server())
 		return err
+	case tftpload.Nothing:
 	}
 	return ctx.Err()
 }

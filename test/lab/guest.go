@@ -221,6 +221,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	case UBoot:
 		image, err := m.lab.Stock.uBoot(ctx)
 		return append(args, "-bios", image), err
+	case OVMF64, OVMF32, AArch64:
 	}
 	uefi, err := m.uefi(ctx)
 	return append(args, uefi...), err
