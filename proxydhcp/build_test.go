@@ -1,13 +1,13 @@
 package proxydhcp
 
+// Requests made by the tests, where no golden packet fits.
+
 import (
 	"encoding/binary"
 	"net/netip"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
-
-// Requests made by the tests, where no golden packet fits.
 
 // Offsets in the header (RFC 2131, figure 1).
 const (

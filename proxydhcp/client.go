@@ -10,11 +10,11 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// HardwareAddr and MACPrefix are the codec's.
-type (
-	HardwareAddr = dhcp4.HardwareAddr
-	MACPrefix    = dhcp4.MACPrefix
-)
+// HardwareAddr is a client's hardware address.
+type HardwareAddr = dhcp4.HardwareAddr
+
+// MACPrefix is a MAC address, or the beginning of one.
+type MACPrefix = dhcp4.MACPrefix
 
 // Transport is how a client's firmware fetches its boot file.
 type Transport uint8

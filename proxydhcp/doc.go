@@ -32,8 +32,8 @@
 //	bytes -> dhcp4.Message -> Request -> Policy.Decide -> Decision -> dhcp4.Reply -> bytes
 //
 // Responder.Respond is that line. It is a function of its arguments, of the
-// time it is given, and of what Machines remembers: there is no socket, no clock
-// and no log here. Package server has the sockets.
+// time it is given, and of what Machines remembers: there is no socket, no
+// clock and no log here. Package server has the sockets.
 //
 //	request.go                          a message becomes a Request: who asks, for what
 //	client.go, arch.go, version.go,

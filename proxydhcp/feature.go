@@ -18,8 +18,8 @@ const (
 	maxFeature Feature = 79
 )
 
-// featureNames are iPXE's own names of its indicators. Not every feature has one:
-// IPv6, Secure Boot and console drivers have none.
+// featureNames are iPXE's own names of its indicators. Not every feature has
+// one: IPv6, Secure Boot and console drivers have none.
 var featureNames = map[Feature]string{
 	16: "pxeext", 17: "iscsi", 18: "aoe", 19: "http", 20: "https", 21: "tftp", 22: "ftp", 23: "dns",
 	24: "bzimage", 25: "multiboot", 26: "slam", 27: "srp", 32: "nbi", 33: "pxe", 34: "elf", 35: "comboot",

@@ -1,5 +1,7 @@
 package proxydhcp
 
+// What holds for every input.
+
 import (
 	"bytes"
 	"testing"
@@ -8,8 +10,6 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
-
-// What holds for every input.
 
 // seeds adds requests of every kind to a fuzz test.
 func seeds(f *testing.F, add func([]byte)) {

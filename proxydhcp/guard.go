@@ -1,12 +1,10 @@
 package proxydhcp
 
-import "time"
-
 // The loop guard remembers which iPXE a ROM did not help, and so ends upgrade
 // loops. A machine that was offered a ROM, was seen to read it to the end, and
 // comes back as an iPXE that would be given the same ROM again, did not become
-// the iPXE that the policy demands: its upgrade has failed, and it gets the boot
-// script from then on.
+// the iPXE that the policy demands: its upgrade has failed, and it gets the
+// boot script from then on.
 //
 // An iPXE that comes back and satisfies the policy is forgotten, so that its
 // next reboot, with the old iPXE of its card, is upgraded again. So is one that
@@ -16,6 +14,8 @@ import "time"
 //
 // If several sidecars serve a machine, each knows only of the reads that it
 // served itself: the machine reads the ROM at most once from each of them.
+
+import "time"
 
 // guardMemory is how long a completed read counts against its client. A machine
 // that runs the ROM asks again within seconds.

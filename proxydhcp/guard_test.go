@@ -1,5 +1,7 @@
 package proxydhcp
 
+// The loop guard, by the packets of machines that no ROM helps.
+
 import (
 	"fmt"
 	"net/netip"
@@ -10,8 +12,6 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
-
-// The loop guard, by the packets of machines that no ROM helps.
 
 // looper is a machine with a number of sidecars around it, which all hear its
 // broadcasts.
@@ -131,8 +131,9 @@ func TestUpgradeLoop(t *testing.T) {
 	}
 }
 
-// TestUpgradeInSteps checks that a ROM that leads to an iPXE for which the policy
-// has another ROM is no loop, and that the other one is, when it does not help.
+// TestUpgradeInSteps checks that a ROM that leads to an iPXE for which the
+// policy has another ROM is no loop, and that the other one is, when it does
+// not help.
 func TestUpgradeInSteps(t *testing.T) {
 	rom := func(file string) Outcome { return Outcome{Kind: BootROM, ROMs: ROMs{BIOS: file}} }
 	script := Outcome{Kind: BootScript, File: "http://boot.example/boot.ipxe"}

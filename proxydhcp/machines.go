@@ -125,7 +125,8 @@ type visit struct {
 	now      time.Time
 }
 
-// visit locks the table and finds the record of a machine. The caller calls end.
+// visit locks the table and finds the record of a machine. The caller calls
+// end.
 func (m *Machines) visit(hw HardwareAddr, now time.Time) visit {
 	m.mu.Lock()
 	v := visit{machines: m, now: now}

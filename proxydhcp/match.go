@@ -164,8 +164,8 @@ func (m *IPXEMatch) mismatch(c *Client) demand {
 	return matches
 }
 
-// Unmet is a demand on an iPXE that a client does not meet. The zero value means
-// that it meets all.
+// Unmet is a demand on an iPXE that a client does not meet. The zero value
+// means that it meets all.
 type Unmet struct {
 	Version bool   // the demand is that on the version
 	Text    string // what the client lacks, for people

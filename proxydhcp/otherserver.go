@@ -83,8 +83,8 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 	return r.otherServers.unreported(inspect(&m, base, local))
 }
 
-// overheard notes another server's answer. It returns the client that the answer
-// is for, with ok false if that client was not heard to boot.
+// overheard notes another server's answer. It returns the client that the
+// answer is for, with ok false if that client was not heard to boot.
 func (m *Machines) overheard(answer *dhcp4.Message, now time.Time) (c Client, ok bool) {
 	v := m.visit(answer.Hardware, now)
 	defer v.end()

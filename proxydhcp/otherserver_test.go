@@ -120,8 +120,8 @@ func TestConflictWhole(t *testing.T) {
 	}
 }
 
-// TestOtherServersAreBounded checks that made-up servers neither fill the memory
-// nor the log, and do not push the real ones out.
+// TestOtherServersAreBounded checks that made-up servers neither fill the
+// memory nor the log, and do not push the real ones out.
 func TestOtherServersAreBounded(t *testing.T) {
 	r := heardBy(t)
 	var reported int

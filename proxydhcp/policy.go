@@ -63,10 +63,10 @@ type Decision struct {
 	Item          string // the text of the menu's item that the client chose
 }
 
-// Decide returns what c gets. upgradeFailed says that c is an iPXE which the ROM
-// of the policy did not help (see guard.go): no ROM is given to it again, and
-// the first rule that gives a script matches it as if it met every demand on an
-// iPXE. That is what ends a loop.
+// Decide returns what c gets. upgradeFailed says that c is an iPXE which the
+// ROM of the policy did not help (see guard.go): no ROM is given to it again,
+// and the first rule that gives a script matches it as if it met every demand
+// on an iPXE. That is what ends a loop.
 func (p *Policy) Decide(c Client, upgradeFailed bool) Decision {
 	ignored := Decision{Kind: Ignore, Reason: NoRule}
 	for i := range p.Rules {
@@ -87,8 +87,8 @@ func (p *Policy) Decide(c Client, upgradeFailed bool) Decision {
 	return ignored
 }
 
-// give returns the decision of a rule that matches c. lacks is not Answerable if
-// the rule gives a ROM and has none for c's platform, or a menu that has no
+// give returns the decision of a rule that matches c. lacks is not Answerable
+// if the rule gives a ROM and has none for c's platform, or a menu that has no
 // script for an iPXE.
 func (r *Rule) give(c Client, upgradeFailed bool) (d Decision, lacks Reason) {
 	d = Decision{Rule: r.Name, Kind: r.Outcome.Kind, NextServer: r.Outcome.NextServer}

@@ -88,7 +88,8 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 }
 
 // hearLease notes which address a booting machine takes: on port 67 it names
-// the address in its REQUEST to the DHCP server, on port 4011 it has it already.
+// the address in its REQUEST to the DHCP server, on port 4011 it has it
+// already.
 func (v *visit) hearLease(q *Request) {
 	m := q.Message
 	if q.Type != dhcp4.MessageTypeRequest {

@@ -81,9 +81,9 @@ func TestRespondProxy(t *testing.T) {
 	}
 }
 
-// TestRespondProxySegment checks that what holds on port 67 holds on 4011 where the
-// second request comes routed: the machine is where its DISCOVER came from, for
-// a while.
+// TestRespondProxySegment checks that what holds on port 67 holds on 4011 where
+// the second request comes routed: the machine is where its DISCOVER came from,
+// for a while.
 func TestRespondProxySegment(t *testing.T) {
 	p := &Policy{Rules: []Rule{
 		{Name: "vlan", Match: Match{VLANs: []uint16{20}}, Outcome: Outcome{Kind: BootFile, File: "vlan.efi"}},
@@ -281,8 +281,8 @@ func TestForeignServerLoop(t *testing.T) {
 	}
 }
 
-// TestMachinesAreBounded checks that the quiet machines are forgotten first, and
-// that no address leads to a machine that was forgotten.
+// TestMachinesAreBounded checks that the quiet machines are forgotten first,
+// and that no address leads to a machine that was forgotten.
 func TestMachinesAreBounded(t *testing.T) {
 	m := NewMachines()
 	client := func(i int) Client {

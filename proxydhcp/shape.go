@@ -63,8 +63,8 @@ func (c *Client) shapes(d Decision) []Shape {
 }
 
 // patience is how long firmware must have had an offer of an address and our
-// OFFER before its next DISCOVER counts against ours: nearly the shortest window
-// in which firmware collects offers, 4 seconds.
+// OFFER before its next DISCOVER counts against ours: nearly the shortest
+// window in which firmware collects offers, 4 seconds.
 const patience = 3 * time.Second
 
 // failureMemory is how long an OFFER without effect counts. It covers the time

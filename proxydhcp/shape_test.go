@@ -1,5 +1,7 @@
 package proxydhcp
 
+// Simulated firmware, with the times of real firmware, asks the responder.
+
 import (
 	"fmt"
 	"net/netip"
@@ -11,8 +13,6 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
-
-// Simulated firmware, with the times of real one, against the responder.
 
 // rom is a PXE ROM of which only the taste in OFFERs matters.
 type rom struct {

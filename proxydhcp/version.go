@@ -8,8 +8,8 @@ import (
 )
 
 // Version is an iPXE version as sub-option 235 of option 175 carries it: three
-// bytes: major, minor and patch. It says less than iPXE's own ${version}: builds
-// of 1.x made outside a git clone all report 1.0.0.
+// bytes: major, minor and patch. It says less than iPXE's own ${version}:
+// builds of 1.x made outside a git clone all report 1.0.0.
 type Version [3]uint8
 
 // String returns the version as "1.21.1".
@@ -60,9 +60,9 @@ type versionTerm struct {
 // versionOps are the comparisons, the longer spellings first.
 var versionOps = []string{">=", "<=", "!=", "==", "=", ">", "<"}
 
-// ParseVersionRange reads an expression: =, !=, <, <=, > or >= before a version.
-// Several are joined by commas and must all hold, such as ">=1.21.1, !=1.99.0".
-// A bare version demands exactly that one.
+// ParseVersionRange reads an expression: =, !=, <, <=, > or >= before a
+// version. Several are joined by commas and must all hold, such as ">=1.21.1,
+// !=1.99.0". A bare version demands exactly that one.
 func ParseVersionRange(s string) (VersionRange, error) {
 	var r VersionRange
 	for _, text := range strings.Split(s, ",") {

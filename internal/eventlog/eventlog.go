@@ -1,9 +1,9 @@
 // Package eventlog is the one place where events become log lines.
 //
-// Info is for what was offered and transferred, Debug for what was ignored, Warn
-// for a fault in the network's set-up that a person should mend, Error for a
-// failure of our own reading or writing. Lines that strangers can cause at will
-// are limited in number.
+// Info is for what was offered and transferred, Debug for what was ignored,
+// Warn for a fault in the network's set-up that a person should mend, Error for
+// a failure of our own reading or writing. Lines that strangers can cause at
+// will are limited in number.
 //
 // The keys are an interface: docs/log.md lists them. They come in one order:
 // interface vlan relay mac ip arch client features rule unmet file item reason.
@@ -261,8 +261,8 @@ func (l *Log) TFTPRefused(r tftp.Refusal) {
 	l.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
 }
 
-// isSpeculative reports whether clients ask for the file without knowing that it
-// exists: every EFI iPXE begins with autoexec.ipxe.
+// isSpeculative reports whether clients ask for the file without knowing that
+// it exists: every EFI iPXE begins with autoexec.ipxe.
 func isSpeculative(name string) bool { return strings.HasSuffix(name, "autoexec.ipxe") }
 
 // HTTP writes how a request for a boot file ended.

@@ -137,9 +137,9 @@ func (p *printer) answer(res proxydhcp.Result) {
 	}
 }
 
-// Hex reads a hex dump of a DHCP message: hexadecimal digits with blanks between
-// them. It skips offsets that end in a colon, text columns after a bar, and
-// comments after #.
+// Hex reads a hex dump of a DHCP message: hexadecimal digits with blanks
+// between them. It skips offsets that end in a colon, text columns after a bar,
+// and comments after #.
 func Hex(text []byte) ([]byte, error) {
 	var out []byte
 	number := 0

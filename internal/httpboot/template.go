@@ -1,5 +1,8 @@
 package httpboot
 
+// Scripts per machine: NAME.tmpl is served as NAME, filled with what the URL
+// says of the machine, as in /boot.ipxe?mac=${net0/mac}&uuid=${uuid}.
+
 import (
 	"bytes"
 	"fmt"
@@ -10,21 +13,18 @@ import (
 	"text/template"
 )
 
-// Scripts per machine: NAME.tmpl is served as NAME, filled with what the URL
-// says of the machine, as in /boot.ipxe?mac=${net0/mac}&uuid=${uuid}.
-
 // templateSuffix ends the names of templates.
 const templateSuffix = ".tmpl"
 
-// Machine is what a template knows.
-type Machine struct {
+// machine is what a template knows.
+type machine struct {
 	IP    netip.Addr        // the address that asked
 	Host  string            // our own name or address, as the URL has it
 	Query map[string]string // the URL's parameters; a text that could end a line or be expanded is cut out of them
 }
 
 // Get returns a parameter of the URL, "" where it is absent.
-func (m Machine) Get(name string) string { return m.Query[name] }
+func (m machine) Get(name string) string { return m.Query[name] }
 
 // render fills the template of a name. The error wraps fs.ErrNotExist where
 // there is none.
@@ -37,7 +37,7 @@ func render(tree fs.FS, name string, r *http.Request, client netip.Addr) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("template %s%s: %w", name, templateSuffix, err)
 	}
-	m := Machine{IP: client, Host: r.Host, Query: map[string]string{}}
+	m := machine{IP: client, Host: r.Host, Query: map[string]string{}}
 	for key, values := range r.URL.Query() {
 		m.Query[key] = harmless(values[0])
 	}

@@ -1,10 +1,10 @@
 // Package ipxescript writes the iPXE scripts that pxesidecar serves.
 //
 // The scripts must run in ten years of iPXE builds, for BIOS and UEFI, with and
-// without menus. In all of them a command that fails, or that the build does not
-// have, ends the script, unless another command follows ||. Settings that do not
-// exist are empty. A line is split into words before settings are expanded, and
-// runs of spaces become one.
+// without menus. In all of them a command that fails, or that the build does
+// not have, ends the script, unless another command follows ||. Settings that
+// do not exist are empty. A line is split into words before settings are
+// expanded, and runs of spaces become one.
 package ipxescript
 
 import (
@@ -37,11 +37,11 @@ var machineFacts = []string{
 	"iPXE: ${version}, ${platform} ${buildarch}",
 }
 
-// Boot returns the built-in boot script, which a machine runs if no other one is
-// configured. It shows where the machine is and what it is; offers to try again,
-// iPXE's shell and the local disk; and after a while boots the local disk. A
-// build without menus offers the shell by a prompt; one without prompts boots
-// the local disk at once.
+// Boot returns the built-in boot script, which a machine runs if no other one
+// is configured. It shows where the machine is and what it is; offers to try
+// again, iPXE's shell and the local disk; and after a while boots the local
+// disk. A build without menus offers the shell by a prompt; one without prompts
+// boots the local disk at once.
 func Boot(facts Facts) []byte {
 	heading := "pxesidecar " + facts.Version
 	explanation := []string{
@@ -52,7 +52,7 @@ func Boot(facts Facts) []byte {
 	w.line("#!ipxe")
 	w.line("# The built-in boot script of pxesidecar %s. It is served while no --boot-url is given.", plain(facts.Version))
 	if facts.Check {
-		w.line(CheckLine)
+		w.line(checkLine)
 	}
 	w.line("")
 	w.menu(heading, explanation)
@@ -69,8 +69,8 @@ func (w *writer) line(format string, args ...any) {
 	fmt.Fprintf(&w.Buffer, format+"\n", args...)
 }
 
-// menu writes the menu. All information is in it, because a menu covers what was
-// on the screen. A build without menus goes on at the label plain.
+// menu writes the menu. All information is in it, because a menu covers what
+// was on the screen. A build without menus goes on at the label plain.
 func (w *writer) menu(heading string, explanation []string) {
 	w.line(":start")
 	w.line("menu %s || goto plain", plain(heading))
@@ -152,8 +152,9 @@ func LocalDisk() []byte {
 	return []byte("#!ipxe\n# The script of pxesidecar for machines that boot from their local disk.\n\n" + localDisk + handOver)
 }
 
-// plain returns text that is safe in a line of a script: printable ASCII, without
-// settings to expand, and without words that end a command or begin a comment.
+// plain returns text that is safe in a line of a script: printable ASCII,
+// without settings to expand, and without words that end a command or begin a
+// comment.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {

@@ -83,7 +83,7 @@ func TestBoot(t *testing.T) {
 // for.
 func TestBootCheck(t *testing.T) {
 	checked, plain := string(Boot(Facts{Check: true})), string(Boot(Facts{}))
-	if got := strings.Replace(checked, CheckLine+"\n", "", 1); got != plain || strings.Index(checked, CheckLine) > strings.Index(checked, "menu") {
+	if got := strings.Replace(checked, checkLine+"\n", "", 1); got != plain || strings.Index(checked, checkLine) > strings.Index(checked, "menu") {
 		t.Errorf("with the check:\n%s", checked)
 	}
 }

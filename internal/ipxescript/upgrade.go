@@ -8,10 +8,10 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Upgrade is what VersionCheck is generated from: the third way to a newer iPXE,
-// for networks where no DHCP answer can be changed. There the boot script that
-// the other server hands out begins with CheckLine, and the script that this
-// line fetches replaces the iPXE it runs in.
+// Upgrade is what VersionCheck is generated from: the third way to a newer
+// iPXE, for networks where no DHCP answer can be changed. There the boot script
+// that the other server hands out begins with checkLine, and the script that
+// this line fetches replaces the iPXE it runs in.
 //
 // One iPXE leaves the next one nothing but what it passes on. Whether the
 // replacement has been tried is therefore known in three ways:
@@ -38,9 +38,9 @@ type Upgrade struct {
 // of the boot script.
 const CheckName = "version_check.ipxe"
 
-// CheckLine is the line that a boot script begins with, after #!ipxe, to be run
+// checkLine is the line that a boot script begins with, after #!ipxe, to be run
 // by a current iPXE only. Without the file the boot script goes on.
-const CheckLine = "chain --autofree " + CheckName + " ||"
+const checkLine = "chain --autofree " + CheckName + " ||"
 
 // mark is the setting that tells a new iPXE that it has replaced an old one.
 const mark = "pxesidecar-upgraded"

@@ -25,8 +25,8 @@ func Watch(ctx context.Context, changed func()) error {
 	defer stop()
 	for {
 		changed()
-		// The content of the message does not matter, because everything is read
-		// again. So nothing is lost if the kernel had to drop messages.
+		// The content of the message does not matter, because everything is
+		// read again. So nothing is lost if the kernel had to drop messages.
 		if _, _, err := socket.Receive(); ctx.Err() != nil {
 			return nil
 		} else if err != nil && !errors.Is(err, unix.ENOBUFS) {

@@ -220,7 +220,6 @@ func ExampleChoose() {
 	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "ipxe-x86_64.efi": efiFile(proxydhcp.ARM64)}
 	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64).Name)
 	fmt.Println(Choose(fsys, ".", proxydhcp.X64).Passed)
-	// Output:
-	// ipxe.efi
-	// [boot file "ipxe-x86_64.efi": is an EFI image for arm64, iPXE 2.0.0, not for x64]
+	// Output: ipxe.efi [boot file "ipxe-x86_64.efi": is an EFI image for arm64,
+	// iPXE 2.0.0, not for x64]
 }

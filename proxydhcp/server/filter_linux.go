@@ -1,5 +1,9 @@
 package server
 
+// The programs here decide what the kernel lets through to a packet socket.
+// They are written in the language of the BSD packet filter and see a packet
+// from its IP header on.
+
 import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -8,22 +12,18 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// The programs here decide what the kernel lets through to a packet socket. They
-// are written in the language of the BSD packet filter and see a packet from its
-// IP header on.
+// keepAll is what a program returns to keep a whole packet.
+var keepAll = bpf.RetConstant{Val: 0xffff}
 
-// takeAll is what a program returns to keep a whole packet.
-var takeAll = bpf.RetConstant{Val: 0xffff}
-
-// serverFilter keeps, of what arrives for a scope, what is sent to port 67:
-// BOOTP requests in unfragmented UDP; and if asked, other servers' answers to
-// port 68. Of requests it keeps what may be a booting client's.
+// serverFilter keeps, of what arrives for a scope, BOOTP requests in
+// unfragmented UDP to port 67 that may be a booting client's; and if answers is
+// set, other servers' answers to port 68.
 //
-// Three kinds of packets must be dropped by what the kernel knows of them,
-// because their bytes look right: our own (a socket on tagged frames sees
-// those); those for another host, among which are, for a socket on untagged
-// ones, those of VLANs that have no interface here, their tag already removed;
-// and those of a VLAN interface above this one.
+// Three kinds of packets have the right bytes and must be dropped by what the
+// kernel knows of them: our own, which a socket on tagged frames sees; those for
+// another host, which for a socket on untagged frames include those of VLANs
+// that have no interface here, their tag already removed; and those of a VLAN
+// interface above this one.
 func serverFilter(sc *scope, answers bool) []bpf.Instruction {
 	f := filter{
 		bpf.LoadExtension{Num: bpf.ExtType},
@@ -75,18 +75,18 @@ func serverFilter(sc *scope, answers bool) []bpf.Instruction {
 		}
 		return append(append(program, f.finish()...), vlanFilter(&sc.tagged)...)
 	}
-	return append(program, takeAll)
+	return append(program, keepAll)
 }
 
-// filterOptions is how many options bootFilter looks at; whoever has more before
-// option 60 is left to proxydhcp.MayBoot.
+// filterOptions is how many options bootFilter looks at. A request with more
+// options before option 60 is left to proxydhcp.MayBoot.
 const filterOptions = 32
 
-// bootFilter goes on with a request that proxydhcp.MayBoot would take, and drops nearly
-// all others: on a busy segment a packet that wakes nobody costs a twentieth of
-// one that is read and then ignored. X is the length of the IP header. The
-// language has no loops, so the way from option to option is written out.
-// Reading past the packet's end drops it.
+// bootFilter continues with a request that proxydhcp.MayBoot would accept, and
+// drops nearly all others: on a busy segment a packet that wakes nobody costs a
+// twentieth of one that is read and then ignored. X is the length of the IP
+// header. The language has no loops, so the way from option to option is
+// written out. Reading past the packet's end drops it.
 func bootFilter() []bpf.Instruction {
 	const (
 		code   = dhcp4.UDPHeaderLen + dhcp4.HeaderLen // of the option at X
@@ -125,15 +125,15 @@ func bootFilter() []bpf.Instruction {
 	return program
 }
 
-// filter is a program in the making. Its conditions skip nothing yet.
+// filter is an unfinished program. Its conditions skip nothing yet.
 type filter []bpf.Instruction
 
-// dropUnless goes on where A meets the condition, and drops the packet else.
+// dropUnless goes on if A meets the condition, and drops the packet otherwise.
 func dropUnless(cond bpf.JumpTest, value uint32) bpf.Instruction {
 	return bpf.JumpIf{Cond: cond, Val: value, SkipFalse: 255}
 }
 
-// finish adds the drop and lets dropUnless jump to it.
+// finish adds the drop, and lets the conditions jump to it.
 func (f filter) finish() []bpf.Instruction {
 	for i, instruction := range f {
 		if jump, ok := instruction.(bpf.JumpIf); ok && jump.SkipFalse == 255 {
@@ -181,7 +181,7 @@ func vlanFilter(set *vlanSet) []bpf.Instruction {
 		bpf.LoadScratch{Dst: bpf.RegX, N: bit},
 		bpf.ALUOpX{Op: bpf.ALUOpAnd},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
-		takeAll,
+		keepAll,
 		bpf.RetConstant{Val: 0},
 	)
 }

@@ -120,7 +120,7 @@ func TestServerFilter(t *testing.T) {
 // TestBootFilter checks on random options that the kernel drops nothing which
 // proxydhcp.MayBoot would take, and takes little else.
 func TestBootFilter(t *testing.T) {
-	program := append([]bpf.Instruction{bpf.LoadConstant{Dst: bpf.RegX, Val: ipHeaderLen}}, append(bootFilter(), takeAll)...)
+	program := append([]bpf.Instruction{bpf.LoadConstant{Dst: bpf.RegX, Val: ipHeaderLen}}, append(bootFilter(), keepAll)...)
 	seeded := rand.New(rand.NewPCG(3, 4))
 	values := [][]byte{nil, []byte("PXEClient:Arch:00007"), []byte("HTTPClient"), []byte("PXE"), []byte("PXEClien"), []byte("U-Boot.armv8"), []byte("MSFT 5.0"), []byte("android-dhcp-14"), {1}}
 	codes := []byte{1, 3, 6, 12, 43, 50, 53, 54, 55, 61, 77, 93}
@@ -171,7 +171,8 @@ func TestBootFilter(t *testing.T) {
 	}
 }
 
-// keeps runs a program whose packet is one of ours by all that the kernel knows.
+// keeps runs a program whose packet is one of ours by all that the kernel
+// knows.
 func keeps(t *testing.T, program []bpf.Instruction, in []byte) bool {
 	t.Helper()
 	for i, instruction := range program {

@@ -82,7 +82,7 @@ type hop struct {
 // broadcastHop reaches everybody on the link.
 var broadcastHop = hop{[8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 6}
 
-// listenPacket opens the socket of a scope, with its filter in scope before the
+// listenPacket opens the socket of a scope, with its filter in place before the
 // first packet can reach it. A socket on tagged frames must take every protocol
 // to be shown the tags, and a card that drops the VLANs which the system does
 // not know of stops doing so only when it takes everybody's frames.
@@ -233,7 +233,7 @@ func (c *packetConn) packet(i int) ([]byte, hop, uint16) {
 	return b, hop{name.Addr, min(name.Halen, 8)}, c.in.tags[i].auxdata.Vlan_tci & 0xfff
 }
 
-// send queues one dhcp4.Datagram to a neighbour, behind a VLAN tag (IEEE 802.1Q,
+// send queues one datagram to a host on the link, behind a VLAN tag (IEEE 802.1Q,
 // section 9.6) where the socket is one on tagged frames: the kernel writes the
 // frame's addresses and the type that announces the tag. A full queue is
 // flushed.

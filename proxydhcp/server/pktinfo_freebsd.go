@@ -1,5 +1,8 @@
 package server
 
+// Where a datagram arrived and from where one is sent. FreeBSD takes a
+// source address, but no interface: a broadcast goes where its network is.
+
 import (
 	"net"
 	"net/netip"
@@ -11,9 +14,6 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
-
-// Where a dhcp4.Datagram arrived and from where one is sent. FreeBSD takes a source
-// address, but no interface: a broadcast goes where its network is.
 
 // controls reads the control messages of one socket.
 type controls struct{ message ipv4.ControlMessage }
@@ -36,7 +36,7 @@ func (c *controls) ask(conn *net.UDPConn) error {
 	return set
 }
 
-// read returns to which address a dhcp4.Datagram was sent, and the index of the
+// read returns to which address a datagram was sent, and the index of the
 // interface that received it; zeros where that is not told.
 func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	c.message.IfIndex = 0
@@ -47,7 +47,8 @@ func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	return to, c.message.IfIndex
 }
 
-// controlMessage has a dhcp4.Datagram sent from an address, where that is not zero.
+// controlMessage has a datagram sent from an address, where that is not
+// zero.
 func controlMessage(from netip.Addr, _ int) []byte {
 	if !from.Is4() {
 		return nil

@@ -2,6 +2,9 @@
 
 package server
 
+// The control messages here say where a datagram arrived, and from where one is
+// to be sent: IP_PKTINFO, or what the system has in its place.
+
 import (
 	"net"
 	"net/netip"
@@ -11,9 +14,6 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Where a dhcp4.Datagram arrived and from where one is sent: IP_PKTINFO, or what the
-// system has in its scope.
-
 // controls reads the control messages of one socket.
 type controls struct{ message ipv4.ControlMessage }
 
@@ -22,8 +22,8 @@ func (c *controls) ask(conn *net.UDPConn) error {
 	return ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 }
 
-// read returns to which address a dhcp4.Datagram was sent, and the index of the
-// interface that received it; zeros where that is not told.
+// read returns the address to which a datagram was sent, and the index of the
+// interface that received it; zeros if the system did not say.
 func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	c.message.IfIndex = 0
 	if len(oob) == 0 || c.message.Parse(oob) != nil {
@@ -33,11 +33,11 @@ func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	return to, c.message.IfIndex
 }
 
-// controlMessage has a dhcp4.Datagram sent from an address and by an interface, each
-// where it is not zero.
+// controlMessage returns the message by which a datagram is sent from an address
+// and by an interface; zeros leave the choice to the system.
 func controlMessage(from netip.Addr, index int) []byte {
 	return (&ipv4.ControlMessage{Src: from.AsSlice(), IfIndex: index}).Marshal()
 }
 
-// linkBroadcast is the address that reaches everybody on the link of ours.
+// linkBroadcast returns the address that reaches everybody on our link.
 func linkBroadcast([]netip.Prefix) netip.Addr { return proxydhcp.Broadcast }

@@ -1,5 +1,8 @@
 package server
 
+// Where a datagram arrived and from where one is sent: IP_PKTINFO, as
+// Windows lays it out. x/net/ipv4 leaves it out there.
+
 import (
 	"encoding/binary"
 	"errors"
@@ -11,9 +14,6 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
-
-// Where a dhcp4.Datagram arrived and from where one is sent: IP_PKTINFO, as Windows
-// lays it out. x/net/ipv4 leaves it out there.
 
 // controlHeader is the C type WSACMSGHDR; what it announces follows, aligned as
 // it is itself.
@@ -48,7 +48,7 @@ func (controls) ask(conn *net.UDPConn) error {
 	return set
 }
 
-// read returns to which address a dhcp4.Datagram was sent, and the index of the
+// read returns to which address a datagram was sent, and the index of the
 // interface that received it; zeros where that is not told. Nothing else was
 // asked for, so it is the first message.
 func (controls) read(oob []byte) (to netip.Addr, index int) {
@@ -63,8 +63,8 @@ func (controls) read(oob []byte) (to netip.Addr, index int) {
 	return netip.AddrFrom4([4]byte(info)), int(binary.LittleEndian.Uint32(info[4:]))
 }
 
-// controlMessage has a dhcp4.Datagram sent from an address and by an interface, each
-// where it is not zero.
+// controlMessage has a datagram sent from an address and by an interface,
+// each where it is not zero.
 func controlMessage(from netip.Addr, index int) []byte {
 	if !from.Is4() && index == 0 {
 		return nil

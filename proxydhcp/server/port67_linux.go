@@ -66,9 +66,9 @@ func (p *port67) serve(ctx context.Context, _ *Server) error {
 	return nil
 }
 
-// adapt opens and closes listeners so that every scope of n has one. No frame is
-// seen by two: a VLAN leaves one socket before the other one opens for it, and
-// what a socket accepts is decided when the frame arrives.
+// adapt opens and closes listeners so that every scope of n has one. No frame
+// is seen by two: a VLAN leaves one socket before the other one opens for it,
+// and what a socket accepts is decided when the frame arrives.
 func (p *port67) adapt(s *Server, n *network) (failures []Error) {
 	wanted := map[scopeKey]bool{}
 	for i := range n.scopes {

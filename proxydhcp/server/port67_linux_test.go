@@ -18,9 +18,10 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// BenchmarkListener measures a request's way from one end of a cable through a packet
-// socket at the other one, without and with a VLAN tag: for clients that boot from
-// the network, and where nine of ten do not. It needs root, for a network of its own.
+// BenchmarkListener measures a request's way from one end of a cable through a
+// packet socket at the other one, without and with a VLAN tag: for clients that
+// boot from the network, and where nine of ten do not. It needs root, for a
+// network of its own.
 func BenchmarkListener(b *testing.B) {
 	boots := testClient(proxydhcp.ArchX64, "PXEClient").Discover()
 	plain := testClient(proxydhcp.ArchX64, "MSFT 5.0").Discover()
