@@ -1,46 +1,39 @@
 package config
 
+// The configuration file: every flag as a key, and rules and segments beside
+// them. It is read strictly, and each value remembers its line.
+
 import (
 	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+	"github.com/xrash/smetrics"
 )
-
-// The configuration file: every flag as a key, and rules and segments beside
-// them. It is read strictly, and each value remembers its line.
 
 // Example is a commented configuration file that works.
 //
 //go:embed example.toml
 var Example []byte
 
-// File is a configuration file that was read.
+// File is a configuration file.
 type File struct {
 	Path     string
 	Settings Settings
 	lines    map[string]int // of each key, such as "rule[2].mac"
 }
 
-// ReadFile reads a configuration file. The error has a line for each thing that
-// is wrong: file, line, key, and what there is instead.
-func ReadFile(path string) (*File, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("--config: %w", err)
-	}
-	return parseFile(path, text)
-}
-
-// parseFile reads the text of a configuration file.
-func parseFile(path string, text []byte) (*File, error) {
+// ParseFile reads the text of a configuration file; path is for error texts.
+// The error has a line for each thing that is wrong: file, line, key, and what
+// is possible instead.
+func ParseFile(path string, text []byte) (*File, error) {
 	f := &File{Path: path, lines: keyLines(text)}
 	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	err := decoder.Decode(&f.Settings)
@@ -55,15 +48,50 @@ func parseFile(path string, text []byte) (*File, error) {
 		return nil, errors.Join(errs...)
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
-		return nil, fmt.Errorf("%s:%d: %s%s", path, line, keyText(wrong.Key()), decodeText(wrong))
+		return nil, fmt.Errorf("%s:%d: %s%s", path, line, keyPrefix(wrong.Key()), decodeText(wrong))
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	f.Settings.origin = f.origin
+	f.Settings.file = f
 	return f, nil
 }
 
-// mistyped is how the decoder words a value of another type.
+// Under returns the settings of the flags and the environment, with the file's
+// value for each key that neither of them gives. A segment can be given by flag
+// and in the file; both are kept.
+func (f *File) Under(given Settings) Settings {
+	merged := f.Settings
+	merged.sources = given.sources
+	for _, flag := range flags {
+		if given.sources[flag.Name] != NotGiven || !f.has(flag.Name) {
+			flag.value(&merged).Set(flag.value(&given))
+		}
+	}
+	return merged
+}
+
+// has reports whether the file sets a key.
+func (f *File) has(key string) bool {
+	_, ok := f.lines[key]
+	return ok
+}
+
+// place returns where a key of the file was written. For a key of a table that
+// the table does not have, it is where the table begins. A key that is not in
+// the file is named as a flag.
+func (f *File) place(key string) string {
+	if line, ok := f.lines[key]; ok {
+		return fmt.Sprintf("%s:%d: %s", f.Path, line, key)
+	}
+	if table, name, ok := strings.Cut(key, "]."); ok {
+		return fmt.Sprintf("%s:%d: %s", f.Path, f.lines[table+"]"], name)
+	}
+	return "--" + key
+}
+
+// mistyped matches the decoder's text for a value of the wrong type. The
+// decoder has no exported error type for that (go-toml 2.4 has the unexported
+// typeMismatchError). If its text changes, it is shown as it is.
 var mistyped = regexp.MustCompile(`cannot decode TOML (.*) into .* of type (.*)$`)
 
 // goTypes says what to write for the types of the settings.
@@ -71,7 +99,7 @@ var goTypes = map[string]string{
 	"string": "a text in quotes", "[]string": "a list of texts, such as [\"a\", \"b\"]", "bool": "true or false", "int": "a number",
 }
 
-// decodeText words what the decoder found in the words of the file.
+// decodeText returns the text of a decoder's error in the terms of the file.
 func decodeText(e *toml.DecodeError) string {
 	text := strings.TrimPrefix(e.Error(), "toml: ")
 	m := mistyped.FindStringSubmatch(text)
@@ -81,27 +109,27 @@ func decodeText(e *toml.DecodeError) string {
 	return fmt.Sprintf("found %s, wanted %s", m[1], goTypes[m[2]])
 }
 
-// keyText is a key in front of an error, nothing where there is none.
-func keyText(key toml.Key) string {
+// keyPrefix returns a key as the beginning of an error text, "" for no key.
+func keyPrefix(key toml.Key) string {
 	if len(key) == 0 {
 		return ""
 	}
 	return strings.Join(key, ".") + ": "
 }
 
-// unknownKey words a key that there is not, with the nearest that there is.
+// unknownKey returns the error for an unknown key. It names the most similar
+// key, or lists all.
 func (f *File) unknownKey(e *toml.DecodeError) error {
 	line, _ := e.Position()
 	key := e.Key()
 	known := knownKeys(key)
-	name := key[len(key)-1]
-	if near := nearest(name, known); near != "" {
+	if near := nearest(key[len(key)-1], known); near != "" {
 		return fmt.Errorf("%s:%d: unknown key %q; did you mean %q?", f.Path, line, strings.Join(key, "."), near)
 	}
 	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.Path, line, strings.Join(key, "."), strings.Join(known, ", "))
 }
 
-// knownKeys lists the keys of the table that a key is in.
+// knownKeys returns the keys of the table that a key is in.
 func knownKeys(key toml.Key) []string {
 	table := reflect.TypeFor[Settings]()
 	switch {
@@ -113,85 +141,39 @@ func knownKeys(key toml.Key) []string {
 	return tableKeys(table)
 }
 
-// Keys lists the keys of the file, but for those of its tables.
-func Keys() []string { return tableKeys(reflect.TypeFor[Settings]()) }
+// tableKeys returns the keys of a table of the file, sorted.
+func tableKeys(table reflect.Type) []string {
+	var keys []string
+	for _, field := range reflect.VisibleFields(table) {
+		if key := keyOf(field); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
 
-// nearest returns the known name that is a slip of the pen away, "" where none
-// is.
+// keyOf returns the key of a field in the file, "" if it has none.
+func keyOf(field reflect.StructField) string {
+	key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+	return key
+}
+
+// nearest returns the known name that is most similar to name, "" if none is
+// similar.
 func nearest(name string, known []string) string {
 	best, bestDistance := "", max(2, len(name)/3)+1
 	for _, k := range known {
-		if d := distance(name, k); d < bestDistance {
+		if d := smetrics.WagnerFischer(name, k, 1, 1, 1); d < bestDistance {
 			best, bestDistance = k, d
 		}
 	}
 	return best
 }
 
-// distance counts the letters to insert, delete or replace to make b of a
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
-
-// Has reports whether the file says anything under a key.
-func (f *File) Has(key string) bool {
-	_, ok := f.lines[key]
-	return ok
-}
-
-// origin says where a key of the file was written.
-func (f *File) origin(key string) string {
-	if line, ok := f.lines[key]; ok {
-		return fmt.Sprintf("%s:%d: %s", f.Path, line, key)
-	}
-	if table, name, ok := strings.Cut(key, "]."); ok {
-		return fmt.Sprintf("%s:%d: %s", f.Path, f.lines[table+"]"], name)
-	}
-	return "--" + key
-}
-
-// Under returns the settings of the flags and the environment, with the file's
-// where isSet says that neither has a key.
-func (f *File) Under(flags Settings, isSet func(key string) bool) Settings {
-	merged := f.Settings
-	from, to := reflect.ValueOf(flags), reflect.ValueOf(&merged).Elem()
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
-		key := keyOf(field)
-		switch {
-		case key == "" || key == "rule" || key == "segment":
-			// Tables of the file alone. A flag's segments come before them.
-		case isSet(key) || !f.Has(key):
-			to.FieldByIndex(field.Index).Set(from.FieldByIndex(field.Index))
-		}
-	}
-	merged.origin = func(key string) string {
-		if isSet(key) {
-			return "--" + key
-		}
-		return f.origin(key)
-	}
-	return merged
-}
-
-// keyLines finds the line of each key: of "boot-url" at the top, of "rule[2].mac"
-// in the third rule, and of "rule[2]" itself. Text that is no TOML ends the
-// list; decoding tells what is wrong with it.
+// keyLines returns the line of each key: of "boot-url" at the top, of
+// "rule[2].mac" in the third rule, and of "rule[2]" itself. The list ends where
+// the text is no TOML; decoding then reports what is wrong.
 func keyLines(text []byte) map[string]int {
 	lines := map[string]int{}
 	tables := map[string]int{}

@@ -1,9 +1,6 @@
 package config
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,17 +13,12 @@ import (
 // TestExample checks that the example is a configuration file that works, and
 // that it leaves no rule out.
 func TestExample(t *testing.T) {
-	f, err := parseFile("example.toml", Example)
+	f, err := ParseFile("example.toml", Example)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(f.Settings, testHost(t, false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Tree.Close()
 	var names []string
-	for _, r := range c.DHCP.Policy.Rules {
+	for _, r := range policyOf(t, parse(t, f.Settings)).Rules {
 		names = append(names, r.Name)
 	}
 	want := []string{
@@ -49,8 +41,13 @@ func TestExample(t *testing.T) {
 		}
 		uncommented.WriteString(line)
 	}
-	if _, err := parseFile("example.toml", []byte(uncommented.String())); err != nil {
+	if _, err := ParseFile("example.toml", []byte(uncommented.String())); err != nil {
 		t.Errorf("uncommented: %v", err)
+	}
+	for _, name := range append(proxydhcp.FirmwareNames()[1:], strings.Split(joined(ruleOutcomes), ", ")...) {
+		if !strings.Contains(string(Example), name) {
+			t.Errorf("it does not say that there is %s", name)
+		}
 	}
 }
 
@@ -106,9 +103,9 @@ x.toml:18: rule[1].boot-file "{Mac}": unknown placeholder {Mac}: known are {arch
 x.toml:19: rule[1].outcome "rom": the rule has a boot-file already; one of the two`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := parseFile("x.toml", []byte(tt.text))
+			f, err := ParseFile("x.toml", []byte(tt.text))
 			if err == nil {
-				_, err = Load(f.Settings, testHost(t, false))
+				_, err = Parse(f.Settings, testHost())
 			}
 			if err == nil {
 				t.Fatal("accepted")
@@ -122,160 +119,56 @@ x.toml:19: rule[1].outcome "rom": the rule has a boot-file already; one of the t
 			}
 		})
 	}
-	if _, err := ReadFile(filepath.Join(t.TempDir(), "absent.toml")); err == nil || !strings.Contains(err.Error(), "absent.toml: no such file") {
-		t.Errorf("absent: %v", err)
-	}
 }
 
-// TestUnder checks that flags win over the file, key by key.
+// TestUnder checks that flags win over the file, key by key, and that each
+// value's source is known.
 func TestUnder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x.toml")
+	const path = "x.toml"
 	text := "root = \"/file\"\nboot-url = \"file.ipxe\"\ninterface = [\"eth1\"]\ntftp = \"off\"\n[[segment]]\nvlan = \"7\"\ndeny = true\n"
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f, err := ReadFile(path)
+	f, err := ParseFile(path, []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags := Settings{Answers: Answers{BootURL: "flag.ipxe", UserClass: "flag"}, TFTP: ":69", HTTP: ":80", LogLevel: "info"}
-	set := map[string]bool{"boot-url": true, "user-class": true, "http": true}
-	got := f.Under(flags, func(key string) bool { return set[key] })
+	given := Settings{AnswersText: AnswersText{BootURL: "flag.ipxe", UserClass: "flag"}, TFTP: ":69", HTTP: ":80", LogLevel: "info", SegmentFlags: []string{"vlan=8,deny"}}
+	given.SetSource("boot-url", CommandLine)
+	given.SetSource("user-class", Environment)
+	given.SetSource("http", CommandLine)
+	given.SetSource("segment", CommandLine)
+	got := f.Under(given)
 	want := Settings{
-		Answers:    Answers{Root: "/file", BootURL: "flag.ipxe", UserClass: "flag"},
-		Interfaces: []string{"eth1"}, TFTP: "off", HTTP: ":80", LogLevel: "info",
-		Segments: []SegmentText{{Scope: Scope{VLANs: "7"}, Deny: true}},
+		AnswersText: AnswersText{Root: "/file", BootURL: "flag.ipxe", UserClass: "flag"},
+		Interfaces:  []string{"eth1"}, TFTP: "off", HTTP: ":80", LogLevel: "info",
+		Segments: []SegmentText{{ScopeText: ScopeText{VLANs: "7"}, Deny: true}}, SegmentFlags: []string{"vlan=8,deny"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Settings{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for key, want := range map[string]string{"root": path + ":1: root", "boot-url": "--boot-url", "tftp": path + ":4: tftp", "log-level": "--log-level"} {
-		if got := got.origin(key); got != want {
-			t.Errorf("origin of %s: %s, want %s", key, got, want)
+		if got := got.place("", key); got != want {
+			t.Errorf("place of %s: %s, want %s", key, got, want)
 		}
 	}
-}
-
-// TestSegments checks what machines get in parts of the network that have
-// answers of their own, by flag and by file.
-func TestSegments(t *testing.T) {
-	own := t.TempDir()
-	copyROM(t, debianEFI, filepath.Join(own, "snponly.efi"), proxydhcp.Version{2, 0, 0})
-	if err := os.WriteFile(filepath.Join(own, "menu.ipxe"), nil, 0o644); err != nil {
+	var printed strings.Builder
+	if err := got.Print(&printed); err != nil {
 		t.Fatal(err)
 	}
-	s := Settings{
-		Answers:      Answers{BootURL: "http://all.example/", UserClass: "acme"},
-		VLANs:        []string{"10,11", "id=20,30-31,boot-url=http://v20.example/x,ipxe-version=auto", "id=66,deny"},
-		SegmentFlags: []string{"name=old lab/2,interface=eth1,root=" + own + ",boot-url=menu.ipxe", "circuit=eth1/3,boot-url=http://circuit.example/", "relay=10.9.0.0/16,next-server=192.0.2.99,rom=x64=far.efi,bios=none,user-class=other"},
-		Segments:     []SegmentText{{Name: "lab", Scope: Scope{VLANs: "40"}, Answers: Answers{IPXEFeatures: []string{"http"}}}},
-	}
-	c, err := Load(s, testHost(t, false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Tree.Close()
-	if diff := cmp.Diff([]uint16{10, 11, 20, 30, 31, 40, 66}, c.VLANs); diff != "" {
-		t.Errorf("VLANs (-want +got):\n%s", diff)
-	}
-	ipxe := proxydhcp.IPXE{Present: true, HasVersion: true, Version: proxydhcp.Version{1, 0, 0}, HasFeatures: true}
-	for _, tt := range []struct {
-		name      string
-		segment   proxydhcp.Segment
-		ipxe      bool
-		userClass string
-		want      string
-	}{
-		{"everybody", proxydhcp.Segment{Interface: "eth0"}, true, "acme", "script http://all.example/"},
-		{"everybody, in a VLAN without answers of its own", proxydhcp.Segment{Interface: "eth0", VLAN: 10}, true, "iPXE", "upgrade snponly.efi"},
-		{"VLAN, by range", proxydhcp.Segment{Interface: "eth0", VLAN: 31}, true, "acme", "vlan20,30-31 script http://v20.example/x"},
-		{"VLAN, inherits the user class", proxydhcp.Segment{Interface: "eth0", VLAN: 20}, true, "iPXE", "vlan20,30-31 upgrade snponly.efi"},
-		{"denied", proxydhcp.Segment{Interface: "eth0", VLAN: 66}, true, "acme", "vlan66 deny "},
-		{"interface, its own root", proxydhcp.Segment{Interface: "eth1"}, false, "", "old lab/2 rom old-lab-2/snponly.efi"},
-		{"interface, its own script", proxydhcp.Segment{Interface: "eth1"}, true, "acme", "old lab/2 script old-lab-2/menu.ipxe"},
-		{"relay, another server", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.9.1.1")}, false, "", "relay10.9.0.0-16 rom far.efi"},
-		{"relay elsewhere", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1")}, false, "", "rom snponly.efi"},
-		{"circuit", proxydhcp.Segment{Interface: "eth0", Relay: mustAddr("10.8.1.1"), Circuit: "eth1/3"}, true, "acme", "circuiteth1-3 script http://circuit.example/"},
-		{"of the file", proxydhcp.Segment{Interface: "eth0", VLAN: 40}, true, "acme", "lab upgrade snponly.efi"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			client := proxydhcp.Client{Arch: proxydhcp.ArchX64, Segment: tt.segment, UserClass: tt.userClass}
-			if tt.ipxe {
-				client.IPXE = ipxe
-			}
-			d := c.DHCP.Policy.Decide(client, false)
-			if got := d.Rule + " " + d.File; got != tt.want {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
-		})
-	}
-}
+	const wantPrinted = `root = '/file' # x.toml:1
+boot-url = 'flag.ipxe' # flag
+http = ':80' # flag
+user-class = 'flag' # environment PXESIDECAR_USER_CLASS
+interface = ['eth1'] # x.toml:3
+tftp = 'off' # x.toml:4
+log-level = 'info' # default
+[[segment]]
+vlan = '8'
+deny = true
 
-// TestSegmentFlagErrors checks what is said of a segment that makes no sense.
-func TestSegmentFlagErrors(t *testing.T) {
-	keys := "the keys are id, boot-url, circuit, deny, interface, ipxe-feature, ipxe-version, name, next-server, relay, rom, root, user-class, vlan"
-	for _, tt := range []struct {
-		settings Settings
-		want     string
-	}{
-		{Settings{VLANs: []string{"id=20,colour=red"}}, `--vlan "id=20,colour=red": "colour=red" is no KEY=VALUE of a segment: ` + keys},
-		{Settings{VLANs: []string{"boot-url=http://x/"}}, `--vlan "boot-url=http://x/": says no VLAN: begin with id=20`},
-		{Settings{VLANs: []string{"10,5000"}}, `--vlan "10,5000": "5000" is no VLAN id from 1 to 4094, no range of them such as 30-39, and not untagged`},
-		{Settings{SegmentFlags: []string{"eth1"}}, `--segment "eth1": "eth1" is no KEY=VALUE of a segment: ` + keys},
-		{Settings{SegmentFlags: []string{"boot-url=http://x/"}}, `--name "": the segment says nowhere: give it interface, vlan, relay or circuit`},
-	} {
-		_, err := Load(tt.settings, testHost(t, false))
-		if err == nil || err.Error() != tt.want {
-			t.Errorf("%v\nwant %s", err, tt.want)
-		}
-	}
-}
-
-// TestSegmentsShareNoDirectory checks that two segments never serve their files
-// from one directory of the boot file tree without anybody saying so.
-func TestSegmentsShareNoDirectory(t *testing.T) {
-	one, two := t.TempDir(), t.TempDir()
-	refusal := func(where, other, name, directory string) string {
-		return fmt.Sprintf("%s %q: the segments %q and %q would both have their files in the directory %q of the boot file tree; give one of them another name",
-			where, two, other, name, directory)
-	}
-	segment := func(name, vlan, root string) SegmentText {
-		return SegmentText{Name: name, Scope: Scope{VLANs: vlan}, Answers: Answers{Root: root, BootURL: "http://boot.example/"}}
-	}
-	for _, tt := range []struct {
-		name  string
-		flags []string
-		file  []SegmentText
-		want  string
-	}{
-		{"names that differ in a blank", nil, []SegmentText{segment("old lab", "20", one), segment("old/lab", "21", two)}, refusal("--segment[1].root", "old lab", "old/lab", "old-lab")},
-		{"one name", nil, []SegmentText{segment("lab", "20", one), segment("lab", "21", two)}, refusal("--segment[1].root", "lab", "lab", "lab")},
-		{"a flag and the file", []string{"name=a b,vlan=20,boot-url=http://boot.example/,root=" + one}, []SegmentText{segment("a-b", "21", two)}, refusal("--segment[0].root", "a b", "a-b", "a-b")},
-		{"names of the places", []string{"interface=eth1,boot-url=http://boot.example/,root=" + one, "name=eth1,vlan=3,boot-url=http://boot.example/,root=" + two}, nil, refusal("--root", "eth1", "eth1", "eth1")},
-		{"the same files", nil, []SegmentText{segment("old lab", "20", one), segment("old/lab", "21", one)}, ""},
-		{"files of everybody", nil, []SegmentText{segment("old lab", "20", ""), segment("old/lab", "21", two)}, ""},
-		{"names that differ", nil, []SegmentText{segment("lab 1", "20", one), segment("lab 2", "21", two)}, ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			c, err := Load(Settings{SegmentFlags: tt.flags, Segments: tt.file}, testHost(t, false))
-			got := ""
-			if err != nil {
-				got = err.Error()
-			} else {
-				c.Tree.Close()
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestUUIDOrder checks that a UUID written as firmware shows it is the one that
-// comes over the wire.
-func TestUUIDOrder(t *testing.T) {
-	const text = "00112233-4455-6677-8899-aabbccddeeff"
-	if u, err := ParseUUID(text); err != nil || u.String() != text {
-		t.Errorf("%s, %v; want %s", u, err, text)
+[[segment]]
+vlan = '7'
+deny = true
+`
+	if diff := cmp.Diff(wantPrinted, printed.String()); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
 	}
 }

@@ -2,8 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,11 +13,7 @@ import (
 // TestMenu checks what each kind of client gets where there is a boot menu.
 func TestMenu(t *testing.T) {
 	s := Settings{Menu: []string{"Install=rom", "Memory test=memtest.efi", "Local disk=local-disk"}, MenuPrompt: "F8", MenuTimeout: 5, DenyMACs: []string{"00:11"}}
-	c, err := Load(s, testHost(t, false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Tree.Close()
+	policy := policyOf(t, parse(t, s))
 	menu := func(rom string) *proxydhcp.Menu {
 		return &proxydhcp.Menu{Prompt: "F8", Timeout: 5, Items: []proxydhcp.MenuItem{
 			{Type: proxydhcp.FirstItemType, Text: "Install", File: rom},
@@ -37,7 +31,7 @@ func TestMenu(t *testing.T) {
 		{"HTTP boot", proxydhcp.Client{Arch: proxydhcp.ArchX64HTTP, Transport: proxydhcp.HTTP}, proxydhcp.Decision{Rule: "rom", Kind: proxydhcp.BootROM, File: "snponly.efi"}},
 		{"iPXE", proxydhcp.Client{Arch: proxydhcp.ArchX64, IPXE: proxydhcp.IPXE{Present: true}}, proxydhcp.Decision{Rule: "script", Kind: proxydhcp.BootScript, File: "boot.ipxe"}},
 	} {
-		got := c.DHCP.Policy.Decide(tt.client, false)
+		got := policy.Decide(tt.client, false)
 		if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
@@ -55,27 +49,7 @@ func TestMenuErrors(t *testing.T) {
 		{Settings{Menu: []string{"Install={Mac}"}}, `--menu "Install={Mac}": unknown placeholder {Mac}: known are {arch}, {arch-number}, {interface}, {ipxe-version}, {mac}, {mac-hyphen}, {mac-plain}, {relay}, {user-class}, {uuid}, {vlan}, and iPXE's own ${settings}`},
 		{Settings{Rules: []RuleText{{Name: "m", Outcome: "menu"}}}, `--rule[0].outcome "menu": there is no menu; its items are the key menu`},
 	} {
-		if _, err := Load(tt.settings, testHost(t, false)); err == nil || err.Error() != tt.want {
-			t.Errorf("%v\nwant %s", err, tt.want)
-		}
-	}
-}
-
-// TestRaspberryPi checks that boards get their rule where their files are.
-func TestRaspberryPi(t *testing.T) {
-	pi := proxydhcp.Client{Arch: proxydhcp.ArchRPiBoot}
-	root := t.TempDir()
-	for _, tt := range []struct{ file, want string }{{"other.bin", "rom"}, {"start4.elf", "raspberry-pi"}} {
-		if err := os.WriteFile(filepath.Join(root, tt.file), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		c, err := Load(Settings{Answers: Answers{Root: root}}, testHost(t, false))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Tree.Close()
-		if got := c.DHCP.Policy.Decide(pi, false).Rule; got != tt.want {
-			t.Errorf("with %s: rule %s, want %s", tt.file, got, tt.want)
-		}
+		_, err := Parse(tt.settings, testHost())
+		checkError(t, err, tt.want)
 	}
 }

@@ -1,123 +1,240 @@
 package config
 
+// The policy: every function that makes a rule is in this file.
+
 import (
+	"errors"
+	"slices"
+	"strings"
+
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Flags and file as a list of rules.
+// SegmentFiles are the boot files that were found for the machines of one
+// segment.
+type SegmentFiles struct {
+	ROMs        []ROM  // in the order of the platforms, at most one for each
+	Script      string // the boot script: a name in the boot file tree or on the next server, or a URL
+	RaspberryPi bool   // there are boot files of a Raspberry Pi
+}
 
-// The names of the rules that the flags make, as logs show them. Those of a
-// segment have its name in front.
+// ROM is the boot ROM of one platform.
+type ROM struct {
+	Platform    proxydhcp.Platform
+	Name        string         // a name in the boot file tree or on the next server, or a URL
+	Source      string         // the file on this host; "" if it is elsewhere
+	IPXE        proxydhcp.IPXE // what a machine that runs it reports, as far as the file says; unknown if it is elsewhere
+	VersionText string         // its ${version}; "" if unknown
+	Packed      bool           // the iPXE in the file is packed; IPXE was read by unpacking it
+}
+
+// The names of generated files. A file of that name in the user's directory
+// replaces the generated one.
+const (
+	BootScriptName      = "boot.ipxe"       // the boot script if none is named
+	LocalDiskScriptName = "local-disk.ipxe" // boots from the local disk
+)
+
+// The names of the rules that the flags make. Logs show them. In a segment, its
+// name is in front.
 const (
 	ruleDeny    = "deny-mac"
 	ruleAllow   = "allow-mac"
 	ruleScript  = "script"       // an iPXE that meets every demand
-	ruleUpgrade = "upgrade"      // an iPXE that does not, and for whose platform there is a ROM
-	ruleAsIs    = "script-as-is" // an iPXE that does not, and there is none
+	ruleUpgrade = "upgrade"      // an iPXE that does not, if there is a ROM for its platform
+	ruleAsIs    = "script-as-is" // an iPXE that does not, if there is none
 	ruleROM     = "rom"          // firmware
-	ruleSilent  = "deny"         // nobody in a segment
-	ruleMenu    = "menu"         // firmware, where there is a boot menu
+	ruleSilent  = "deny"         // everybody in a segment
+	ruleMenu    = "menu"         // firmware, if there is a boot menu
 
 	ruleRaspberryPi = "raspberry-pi"
 )
 
-// policyInputs are what the settings say of the policy.
-type policyInputs struct {
-	allow, deny []proxydhcp.MACPrefix
-	rules       []proxydhcp.Rule // of the file
-	segments    []answers
-	everybody   answers
-	settings    Settings
-	has         func(name string) bool // whether the boot files have a name
+// segment is a segment with its boot files.
+type segment struct {
+	Answers
+	files SegmentFiles
+	menu  *menu // nil if there is none
 }
 
-// build makes the rules: who is not served; the file's own; each segment's; and
-// everybody's.
-func (in policyInputs) build() *proxydhcp.Policy {
+// Policy makes the rules: who is not answered, the rules of the file, those of
+// each segment, and everybody's. files are those of c.Segments, in the same
+// order. It returns warnings about what works, but probably not as meant. The
+// error joins all problems: the ROMs that the policy itself would replace.
+func (c *Config) Policy(files []SegmentFiles) (*proxydhcp.Policy, []string, error) {
+	segments := make([]segment, len(c.Segments))
+	for i := range segments {
+		segments[i] = segment{c.Segments[i], files[i], c.menu}
+	}
+	everybody := segments[len(segments)-1]
+	policy := &proxydhcp.Policy{Rules: c.macRules()}
+	for _, r := range c.rules {
+		policy.Rules = append(policy.Rules, r.rules(everybody)...)
+	}
+	for _, s := range segments {
+		policy.Rules = append(policy.Rules, s.rules()...)
+	}
+	var warnings, romWarnings []string
+	var errs []error
+	for _, s := range segments {
+		if strings.HasPrefix(s.files.Script, "https://") && s.demands.match.Features == 0 {
+			warnings = append(warnings, "the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first")
+		}
+		rejected, err := s.checkROMs(policy)
+		romWarnings = append(romWarnings, rejected...)
+		errs = append(errs, err)
+	}
+	return policy, append(warnings, romWarnings...), errors.Join(errs...)
+}
+
+// macRules returns the rules for machines that are never answered.
+func (c *Config) macRules() (rules []proxydhcp.Rule) {
+	if len(c.deny) > 0 {
+		rules = append(rules, proxydhcp.Rule{Name: ruleDeny, Match: proxydhcp.Match{MACs: c.deny}})
+	}
+	if len(c.allow) > 0 {
+		rules = append(rules, proxydhcp.Rule{Name: ruleAllow, Match: proxydhcp.Match{NotMACs: c.allow}})
+	}
+	return rules
+}
+
+// rules returns what a rule of the file becomes: one rule, or one for each
+// platform if it gives a menu. everybody has the ROMs and the script that it may
+// give.
+func (r rule) rules(everybody segment) []proxydhcp.Rule {
+	out := proxydhcp.Rule{Name: r.name, Match: r.match}
+	switch r.gives {
+	case proxydhcp.Ignore:
+		out.Outcome = proxydhcp.Outcome{Kind: proxydhcp.Ignore}
+	case proxydhcp.BootROM:
+		out.Outcome = everybody.romOutcome()
+	case proxydhcp.BootScript:
+		out.Outcome = everybody.scriptOutcome()
+	case proxydhcp.BootFile:
+		out.Outcome = proxydhcp.Outcome{Kind: proxydhcp.BootFile, File: r.file, NextServer: r.nextServer}
+	case proxydhcp.LocalDisk:
+		out.Outcome = proxydhcp.Outcome{Kind: proxydhcp.LocalDisk, File: LocalDiskScriptName}
+	case proxydhcp.BootMenu:
+		return r.menuRules(everybody)
+	}
+	return []proxydhcp.Rule{out}
+}
+
+// menuRules returns the rules that give the clients of a rule the boot menu.
+func (r rule) menuRules(everybody segment) []proxydhcp.Rule {
+	everybody.Scope = r.match
+	rules := everybody.menuRules()
+	for i := range rules {
+		rules[i].Name = r.name
+		rules[i].Match.Firmware = r.match.Firmware
+	}
+	return rules
+}
+
+// rules returns the rules of one segment. An iPXE comes before its architecture,
+// because one that is good enough must never get a ROM again; then boards and
+// menus; then firmware in general.
+func (s segment) rules() []proxydhcp.Rule {
+	if s.Deny {
+		return []proxydhcp.Rule{{Name: s.label(ruleSilent), Match: s.Scope}}
+	}
+	script, rom := s.scriptOutcome(), s.romOutcome()
 	var rules []proxydhcp.Rule
-	if len(in.deny) > 0 {
-		rules = append(rules, proxydhcp.Rule{Name: ruleDeny, Match: proxydhcp.Match{MACs: in.deny}})
+	for _, m := range s.scriptMatches() {
+		rules = append(rules, proxydhcp.Rule{Name: s.label(ruleScript), Match: m, Outcome: script})
 	}
-	if len(in.allow) > 0 {
-		rules = append(rules, proxydhcp.Rule{Name: ruleAllow, Match: proxydhcp.Match{NotMACs: in.allow}})
-	}
-	rules = append(rules, in.rules...)
-	for _, a := range append(in.segments, in.everybody) {
-		rules = append(rules, in.segmentRules(a)...)
-	}
-	return &proxydhcp.Policy{Rules: rules}
+	anyIPXE := s.Scope
+	anyIPXE.IPXE = &proxydhcp.IPXEMatch{}
+	rules = append(rules,
+		proxydhcp.Rule{Name: s.label(ruleUpgrade), Match: anyIPXE, Outcome: rom},
+		proxydhcp.Rule{Name: s.label(ruleAsIs), Match: anyIPXE, Outcome: script},
+	)
+	rules = append(rules, s.raspberryPiRules()...)
+	rules = append(rules, s.menuRules()...)
+	return append(rules, proxydhcp.Rule{Name: s.label(ruleROM), Match: s.Scope, Outcome: rom})
 }
 
-// segmentRules are those of one segment, those of menus and boards before that
-// of firmware in general.
-func (in policyInputs) segmentRules(a answers) []proxydhcp.Rule {
-	rules := a.rules()
-	if a.deny {
-		return rules
-	}
-	last := len(rules) - 1
-	special := append(a.boardRules(in.has), a.menuRules(in.settings)...)
-	for i := range special {
-		special[i].Name = a.name(special[i].Name)
-	}
-	return append(append(rules[:last:last], special...), rules[last])
-}
-
-// name is a rule's name in the segment.
-func (a answers) name(rule string) string {
-	if a.label == "" {
+// label returns a rule's name in the segment.
+func (s segment) label(rule string) string {
+	if s.Name == "" {
 		return rule
 	}
-	return a.label + " " + rule
+	return s.Name + " " + rule
 }
 
-// rules are those of one segment: iPXE before its architecture, because an iPXE
-// that is good enough must never be handed a ROM again; then firmware.
-func (a answers) rules() []proxydhcp.Rule {
-	if a.deny {
-		return []proxydhcp.Rule{{Name: a.name(ruleSilent), Match: a.scope}}
-	}
-	script, rom := a.scriptOutcome(), a.romOutcome()
-	var rules []proxydhcp.Rule
-	for _, m := range a.scriptMatches() {
-		rules = append(rules, proxydhcp.Rule{Name: a.name(ruleScript), Match: m, Outcome: script})
-	}
-	anyIPXE := a.scope
-	anyIPXE.IPXE = &proxydhcp.IPXEMatch{}
-	return append(rules,
-		proxydhcp.Rule{Name: a.name(ruleUpgrade), Match: anyIPXE, Outcome: rom},
-		proxydhcp.Rule{Name: a.name(ruleAsIs), Match: anyIPXE, Outcome: script},
-		proxydhcp.Rule{Name: a.name(ruleROM), Match: a.scope, Outcome: rom},
-	)
-}
-
-// scriptMatches are the iPXEs that get the script. With --ipxe-version auto
-// each platform whose ROM tells its version has a match of its own, and on the
-// others any version will do.
-func (a answers) scriptMatches() []proxydhcp.Match {
+// scriptMatches returns the iPXEs that get the script. With --ipxe-version auto
+// each platform whose ROM has a known version gets a match of its own, and on
+// the others any version is accepted.
+func (s segment) scriptMatches() []proxydhcp.Match {
 	match := func(demands proxydhcp.IPXEMatch, platforms ...proxydhcp.Platform) proxydhcp.Match {
-		m := a.scope
+		m := s.Scope
 		m.Platforms, m.IPXE = platforms, &demands
 		return m
 	}
-	if !a.demands.auto {
-		return []proxydhcp.Match{match(a.demands.match)}
+	if !s.demands.auto {
+		return []proxydhcp.Match{match(s.demands.match)}
 	}
 	var matches []proxydhcp.Match
-	readable := map[proxydhcp.Platform]bool{}
-	for _, r := range a.roms {
-		if r.Image.HasVersion {
-			readable[r.Platform] = true
-			demands := a.demands.match
-			demands.Version = proxydhcp.AtLeast(r.Image.Version)
+	others := append(proxydhcp.Platforms(), proxydhcp.NoPlatform)
+	for _, r := range s.files.ROMs {
+		if r.IPXE.HasVersion {
+			others = slices.DeleteFunc(others, func(p proxydhcp.Platform) bool { return p == r.Platform })
+			demands := s.demands.match
+			demands.Version = proxydhcp.AtLeast(r.IPXE.Version)
 			matches = append(matches, match(demands, r.Platform))
 		}
 	}
-	var others []proxydhcp.Platform
-	for _, p := range append(proxydhcp.Platforms(), proxydhcp.NoPlatform) {
-		if !readable[p] {
-			others = append(others, p)
-		}
+	return append(matches, match(s.demands.match, others...))
+}
+
+// scriptOutcome returns the boot script as an outcome. The built-in one comes
+// from us, whoever has the ROMs.
+func (s segment) scriptOutcome() proxydhcp.Outcome {
+	o := proxydhcp.Outcome{Kind: proxydhcp.BootScript, File: s.files.Script}
+	if s.Script != "" {
+		o.NextServer = s.NextServer
 	}
-	return append(matches, match(a.demands.match, others...))
+	return o
+}
+
+// romOutcome returns the ROMs as an outcome.
+func (s segment) romOutcome() proxydhcp.Outcome {
+	o := proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{}, NextServer: s.NextServer}
+	for _, r := range s.files.ROMs {
+		o.ROMs[r.Platform] = r.Name
+	}
+	return o
+}
+
+// menuRules returns the rules that give PXE firmware the menu. Each platform has
+// its own, because their ROMs differ. An iPXE that they match gets the script.
+func (s segment) menuRules() []proxydhcp.Rule {
+	if s.menu == nil {
+		return nil
+	}
+	var rules []proxydhcp.Rule
+	for _, r := range s.files.ROMs {
+		m := s.Scope
+		m.Platforms, m.Firmware = []proxydhcp.Platform{r.Platform}, proxydhcp.UEFIFirmware
+		if r.Platform == proxydhcp.BIOS {
+			m.Firmware = proxydhcp.BIOSFirmware
+		}
+		rules = append(rules, proxydhcp.Rule{Name: s.label(ruleMenu), Match: m, Outcome: proxydhcp.Outcome{
+			Kind: proxydhcp.BootMenu, Menu: s.menu.forROM(r.Name), File: s.files.Script, NextServer: s.NextServer,
+		}})
+	}
+	return rules
+}
+
+// raspberryPiRules returns the rule that gives a Raspberry Pi the file that it
+// looks for, if the boot files have its files.
+func (s segment) raspberryPiRules() []proxydhcp.Rule {
+	if !s.files.RaspberryPi {
+		return nil
+	}
+	m := s.Scope
+	m.Firmware = proxydhcp.RaspberryPi
+	return []proxydhcp.Rule{{Name: s.label(ruleRaspberryPi), Match: m, Outcome: proxydhcp.Outcome{
+		Kind: proxydhcp.BootFile, File: "bootcode.bin", NextServer: s.NextServer,
+	}}}
 }

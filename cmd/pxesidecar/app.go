@@ -4,22 +4,22 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// argsKey is where the app keeps the words of the command line.
-const argsKey = "args"
+// programName is the name of this program, as a process too.
+const programName = "pxesidecar"
 
-// newApp builds the command line for args.
-func newApp(args []string, stdout, stderr io.Writer) *cli.App {
+// newApp returns the command line.
+func newApp(stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
-		Name:  "pxesidecar",
+		Name:  programName,
 		Usage: "network boot beside a DHCP server that you may not touch",
 		Description: "pxesidecar answers machines that boot from the network (PXE, UEFI HTTP boot, iPXE) and leaves\n" +
 			"addresses to the DHCP server that is there. It hands old iPXEs a newer ROM, then the boot script.",
-		Version:  version(),
-		Metadata: map[string]any{argsKey: args},
+		Version: version(),
 		Commands: []*cli.Command{
 			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), exportCommand(), completionCommand(), manCommand(),
 		},
@@ -34,8 +34,7 @@ func newApp(args []string, stdout, stderr io.Writer) *cli.App {
 	}
 }
 
-// onNoCommand answers a command line without a command, or with one there is
-// not.
+// onNoCommand answers a command line without a command, or with an unknown one.
 func onNoCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
@@ -48,16 +47,16 @@ func onNoCommand(c *cli.Context) error {
 	return usageError{fmt.Errorf("unknown command %q; %s", name, hint)}
 }
 
-// onUsageError turns what the flag parser finds into one line.
+// onUsageError turns an error of the flag parser into one line.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	command := "pxesidecar"
+	command := programName
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != command {
 		command += " " + c.Command.Name
 	}
 	return usageError{fmt.Errorf("%w; %s --help lists the flags", err, command)}
 }
 
-// noArguments refuses what stands behind the flags.
+// noArguments refuses arguments behind the flags.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
 		return usageError{fmt.Errorf("stray argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
@@ -68,7 +67,8 @@ func noArguments(c *cli.Context) error {
 // buildVersion is set by the release build (-ldflags -X main.buildVersion=...).
 var buildVersion string
 
-// version is our version: the release's, else the module's or the commit's.
+// version returns our version: the release's, or else the module's or the
+// commit's.
 func version() string {
 	if buildVersion != "" {
 		return buildVersion
@@ -78,4 +78,10 @@ func version() string {
 		return "unknown"
 	}
 	return info.Main.Version
+}
+
+// either lists names for people: "a, b or c".
+func either(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }

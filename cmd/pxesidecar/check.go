@@ -9,21 +9,19 @@ import (
 	"log/slog"
 	"net/http"
 	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/check"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
-// check: whether serving would work, and what everybody would get.
-
-// checkCommand is the command that checks a configuration.
+// checkCommand returns the command that checks a configuration.
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
@@ -35,14 +33,14 @@ func checkCommand() *cli.Command {
 			&cli.BoolFlag{Name: "fetch", Usage: "fetch the boot URL, too", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "print", Usage: "print the settings that count, and where each comes from", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "example", Usage: "print a commented configuration file", DisableDefaultText: true},
-		}, serveFlags()...),
+		}, newFlags(config.Flags())...),
 		OnUsageError: onUsageError,
 		Before:       noArguments,
 		Action:       checkAction,
 	}
 }
 
-// errProblems ends a check that found a reason why serving would fail.
+// errProblems is the error of a check that found why serving would fail.
 var errProblems = errors.New("it would not serve; see the errors above")
 
 // checkAction checks what the flags ask for.
@@ -51,26 +49,26 @@ func checkAction(c *cli.Context) error {
 		_, err := c.App.Writer.Write(config.Example)
 		return err
 	}
-	s, err := settings(c)
+	s, err := settings(c, config.Flags())
 	if err != nil {
 		return err
 	}
 	if c.Bool("print") {
-		return s.Print(c.App.Writer, func(key string) string { return written(c, key) })
+		return s.Print(c.App.Writer)
 	}
 	if _, err := newLogger(s, io.Discard); err != nil {
 		return err
 	}
-	cfg, err := load(s)
+	l, err := loadHere(s)
 	if err != nil {
 		return err
 	}
-	defer cfg.Tree.Close()
-	report := check.Run(cfg)
-	report.Problems = append(report.Problems, checkSockets(cfg)...)
+	defer l.files.Close()
+	report := check.Run(l.checked())
+	report.Problems = append(report.Problems, checkSockets(l)...)
 	report.Problems = append(report.Problems, checkFirewall(c.Context)...)
 	if c.Bool("fetch") {
-		report.Problems = append(report.Problems, checkScripts(c.Context, cfg)...)
+		report.Problems = append(report.Problems, checkScripts(c.Context, l.files)...)
 	}
 	if c.Bool("json") {
 		encoder := json.NewEncoder(c.App.Writer)
@@ -85,38 +83,27 @@ func checkAction(c *cli.Context) error {
 	return err
 }
 
-// written says where the value of a key comes from, besides the file: "flag",
-// "environment", or "" for neither.
-func written(c *cli.Context, key string) string {
-	args, _ := c.App.Metadata[argsKey].([]string)
-	given := func(arg string) bool {
-		name, isFlag := strings.CutPrefix(arg, "-")
-		name, _, _ = strings.Cut(strings.TrimPrefix(name, "-"), "=")
-		return isFlag && (name == key || name == "i" && key == "interface")
-	}
-	switch {
-	case !c.IsSet(key):
-		return ""
-	case slices.ContainsFunc(args, given):
-		return "flag"
-	}
-	return "environment " + env(key)[0]
+// checked returns what package check needs.
+func (l *loaded) checked() check.Input {
+	return check.Input{Config: l.Config, Files: l.files, Policy: l.policy, Warnings: l.warnings}
 }
 
 // checkSockets opens what serving would open, and closes it again.
-func checkSockets(cfg *config.Config) []check.Problem {
-	d, err := listen(cfg, eventlog.New(slog.New(slog.DiscardHandler)))
+func checkSockets(l *loaded) []check.Problem {
+	d, err := listen(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	if err == nil {
 		defer d.closeSockets()
 		return checkLinks(d)
 	}
-	if strings.Contains(err.Error(), "pxesidecar (process") {
-		return []check.Problem{{What: fmt.Sprintf("pxesidecar is running already: %v", err)}}
+	var taken *portTakenError
+	if errors.As(err, &taken) && taken.owner.Program == programName {
+		return []check.Problem{{What: fmt.Sprintf("%s is running already: %v", programName, err)}}
 	}
 	return []check.Problem{{Serious: true, What: err.Error()}}
 }
 
-// checkLinks looks at what would be served, and as which address.
+// checkLinks reports interfaces that would not be served, and VLANs whose
+// clients may not reach us.
 func checkLinks(d *daemon) []check.Problem {
 	if d.dhcp == nil {
 		return nil
@@ -135,7 +122,7 @@ func checkLinks(d *daemon) []check.Problem {
 	return problems
 }
 
-// checkFirewall looks whether this host's firewall drops what is not let in.
+// checkFirewall reports a firewall of this host that may drop requests.
 func checkFirewall(ctx context.Context) []check.Problem {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -154,14 +141,14 @@ func checkFirewall(ctx context.Context) []check.Problem {
 }
 
 // checkScripts fetches the boot scripts that are elsewhere.
-func checkScripts(ctx context.Context, cfg *config.Config) []check.Problem {
+func checkScripts(ctx context.Context, files *bootfiles.Set) []check.Problem {
 	var problems []check.Problem
-	for _, s := range cfg.Segments {
-		if !strings.HasPrefix(s.Script, "http") || strings.Contains(s.Script, "{") {
+	for _, segment := range files.Segments {
+		if !strings.HasPrefix(segment.Script, "http") || strings.Contains(segment.Script, "{") {
 			continue
 		}
-		if err := fetchScript(ctx, s.Script); err != nil {
-			problems = append(problems, check.Problem{What: fmt.Sprintf("boot URL %s: %v", s.Script, err)})
+		if err := fetchScript(ctx, segment.Script); err != nil {
+			problems = append(problems, check.Problem{What: fmt.Sprintf("boot URL %s: %v", segment.Script, err)})
 		}
 	}
 	return problems

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 
@@ -40,70 +39,86 @@ type daemon struct {
 }
 
 // newDaemon returns a daemon without sockets.
-func newDaemon(cfg *config.Config) *daemon {
+func newDaemon(l *loaded) *daemon {
 	d := &daemon{machines: proxydhcp.NewMachines()}
-	d.files = bootfiles.NewFiles(cfg.Tree, cfg.ROMNames(), func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
+	d.files = bootfiles.NewFiles(l.files.Tree, l.files.ROMNames(), func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
-		Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options, Machines: d.machines, DryRun: cfg.DHCP.DryRun,
+		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
 	})
 	return d
 }
 
-// listen opens every socket, or none. It takes over the configuration's tree if
-// it succeeds.
-func listen(cfg *config.Config, log *eventlog.Log) (_ *daemon, err error) {
-	d := newDaemon(cfg)
+// listen opens every socket, or none. If it succeeds, the daemon closes the
+// configuration's files.
+func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
+	d := newDaemon(l)
 	defer func() {
 		if err != nil {
 			d.closeSockets()
 		}
 	}()
-	if !cfg.NoDHCP {
-		d.dhcp, err = server.Listen(server.Config{
-			Interfaces: cfg.DHCP.Interfaces, ProxyOnly: cfg.DHCP.ProxyOnly, Relayed: cfg.DHCP.Relayed, Responder: d.responder, Events: log.ServerEvents(),
-		})
-		if err != nil {
+	if !l.DHCP.Off {
+		if d.dhcp, err = server.Listen(d.dhcpConfig(l.DHCP, log)); err != nil {
 			return nil, advise(err, "udp", proxydhcp.PortProxy)
 		}
 	}
-	if cfg.DHCP.DryRun {
-		return d, nil // a dry run must not be in the way of others' ports
+	if l.DHCP.DryRun {
+		return d, nil // a dry run must not take ports from other programs
 	}
-	if !cfg.TFTPOff {
-		if d.tftp, err = tftp.Listen(d.tftpConfig(cfg.TFTP, log)); err != nil {
-			return nil, advise(err, "udp", cfg.TFTP.Addr.Port())
+	if !l.TFTP.Off {
+		if d.tftp, err = tftp.Listen(d.tftpConfig(l.TFTP, log)); err != nil {
+			return nil, advise(err, "udp", l.TFTP.Addr.Port())
 		}
 	}
-	if cfg.HTTP.IsValid() {
-		if d.web, err = net.Listen("tcp4", cfg.HTTP.String()); err != nil {
-			return nil, advise(fmt.Errorf("HTTP: %w", err), "tcp", cfg.HTTP.Port())
+	if l.HTTP.Addr.IsValid() {
+		if d.web, err = net.Listen("tcp4", l.HTTP.Addr.String()); err != nil {
+			return nil, advise(fmt.Errorf("HTTP: %w", err), "tcp", l.HTTP.Addr.Port())
 		}
-		if cfg.TLS != nil {
-			d.web = tls.NewListener(d.web, cfg.TLS)
+		if l.tls != nil {
+			d.web = tls.NewListener(d.web, l.tls)
 		}
 		d.http = d.newHTTPServer(log)
 	}
 	return d, nil
 }
 
-// tftpConfig returns the configuration of TFTP with its files and hooks.
-func (d *daemon) tftpConfig(c tftp.Config, log *eventlog.Log) tftp.Config {
-	c.FS = d.files
-	c.Tree = func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr()) }
-	c.Events = log.TFTPEvents()
-	written := c.Events.Finished
-	c.Events.Started = func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) }
-	c.Events.Finished = func(t tftp.Transfer) {
-		written(t)
+// dhcpConfig returns the configuration of the DHCP server.
+func (d *daemon) dhcpConfig(c config.DHCP, log *eventlog.Log) server.Config {
+	out := server.Config{ProxyOnly: c.ProxyOnly, Relayed: c.Relayed, Responder: d.responder, Events: log.ServerEvents()}
+	for _, i := range c.Interfaces {
+		out.Interfaces = append(out.Interfaces, server.Interface{Name: i.Name, VLANs: c.VLANs, TaggedOnly: c.TaggedOnly, Server: i.Server})
+	}
+	return out
+}
+
+// tftpConfig returns the configuration of the TFTP server.
+func (d *daemon) tftpConfig(c config.TFTP, log *eventlog.Log) tftp.Config {
+	events := log.TFTPEvents()
+	logFinished := events.Finished
+	events.Started = func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) }
+	events.Finished = func(t tftp.Transfer) {
+		logFinished(t)
 		if t.Result == tftp.Completed {
 			d.fileRead(t.Client.Addr(), t.File)
 		}
 	}
-	return c
+	return tftp.Config{
+		FS:           d.files,
+		Tree:         func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr()) },
+		Addr:         c.Addr,
+		SinglePort:   c.SinglePort,
+		PortRange:    c.PortRange,
+		MaxBlockSize: c.MaxBlockSize,
+		MaxWindow:    c.MaxWindow,
+		MaxTransfers: c.MaxTransfers,
+		CacheBytes:   c.CacheBytes,
+		Allow:        c.Allows,
+		Events:       events,
+	}
 }
 
-// newHTTPServer returns a server of the boot file tree that no client can hold
-// up for ever.
+// newHTTPServer returns a server of the boot file tree. No client can block it
+// for ever.
 func (d *daemon) newHTTPServer(log *eventlog.Log) *http.Server {
 	return &http.Server{
 		Handler: httpboot.Handler(d.files.For, func(a httpboot.Access) {
@@ -120,8 +135,8 @@ func (d *daemon) newHTTPServer(log *eventlog.Log) *http.Server {
 	}
 }
 
-// fileRead notes that a client has read a file to its end, if that says
-// something of the machine.
+// fileRead notes that a client has read a file to its end, if the file is a ROM
+// or the version check.
 func (d *daemon) fileRead(client netip.Addr, file string) {
 	switch {
 	case d.files.IsROM(file):
@@ -133,9 +148,9 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 
 // replace puts another configuration's policy and files in force. What belongs
 // to open sockets stays.
-func (d *daemon) replace(cfg *config.Config) {
-	d.files.Replace(cfg.Tree, cfg.ROMNames())
-	d.responder.SetPolicy(cfg.DHCP.Policy)
+func (d *daemon) replace(l *loaded) {
+	d.files.Replace(l.files.Tree, l.files.ROMNames())
+	d.responder.SetPolicy(l.policy)
 }
 
 // close closes what listen opened or took over.
@@ -180,19 +195,30 @@ func (d *daemon) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// samePlace reports whether two places are served by the same sockets.
-func samePlace(a, b server.Interface) bool {
-	return a.Name == b.Name && a.TaggedOnly == b.TaggedOnly && a.Server == b.Server && slices.Equal(a.VLANs, b.VLANs)
+// portTakenError is the error of a port that another process uses.
+type portTakenError struct {
+	err   error
+	owner portowner.Owner // zero if it was not found
 }
 
-// advise adds what a person can do about a socket that could not be opened.
+// Error returns the text, with what a person can do.
+func (e *portTakenError) Error() string {
+	if e.owner == (portowner.Owner{}) {
+		return fmt.Sprintf("%v: another process has it; ss -lnp shows which", e.err)
+	}
+	return fmt.Sprintf("%v: %s has it; stop that, or let only one of the two serve", e.err, e.owner)
+}
+
+// Unwrap returns the error of the socket.
+func (e *portTakenError) Unwrap() error { return e.err }
+
+// advise adds what a person can do about a socket that could not be opened. For
+// a port in use it returns a portTakenError.
 func advise(err error, network string, port uint16) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		if owner := portowner.Find(network, port); owner != "" {
-			return fmt.Errorf("%w: %s has it; stop that, or let only one of the two serve", err, owner)
-		}
-		return fmt.Errorf("%w: another process has it; ss -lnp shows which", err)
+		owner, _ := portowner.Find(network, port)
+		return &portTakenError{err, owner}
 	case errors.Is(err, os.ErrPermission):
 		program, _ := os.Executable()
 		return fmt.Errorf("%w: run as root, or once: setcap cap_net_raw,cap_net_bind_service=ep %s", err, program)

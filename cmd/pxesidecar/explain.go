@@ -16,65 +16,63 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// explain: what a client would get, and why.
-
 // catClient is the category of the flags that describe a client.
 const catClient = "The client"
 
-// explainCommand is the command that explains a decision.
+// explainCommand returns the command that explains a decision.
 func explainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "explain",
 		Usage: "say what a client would get, by which rule, and why not by the others",
 		Description: "The client is described by flags, or read out of a capture (pcap, pcapng) or a hex dump of its request.\n" +
 			"The policy is that of serve: the same flags, environment and configuration file.",
-		Flags:        slices.Concat(clientFlags(), policyFlags()),
+		Flags:        slices.Concat(clientFlags(), newFlags(policyFlags())),
 		OnUsageError: onUsageError,
 		Before:       noArguments,
 		Action:       explainAction,
 	}
 }
 
-// clientFlags describe a client. They have no environment variables.
+// clientFlags returns the flags that describe a client. They have no environment
+// variables.
 func clientFlags() []cli.Flag {
-	words := func(name, value, usage string) cli.Flag {
+	text := func(name, value, usage string) cli.Flag {
 		return &cli.StringFlag{Name: name, Category: catClient, Value: value, Usage: usage}
 	}
 	return []cli.Flag{
-		words("arch", "x64-uefi", "its architecture `TYPE`: a name such as bios, x64-uefi or x64-uefi-http, or a number"),
-		words("mac", "52:54:00:12:34:56", "its `MAC` address"),
-		words("ipxe", "", "it runs iPXE `VERSION`, such as 1.0.0; firmware by default"),
+		text("arch", "x64-uefi", "its architecture `TYPE`: a name such as bios, x64-uefi or x64-uefi-http, or a number"),
+		text("mac", "52:54:00:12:34:56", "its `MAC` address"),
+		text("ipxe", "", "it runs iPXE `VERSION`, such as 1.0.0; firmware by default"),
 		&cli.StringSliceFlag{Name: "feature", Category: catClient, Usage: "its iPXE has `FEATURE`, such as http (repeatable)"},
-		words("client-class", "iPXE", "its iPXE says user `CLASS`"),
-		words("vendor-class", "", "it says vendor `CLASS` (by default as its architecture does)"),
-		words("uuid", "", "its `UUID`"),
-		words("nic", "", "its iPXE names the network card `VENDOR:DEVICE`"),
-		words("interface", "", "it is heard on interface `NAME`"),
+		text("client-class", "iPXE", "its iPXE says user `CLASS`"),
+		text("vendor-class", "", "it says vendor `CLASS` (by default as its architecture does)"),
+		text("uuid", "", "its `UUID`"),
+		text("nic", "", "its iPXE names the network card `VENDOR:DEVICE`"),
+		text("interface", "", "it is heard on interface `NAME`"),
 		&cli.UintFlag{Name: "vlan", Category: catClient, Usage: "it is in VLAN `ID`"},
-		words("relay", "", "it is behind the relay `IP`"),
-		words("server", "192.0.2.10/24", "our own `ADDRESS/BITS` there"),
-		words("capture", "", "explain each request in the capture `FILE` instead"),
-		words("hex", "", "explain the DHCP message in the hex dump `FILE` instead; - for standard input"),
+		text("relay", "", "it is behind the relay `IP`"),
+		text("server", "192.0.2.10/24", "our own `ADDRESS/BITS` there"),
+		text("capture", "", "explain each request in the capture `FILE` instead"),
+		text("hex", "", "explain the DHCP message in the hex dump `FILE` instead; - for standard input"),
 	}
 }
 
 // explainAction explains what the flags ask for.
 func explainAction(c *cli.Context) error {
-	s, err := settings(c)
+	s, err := settings(c, policyFlags())
 	if err != nil {
 		return err
 	}
-	s.Interfaces, s.VLANs = nil, nil // here these describe the client
-	cfg, err := config.Load(s, config.Host{Root: "/", Version: version()})
+	l, err := loadPolicy(s)
 	if err != nil {
 		return err
 	}
-	defer cfg.Tree.Close()
+	defer l.files.Close()
 	server, err := netip.ParsePrefix(c.String("server"))
 	if err != nil || !server.Addr().Is4() {
 		return usageError{fmt.Errorf("--server %q: write an IPv4 address with its network, such as 192.0.2.10/24", c.String("server"))}
 	}
-	e := explain.Explainer{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options, Server: server}
+	e := explain.Explainer{Policy: l.policy, Options: l.DHCP.Options, Server: server}
 	if path := c.String("capture"); path != "" {
 		return explainCapture(c, e, path)
 	}
@@ -104,8 +102,8 @@ func explainCapture(c *cli.Context, e explain.Explainer, path string) error {
 	return nil
 }
 
-// explainedRequest is the request to explain: out of a hex dump, or made of the
-// client's flags. The client tells where it is.
+// explainedRequest returns the request to explain: of a hex dump, or made from
+// the client's flags. The client's segment is where it is heard.
 func explainedRequest(c *cli.Context) ([]byte, proxydhcp.Client, error) {
 	client, err := describedClient(c)
 	if err != nil {
@@ -135,7 +133,7 @@ func explainedRequest(c *cli.Context) ([]byte, proxydhcp.Client, error) {
 	return payload, client, nil
 }
 
-// describedClient reads the client's flags. The error joins all that is wrong.
+// describedClient parses the client's flags. The error joins all problems.
 func describedClient(c *cli.Context) (proxydhcp.Client, error) {
 	var errs []error
 	check := func(flag string, err error) {

@@ -13,9 +13,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
-// export: the policy for people who do own their DHCP server.
-
-// exportCommand is the command that prints the policy for another server.
+// exportCommand returns the command that prints the policy as the configuration
+// of another DHCP server.
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "export",
@@ -25,7 +24,7 @@ func exportCommand() *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "for `SERVER`: " + strings.Join(export.Formats(), ", "), Required: true},
 			&cli.StringFlag{Name: "server", Usage: "the boot files are on `IP` (by default the only interface's address)"},
-		}, policyFlags()),
+		}, newFlags(policyFlags())),
 		OnUsageError: onUsageError,
 		Before:       noArguments,
 		Action:       exportAction,
@@ -38,7 +37,7 @@ func exportAction(c *cli.Context) error {
 	if !slices.Contains(export.Formats(), format) {
 		return usageError{fmt.Errorf("--format %q: one of %s", format, strings.Join(export.Formats(), ", "))}
 	}
-	s, err := settings(c)
+	s, err := settings(c, policyFlags())
 	if err != nil {
 		return err
 	}
@@ -46,21 +45,21 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(s, config.Host{Root: "/", Version: version()})
+	l, err := loadPolicy(s)
 	if err != nil {
 		return err
 	}
-	defer cfg.Tree.Close()
+	defer l.files.Close()
 	source := "the flags"
 	if path := c.String("config"); path != "" {
 		source = path
 	}
-	return export.Write(format, c.App.Writer, cfg.DHCP.Policy, export.Facts{
-		Server: server, HTTPPort: cfg.HTTP.Port(), Source: source, Program: "pxesidecar " + version(),
+	return export.Write(format, c.App.Writer, l.policy, export.Facts{
+		Server: server, HTTPPort: l.HTTP.Addr.Port(), Source: source, Program: programName + " " + version(),
 	})
 }
 
-// exportServer is the address that has the boot files.
+// exportServer returns the address of the server that has the boot files.
 func exportServer(c *cli.Context) (netip.Addr, error) {
 	if text := c.String("server"); text != "" {
 		a, err := netip.ParseAddr(text)
@@ -73,9 +72,9 @@ func exportServer(c *cli.Context) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	chosen, err := config.ChooseInterfaces(nil, host)
+	chosen, err := config.ChooseInterface(host)
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("which address has the boot files? name it with --server: %w", err)
 	}
-	return chosen[0].Addresses[0].Addr(), nil
+	return chosen.Addresses[0].Addr(), nil
 }

@@ -1,5 +1,5 @@
-// Command pxesidecar stands beside a DHCP server that somebody else runs and
-// adds network boot to the segment. See the README.
+// Command pxesidecar adds network boot to a network whose DHCP server somebody
+// else runs. See the README.
 package main
 
 import (
@@ -25,12 +25,12 @@ type usageError struct{ error }
 // run runs the command line and returns the exit code. Errors go to stderr, a
 // line each.
 func run(args []string, stdout, stderr io.Writer) int {
-	err := newApp(args, stdout, stderr).Run(args)
+	err := newApp(stdout, stderr).Run(args)
 	if err == nil {
 		return exitOK
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "pxesidecar: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(stderr, "%s: %s\n", programName, strings.TrimRight(line, "\n"))
 	}
 	if usage := (usageError{}); errors.As(err, &usage) {
 		return exitUsage

@@ -33,7 +33,7 @@ func (r *readme) furnish() {
 	up := func(name, address string) netstate.Interface {
 		return netstate.Interface{Name: name, Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
 	}
-	r.host = config.Host{Root: r.dir, Version: "test", Interfaces: []netstate.Interface{
+	r.host = host{root: r.dir, interfaces: []netstate.Interface{
 		up("eth0", "192.0.2.2/24"), up("eth1", "198.51.100.2/24"), up("Ethernet", "203.0.113.2/24"),
 	}}
 	for _, name := range []string{
@@ -157,13 +157,13 @@ func (r *readme) logged() []string {
 		}
 		return a
 	}}))
-	r.serving(func(_ *cli.Context, cfg *config.Config) { report(log, cfg, &daemon{}) }, "--root", "/srv/pxe")
-	r.serving(func(_ *cli.Context, cfg *config.Config) { r.answer(log, cfg) },
+	r.serving(func(_ *cli.Context, l *loaded) { report(log, l, &daemon{}) }, "--root", "/srv/pxe")
+	r.serving(func(_ *cli.Context, l *loaded) { r.answer(log, l) },
 		"--root", "/srv/pxe", "--boot-url", "http://boot.example.com/boot.ipxe", "--ipxe-version", ">=2.0.0")
 	r.write("mistaken.toml", `boot-url = ""`)
-	r.serving(func(c *cli.Context, _ *config.Config) {
+	r.serving(func(c *cli.Context, _ *loaded) {
 		r.write("mistaken.toml", "boot-url =")
-		(&reloader{context: c, log: log}).reload()
+		(&reloader{log: log, read: func() (*loaded, error) { return loadServed(c) }}).reload()
 	}, "--config", "mistaken.toml")
 	j := eventlog.New(log)
 	for _, f := range r.findings() {
@@ -183,24 +183,24 @@ func (r *readme) logged() []string {
 }
 
 // serving calls f with what serve has understood of its flags.
-func (r *readme) serving(f func(*cli.Context, *config.Config), flags ...string) {
+func (r *readme) serving(f func(*cli.Context, *loaded), flags ...string) {
 	r.t.Helper()
 	args := []string{"pxesidecar", "serve", "--interface", "eth0"}
 	for _, flag := range flags {
 		args = append(args, r.here(flag))
 	}
-	app := newApp(args, &bytes.Buffer{}, &bytes.Buffer{})
+	app := newApp(&bytes.Buffer{}, &bytes.Buffer{})
 	app.Command("serve").Action = func(c *cli.Context) error {
-		s, err := settings(c)
+		s, err := settings(c, config.Flags())
 		if err != nil {
 			return err
 		}
-		cfg, err := config.Load(s, r.host)
+		l, err := load(s, r.host)
 		if err != nil {
 			return err
 		}
-		defer cfg.Tree.Close()
-		f(c, cfg)
+		defer l.files.Close()
+		f(c, l)
 		return nil
 	}
 	if err := app.Run(args); err != nil {
@@ -209,9 +209,9 @@ func (r *readme) serving(f func(*cli.Context, *config.Config), flags ...string) 
 }
 
 // answer has machines ask, and the journal write what became of it.
-func (r *readme) answer(log *slog.Logger, cfg *config.Config) {
+func (r *readme) answer(log *slog.Logger, l *loaded) {
 	j := eventlog.New(log)
-	responder := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options})
+	responder := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: l.policy, Options: l.DHCP.Options})
 	ask := func(c proxydhcp.Client) proxydhcp.Result {
 		return responder.Respond(nil, c.Discover(), proxydhcp.Arrival{
 			Port: proxydhcp.PortServer, From: netip.AddrPortFrom(netip.IPv4Unspecified(), proxydhcp.PortClient),

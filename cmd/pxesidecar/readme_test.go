@@ -228,7 +228,7 @@ func TestReadmeNames(t *testing.T) {
 	for _, m := range mention.FindAllStringSubmatch(r.text, -1) {
 		spoken[m[1]] = true
 	}
-	for _, command := range newApp(nil, io.Discard, io.Discard).Commands {
+	for _, command := range newApp(io.Discard, io.Discard).Commands {
 		for _, f := range command.Flags {
 			name := f.Names()[0]
 			known[name] = true
@@ -264,7 +264,7 @@ func TestReadmeNames(t *testing.T) {
 type readme struct {
 	t        *testing.T
 	text     string
-	host     config.Host
+	host     host
 	makefile string
 	dir      string // holds what the README has under / and in its own directory
 }
@@ -400,7 +400,7 @@ func (r *readme) pxesidecar(args []string) (string, error) {
 		args[i] = r.here(args[i])
 	}
 	var out bytes.Buffer
-	app := newApp(args, &out, io.Discard)
+	app := newApp(&out, io.Discard)
 	for _, command := range app.Commands {
 		switch {
 		case command.Name == "serve":
@@ -416,22 +416,22 @@ func (r *readme) pxesidecar(args []string) (string, error) {
 // load understands a command's flags as serve does, and writes what check finds
 // to out, where that is not nil.
 func (r *readme) load(c *cli.Context, out io.Writer) error {
-	s, err := settings(c)
+	s, err := settings(c, config.Flags())
 	if err != nil {
 		return err
 	}
 	if _, err := newLogger(s, io.Discard); err != nil {
 		return err
 	}
-	cfg, err := config.Load(s, r.host)
+	l, err := load(s, r.host)
 	if err != nil {
 		return err
 	}
-	defer cfg.Tree.Close()
+	defer l.files.Close()
 	if out == nil {
 		return nil
 	}
-	return check.Run(cfg).Write(out)
+	return check.Run(l.checked()).Write(out)
 }
 
 // here puts the README's absolute paths under the test's directory, and there

@@ -11,28 +11,27 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
 
-// The start-up report.
-
-// report logs in a few lines what will be answered, where and with what.
-func report(log *slog.Logger, cfg *config.Config, d *daemon) {
-	for _, warning := range cfg.Warnings {
+// report logs at the start and after a reload what is answered, where, and with
+// which files.
+func report(log *slog.Logger, l *loaded, d *daemon) {
+	for _, warning := range l.warnings {
 		log.Warn(warning)
 	}
 	if d.dhcp != nil {
-		reportSockets(log, cfg, d.dhcp)
+		reportSockets(log, l.DHCP, d.dhcp)
 	}
-	for _, s := range cfg.Segments {
-		reportSegment(log, cfg, s)
+	for i := range l.Segments {
+		reportSegment(log, l, i)
 	}
-	log.Info("ready", "tftp", tftpText(cfg), "http", httpText(cfg), "dry-run", cfg.DHCP.DryRun, "version", version())
+	log.Info("ready", "tftp", tftpText(l), "http", httpText(l), "dry-run", l.DHCP.DryRun, "version", version())
 }
 
-// reportSockets logs where requests are heard.
-func reportSockets(log *slog.Logger, cfg *config.Config, dhcp *server.Server) {
+// reportSockets logs where requests are received.
+func reportSockets(log *slog.Logger, c config.DHCP, dhcp *server.Server) {
 	reception, why := dhcp.Reception()
 	ports := "67, 4011"
 	switch {
-	case reception == server.NotAtAll && !cfg.DHCP.ProxyOnly:
+	case reception == server.NotAtAll && !c.ProxyOnly:
 		log.Warn("port 67 is not heard here; only machines whose DHCP server on this host announces PXEClient will ask on port 4011", "error", why)
 		ports = "4011"
 	case reception == server.NotAtAll:
@@ -56,51 +55,66 @@ func reportSockets(log *slog.Logger, cfg *config.Config, dhcp *server.Server) {
 	}
 }
 
-// reportSegment logs what one part of the network gets.
-func reportSegment(log *slog.Logger, cfg *config.Config, s config.Segment) {
-	if s.Name != "" {
-		log = log.With("segment", s.Name)
+// reportSegment logs what the segment of that index gets.
+func reportSegment(log *slog.Logger, l *loaded, index int) {
+	segment, files := l.Segments[index], l.files.Segments[index]
+	if segment.Name != "" {
+		log = log.With("segment", segment.Name)
 	}
-	if s.Deny {
+	if segment.Deny {
 		log.Info("nobody there gets an answer")
 		return
 	}
-	everybody := cfg.Segments[len(cfg.Segments)-1]
-	for _, r := range s.ROMs {
-		if s.Name != "" && slices.ContainsFunc(everybody.ROMs, func(o config.ROM) bool { return o.Name == r.Name && o.Platform == r.Platform }) {
-			continue // told for everybody
+	everybody := l.files.Segments[len(l.Segments)-1]
+	for _, r := range files.ROMs {
+		if segment.Name != "" && slices.ContainsFunc(everybody.ROMs, func(o config.ROM) bool { return o.Name == r.Name && o.Platform == r.Platform }) {
+			continue // it is reported for everybody
 		}
-		attrs := []any{"arch", r.Platform.String(), "file", r.Name}
-		if r.Source != "" {
-			attrs = append(attrs, "from", r.Source)
-		}
-		if r.Image.HasVersion {
-			attrs = append(attrs, "reports", "iPXE "+proxydhcp.Version(r.Image.Version).String())
-		}
-		log.Info("ROM", attrs...)
+		reportROM(log, r)
 	}
-	if len(s.NoROM) > 0 && s.Name == "" {
-		log.Info("no ROM, firmware of these gets no answer", "arch", joined(s.NoROM))
+	if none := withoutROM(files); len(none) > 0 && segment.Name == "" {
+		log.Info("no ROM, firmware of these gets no answer", "arch", joined(none))
 	}
-	source := cfg.Tree.Source(s.Script)
+	source := l.files.Source(files.Script)
 	if source == "" {
 		source = "elsewhere"
 	}
-	log.Info("boot script", "file", s.Script, "from", source)
+	log.Info("boot script", "file", files.Script, "from", source)
 }
 
-func tftpText(cfg *config.Config) string {
-	if cfg.TFTPOff || cfg.DHCP.DryRun {
-		return "off"
+// reportROM logs which ROM a platform gets.
+func reportROM(log *slog.Logger, r config.ROM) {
+	attrs := []any{"arch", r.Platform.String(), "file", r.Name}
+	if r.Source != "" {
+		attrs = append(attrs, "from", r.Source)
 	}
-	return cfg.TFTP.Addr.String()
+	if r.IPXE.HasVersion {
+		attrs = append(attrs, "reports", "iPXE "+r.IPXE.Version.String())
+	}
+	log.Info("ROM", attrs...)
 }
 
-func httpText(cfg *config.Config) string {
-	if !cfg.HTTP.IsValid() || cfg.DHCP.DryRun {
+// withoutROM returns the platforms that have no ROM.
+func withoutROM(files config.SegmentFiles) []proxydhcp.Platform {
+	return slices.DeleteFunc(proxydhcp.Platforms(), func(p proxydhcp.Platform) bool {
+		return slices.ContainsFunc(files.ROMs, func(r config.ROM) bool { return r.Platform == p })
+	})
+}
+
+// tftpText returns where TFTP is served.
+func tftpText(l *loaded) string {
+	if l.TFTP.Off || l.DHCP.DryRun {
 		return "off"
 	}
-	return cfg.HTTP.String()
+	return l.TFTP.Addr.String()
+}
+
+// httpText returns where HTTP is served.
+func httpText(l *loaded) string {
+	if !l.HTTP.Addr.IsValid() || l.DHCP.DryRun {
+		return "off"
+	}
+	return l.HTTP.Addr.String()
 }
 
 // joined lists values for people.

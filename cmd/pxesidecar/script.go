@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,18 +12,24 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 )
 
-// script: the generated iPXE scripts, printed.
+// scripts are the generated scripts as arguments.
+var scripts = []string{"boot", "version-check", "local-disk"}
 
-// scriptCommand is the command that prints scripts.
+// scriptFiles are the names under which they are served.
+var scriptFiles = map[string]string{
+	"boot": config.BootScriptName, "version-check": ipxescript.CheckName, "local-disk": config.LocalDiskScriptName,
+}
+
+// scriptCommand returns the command that prints generated scripts.
 func scriptCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "script",
-		Usage:     "print a generated iPXE script: boot, version-check or local-disk",
-		ArgsUsage: "boot|version-check|local-disk",
-		Description: "The same scripts are served by TFTP and HTTP as boot.ipxe, " + ipxescript.CheckName + " and local-disk.ipxe.\n" +
+		Usage:     "print a generated iPXE script: " + either(scripts),
+		ArgsUsage: strings.Join(scripts, "|"),
+		Description: "The same scripts are served by TFTP and HTTP as " + config.BootScriptName + ", " + ipxescript.CheckName + " and " + config.LocalDiskScriptName + ".\n" +
 			"Where no DHCP answer can be changed, have the DHCP server hand out boot.ipxe, run serve --no-dhcp, and an old\n" +
 			"iPXE is upgraded by script.",
-		Flags:        policyFlags(),
+		Flags:        newFlags(policyFlags()),
 		OnUsageError: onUsageError,
 		Action:       scriptAction,
 	}
@@ -30,22 +37,21 @@ func scriptCommand() *cli.Command {
 
 // scriptAction prints the script that is asked for.
 func scriptAction(c *cli.Context) error {
-	names := map[string]string{"boot": "boot.ipxe", "version-check": ipxescript.CheckName, "local-disk": "local-disk.ipxe"}
-	name, ok := names[c.Args().First()]
+	name, ok := scriptFiles[c.Args().First()]
 	if !ok || c.NArg() != 1 {
-		return usageError{errors.New("which script? boot, version-check or local-disk; flags come before it")}
+		return usageError{fmt.Errorf("which script? %s; flags come before it", either(scripts))}
 	}
-	s, err := settings(c)
+	s, err := settings(c, policyFlags())
 	if err != nil {
 		return err
 	}
 	s.NoDHCP = true // what the scripts are for
-	cfg, err := config.Load(s, config.Host{Root: "/", Version: version()})
+	l, err := loadPolicy(s)
 	if err != nil {
 		return err
 	}
-	defer cfg.Tree.Close()
-	text, err := fs.ReadFile(cfg.Tree, name)
+	defer l.files.Close()
+	text, err := fs.ReadFile(l.files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("no %s: none of the ROMs tells its version text; name what is current with --ipxe-text", name)
 	}

@@ -1,6 +1,6 @@
-// Package check holds a configuration against what it will meet, without
-// serving: what every kind of machine would get in every part of the network,
-// and what the boot files say of themselves.
+// Package check reports what a configuration would do, without serving: what
+// each kind of machine would get in each part of the network, and what the boot
+// files say about themselves.
 package check
 
 import (
@@ -13,8 +13,17 @@ import (
 	"time"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
+
+// Input is what is checked.
+type Input struct {
+	Config   *config.Config
+	Files    *bootfiles.Set
+	Policy   *proxydhcp.Policy
+	Warnings []string // of all these
+}
 
 // Report is what a check found.
 type Report struct {
@@ -34,22 +43,22 @@ type Segment struct {
 // Row is what the machines of one architecture get, by what runs on them.
 type Row struct {
 	Arch string   `json:"arch"`
-	Gets []string `json:"gets"` // in the order of Columns
+	Gets []string `json:"gets"` // in the order of columns
 }
 
-// ROM is what a boot ROM says of itself.
+// ROM is what a boot ROM says about itself.
 type ROM struct {
 	Arch     string `json:"arch"`
 	File     string `json:"file"`
 	From     string `json:"from,omitempty"`
 	Is       string `json:"is"`
-	Version  string `json:"version,omitempty"` // as DHCP will carry it
+	Version  string `json:"version,omitempty"` // as it is reported in DHCP
 	Text     string `json:"text,omitempty"`    // as iPXE shows it
 	Features string `json:"features,omitempty"`
 	Signed   bool   `json:"signed"` // for Secure Boot
 }
 
-// Problem is something that a person should mend.
+// Problem is something that a person should fix.
 type Problem struct {
 	Serious bool   `json:"serious"` // serving would fail
 	What    string `json:"what"`
@@ -63,12 +72,14 @@ type column struct {
 }
 
 // bundled are the features that the iPXE in a card's flash or a hypervisor
-// usually has; current are those of a build of today.
+// usually has: pxeext, iscsi, aoe, http, tftp, dns and menu. current are those
+// of a new build: the same without pxeext, and https, efi, vlan and nfs.
 var (
 	bundled = features(16, 17, 18, 19, 21, 23, 39)
 	current = features(17, 18, 19, 20, 21, 23, 36, 38, 39, 41)
 )
 
+// features returns a set of features.
 func features(list ...proxydhcp.Feature) (s proxydhcp.Features) {
 	for _, f := range list {
 		s = s.With(f)
@@ -76,7 +87,7 @@ func features(list ...proxydhcp.Feature) (s proxydhcp.Features) {
 	return s
 }
 
-// columns are the kinds of clients, oldest first.
+// columns returns the kinds of clients, oldest first.
 func columns() []column {
 	ipxe := func(v proxydhcp.Version, f proxydhcp.Features) proxydhcp.IPXE {
 		return proxydhcp.IPXE{Present: true, HasVersion: true, Version: v, HasFeatures: true, Features: f}
@@ -90,73 +101,71 @@ func columns() []column {
 	}
 }
 
-// Columns are the titles of the kinds of clients.
-func Columns() []string {
-	var titles []string
-	for _, c := range columns() {
-		titles = append(titles, c.title)
-	}
-	return titles
-}
-
-// Run checks what can be checked without touching the network.
-func Run(cfg *config.Config) Report {
+// Run checks what can be checked without using the network.
+func Run(in Input) Report {
 	var r Report
-	for _, s := range cfg.Segments {
-		segment := Segment{Name: s.Name, Script: s.Script, Deny: s.Deny}
-		if !s.Deny {
-			segment.Rows = rows(cfg, s)
+	for i, a := range in.Config.Segments {
+		files := in.Files.Segments[i]
+		segment := Segment{Name: a.Name, Script: files.Script, Deny: a.Deny}
+		if !a.Deny {
+			segment.Rows = in.rows(a.Scope.Segment(), files.Script)
 		}
 		r.Segments = append(r.Segments, segment)
-		for _, rom := range s.ROMs {
-			if d := describe(rom); !slices.Contains(r.ROMs, d) {
+		for _, rom := range files.ROMs {
+			if d := in.describe(rom); !slices.Contains(r.ROMs, d) {
 				r.ROMs = append(r.ROMs, d)
 			}
 		}
 	}
-	for _, w := range cfg.Warnings {
+	for _, w := range in.Warnings {
 		r.Problems = append(r.Problems, Problem{What: w})
 	}
 	return r
 }
 
-// rows decides for every architecture in a segment.
-func rows(cfg *config.Config, s config.Segment) []Row {
+// rows returns what each platform gets in a segment.
+func (in Input) rows(segment proxydhcp.Segment, script string) []Row {
 	var rows []Row
 	for _, platform := range proxydhcp.Platforms() {
 		row := Row{Arch: platform.String()}
 		for _, c := range columns() {
-			row.Gets = append(row.Gets, decide(cfg, s, platform, c))
+			text := "-"
+			if client, ok := c.client(platform, segment); ok {
+				text = in.gets(client, script)
+			}
+			row.Gets = append(row.Gets, text)
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// decide says in a few words what one kind of client gets.
-func decide(cfg *config.Config, s config.Segment, platform proxydhcp.Platform, col column) string {
-	client := proxydhcp.Client{Segment: s.Place, IPXE: col.ipxe}
-	found := false
-	for _, a := range platform.Archs() {
-		if a.HTTP() == col.http && !found {
-			client.Arch, found = a, true
-		}
+// client returns a client of that kind. ok is false if there is none on the
+// platform.
+func (col column) client(platform proxydhcp.Platform, segment proxydhcp.Segment) (client proxydhcp.Client, ok bool) {
+	archs := platform.Archs()
+	at := slices.IndexFunc(archs, func(a proxydhcp.Arch) bool { return a.HTTP() == col.http })
+	if at < 0 || col.http && platform == proxydhcp.BIOS {
+		return proxydhcp.Client{}, false
 	}
-	if !found || col.http && platform == proxydhcp.BIOS {
-		return "-"
-	}
+	client = proxydhcp.Client{Arch: archs[at], Segment: segment, IPXE: col.ipxe, VendorClass: "PXEClient"}
 	if col.ipxe.Present {
 		client.UserClass = "iPXE"
 	}
-	client.VendorClass = "PXEClient"
 	if col.http {
 		client.VendorClass = "HTTPClient"
 	}
+	return client, true
+}
+
+// gets returns in a few words what a client gets. script is the boot script of
+// its segment.
+func (in Input) gets(client proxydhcp.Client, script string) string {
 	arrival := proxydhcp.Arrival{
 		Port: proxydhcp.PortServer, From: netip.AddrPortFrom(netip.IPv4Unspecified(), proxydhcp.PortClient),
-		Segment: s.Place, Ours: []netip.Prefix{exampleServer},
+		Segment: client.Segment, Ours: []netip.Prefix{exampleServer},
 	}
-	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: cfg.DHCP.Policy, Options: cfg.DHCP.Options}).
+	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: in.Policy, Options: in.Config.DHCP.Options}).
 		Respond(nil, client.Discover(), arrival, time.Now())
 	switch {
 	case res.Err != nil:
@@ -169,7 +178,7 @@ func decide(cfg *config.Config, s config.Segment, platform proxydhcp.Platform, c
 		return "needs a TFTP name"
 	case res.Reason != proxydhcp.Answerable:
 		return res.Reason.String()
-	case res.Decision.Kind == proxydhcp.BootScript && res.Decision.File == s.Script:
+	case res.Decision.Kind == proxydhcp.BootScript && res.Decision.File == script:
 		return "script"
 	}
 	return res.Decision.File
@@ -178,55 +187,34 @@ func decide(cfg *config.Config, s config.Segment, platform proxydhcp.Platform, c
 // exampleServer stands for our address.
 var exampleServer = netip.MustParsePrefix("192.0.2.10/24")
 
-// describe says what a ROM is.
-func describe(r config.ROM) ROM {
+// describe returns what a ROM says about itself.
+func (in Input) describe(r config.ROM) ROM {
 	out := ROM{Arch: r.Platform.String(), File: r.Name, From: r.Source, Is: "elsewhere, not looked at"}
-	if r.Source == "" {
+	image, ok := in.Files.Image(r.Name)
+	if r.Source == "" || !ok {
 		return out
 	}
-	out.Is, out.Signed, out.Text = r.Image.Kind(), r.Image.Signed, r.Image.VersionText
-	if r.Image.HasVersion {
-		out.Version = proxydhcp.Version(r.Image.Version).String()
+	out.Is, out.Signed, out.Text, out.Features = image.Kind(), image.Signed, r.VersionText, r.IPXE.Features.String()
+	if r.IPXE.HasVersion {
+		out.Version = r.IPXE.Version.String()
 	}
-	var f proxydhcp.Features
-	for _, n := range r.Image.Features {
-		f = f.With(proxydhcp.Feature(n))
-	}
-	out.Features = f.String()
 	return out
 }
 
 // Serious reports whether serving would fail.
 func (r Report) Serious() bool {
-	for _, p := range r.Problems {
-		if p.Serious {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Serious })
 }
 
 // Write writes the report for people.
 func (r Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range r.Segments {
-		name := "everybody"
-		if s.Name != "" {
-			name = s.Name
-		}
-		if s.Deny {
-			fmt.Fprintf(t, "%s: nobody is answered\n\n", name)
-			continue
-		}
-		fmt.Fprintf(t, "%s: the script is %s\n  arch\t%s\n", name, s.Script, strings.Join(Columns(), "\t"))
-		for _, row := range s.Rows {
-			fmt.Fprintf(t, "  %s\t%s\n", row.Arch, strings.Join(row.Gets, "\t"))
-		}
-		fmt.Fprintln(t)
+		s.write(t)
 	}
 	fmt.Fprintf(t, "boot ROMs\n  arch\tfile\tis\treports\tcalls itself\tsigned\tfeatures\n")
 	for _, rom := range r.ROMs {
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", rom.Arch, rom.File, rom.Is, known(rom.Version), known(rom.Text), yes(rom.Signed), known(rom.Features))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", rom.Arch, rom.File, rom.Is, known(rom.Version), known(rom.Text), yesNo(rom.Signed), known(rom.Features))
 	}
 	fmt.Fprintln(t)
 	if err := t.Flush(); err != nil {
@@ -248,6 +236,28 @@ func (r Report) Write(w io.Writer) error {
 	return nil
 }
 
+// write writes the table of a segment.
+func (s Segment) write(w io.Writer) {
+	name := "everybody"
+	if s.Name != "" {
+		name = s.Name
+	}
+	if s.Deny {
+		fmt.Fprintf(w, "%s: nobody is answered\n\n", name)
+		return
+	}
+	fmt.Fprintf(w, "%s: the script is %s\n  arch", name, s.Script)
+	for _, c := range columns() {
+		fmt.Fprintf(w, "\t%s", c.title)
+	}
+	fmt.Fprintln(w)
+	for _, row := range s.Rows {
+		fmt.Fprintf(w, "  %s\t%s\n", row.Arch, strings.Join(row.Gets, "\t"))
+	}
+	fmt.Fprintln(w)
+}
+
+// known returns a text, or a mark if there is none.
 func known(s string) string {
 	if s == "" {
 		return "?"
@@ -255,7 +265,8 @@ func known(s string) string {
 	return s
 }
 
-func yes(b bool) string {
+// yesNo returns a condition for people.
+func yesNo(b bool) string {
 	if b {
 		return "yes"
 	}

@@ -7,21 +7,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 )
 
 // TestWrite checks the report as people read it.
 func TestWrite(t *testing.T) {
 	s := config.Settings{
-		Answers:      config.Answers{NextServer: "192.0.2.99", BootURL: "http://boot.example/", ROMs: []string{"x64=new.efi", "bios=http://boot.example/undionly.kpxe"}, IPXEVersion: ">=2.0.0"},
+		AnswersText:  config.AnswersText{NextServer: "192.0.2.99", BootURL: "http://boot.example/", ROMs: []string{"x64=new.efi", "bios=http://boot.example/undionly.kpxe"}, IPXEVersion: ">=2.0.0"},
 		SegmentFlags: []string{"vlan=66,deny", "relay=10.9.0.0/16,boot-url=https://other.example/"},
 		DenyMACs:     []string{"00:11"},
 	}
-	cfg, err := config.Load(s, config.Host{Root: t.TempDir()})
+	c, err := config.Parse(s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cfg.Tree.Close()
-	report := Run(cfg)
+	files, err := bootfiles.Open(c, t.TempDir(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	policy, warnings, err := c.Policy(files.Segments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := Run(Input{Config: c, Files: files, Policy: policy, Warnings: warnings})
 	report.Problems = append(report.Problems, Problem{Serious: true, What: "port 69 is in use"})
 	if !report.Serious() {
 		t.Error("a serious problem is not")

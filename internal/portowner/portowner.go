@@ -10,23 +10,33 @@ import (
 	"strings"
 )
 
-// Find returns a description of the process that uses a local port, such as
-// "dnsmasq (process 812)", or "" if it cannot be found. network is "udp" or
-// "tcp". Find reads Linux's /proc, so it finds nothing on other systems.
-func Find(network string, port uint16) string {
+// Owner is a process that uses a port.
+type Owner struct {
+	Program string // as the kernel names it, at most 15 bytes
+	PID     int
+}
+
+// String returns the program with its process number, such as
+// "dnsmasq (process 812)".
+func (o Owner) String() string { return fmt.Sprintf("%s (process %d)", o.Program, o.PID) }
+
+// Find returns the process that uses a local port. ok is false if it cannot be
+// found. network is "udp" or "tcp". Find reads Linux's /proc, so it finds
+// nothing on other systems.
+func Find(network string, port uint16) (owner Owner, ok bool) {
 	return find("/proc", network, port)
 }
 
 // find is Find with the directory of the proc file system.
-func find(proc, network string, port uint16) string {
+func find(proc, network string, port uint16) (owner Owner, ok bool) {
 	for _, family := range []string{network, network + "6"} {
 		for _, inode := range inodes(filepath.Join(proc, "net", family), port) {
-			if owner := socketOwner(proc, inode); owner != "" {
-				return owner
+			if owner, ok := socketOwner(proc, inode); ok {
+				return owner, true
 			}
 		}
 	}
-	return ""
+	return Owner{}, false
 }
 
 // inodes returns the inodes of the sockets bound to a port. In a table of
@@ -52,16 +62,20 @@ func inodes(table string, port uint16) []string {
 	return found
 }
 
-// socketOwner describes the process that has a socket open.
-func socketOwner(proc, inode string) string {
+// socketOwner returns the process that has a socket open.
+func socketOwner(proc, inode string) (owner Owner, ok bool) {
 	links, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "fd", "*"))
 	for _, link := range links {
 		if target, err := os.Readlink(link); err != nil || target != "socket:["+inode+"]" {
 			continue
 		}
 		dir := filepath.Dir(filepath.Dir(link))
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			continue
+		}
 		name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-		return fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), filepath.Base(dir))
+		return Owner{strings.TrimSpace(string(name)), pid}, true
 	}
-	return ""
+	return Owner{}, false
 }

@@ -17,14 +17,14 @@ func TestFindNamesThisProcess(t *testing.T) {
 	}
 	port := uint16(conn.LocalAddr().(*net.UDPAddr).Port)
 	want := fmt.Sprintf("(process %d)", os.Getpid())
-	if got := Find("udp", port); !strings.HasSuffix(got, want) {
-		t.Errorf("owner of our port: %q, want it to end in %q", got, want)
+	if got, ok := Find("udp", port); !ok || got.Program == "" || !strings.HasSuffix(got.String(), want) {
+		t.Errorf("owner of our port: %v, %v, want one that ends in %q", got, ok, want)
 	}
-	if got := Find("tcp", port); got != "" {
-		t.Errorf("owner of the same TCP port: %q, want none", got)
+	if got, ok := Find("tcp", port); ok {
+		t.Errorf("owner of the same TCP port: %v, want none", got)
 	}
 	conn.Close()
-	if got := Find("udp", port); got != "" {
-		t.Errorf("owner of an unused port: %q, want none", got)
+	if got, ok := Find("udp", port); ok {
+		t.Errorf("owner of an unused port: %v, want none", got)
 	}
 }

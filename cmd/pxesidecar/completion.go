@@ -1,16 +1,18 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// completion and man: the command line told to shells and to man.
+// shells are the shells that have a completion script.
+var shells = []string{"bash", "zsh", "fish", "powershell"}
 
-// completions are the shells' scripts; each asks this program for the words
-// that fit. fish's is generated.
+// completions are the completion scripts of the shells. Each asks this program
+// for the words that fit. The script of fish is generated.
 var completions = map[string]string{
 	"bash": `_pxesidecar() {
   local cur="${COMP_WORDS[COMP_CWORD]}" before=("${COMP_WORDS[@]:0:COMP_CWORD}")
@@ -40,12 +42,12 @@ compdef _pxesidecar pxesidecar
 `,
 }
 
-// completionCommand prints a shell's completion script.
+// completionCommand returns the command that prints a shell's completion script.
 func completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:         "completion",
-		Usage:        "print the completion script of a shell: bash, zsh, fish or powershell",
-		ArgsUsage:    "bash|zsh|fish|powershell",
+		Usage:        "print the completion script of a shell: " + either(shells),
+		ArgsUsage:    strings.Join(shells, "|"),
 		Description:  "For this session: source <(pxesidecar completion bash). For good: write it to where your shell looks for completions.",
 		OnUsageError: onUsageError,
 		Action: func(c *cli.Context) error {
@@ -57,28 +59,9 @@ func completionCommand() *cli.Command {
 					return err
 				}
 			} else if !ok {
-				return usageError{errors.New("which shell? bash, zsh, fish or powershell")}
+				return usageError{fmt.Errorf("which shell? %s", either(shells))}
 			}
 			_, err := io.WriteString(c.App.Writer, script)
-			return err
-		},
-	}
-}
-
-// manCommand prints the manual page.
-func manCommand() *cli.Command {
-	return &cli.Command{
-		Name:         "man",
-		Usage:        "print the manual page",
-		Description:  "To read it: pxesidecar man | man -l -",
-		OnUsageError: onUsageError,
-		Before:       noArguments,
-		Action: func(c *cli.Context) error {
-			page, err := c.App.ToManWithSection(8)
-			if err != nil {
-				return err
-			}
-			_, err = io.WriteString(c.App.Writer, page)
 			return err
 		},
 	}

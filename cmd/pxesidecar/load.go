@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"slices"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+)
+
+// loaded is a configuration that can be served. Its files are open.
+type loaded struct {
+	*config.Config
+	files    *bootfiles.Set
+	policy   *proxydhcp.Policy
+	tls      *tls.Config // nil if HTTP is plain or off
+	warnings []string    // what works, but probably not as meant
+}
+
+// host is the machine that a configuration is for.
+type host struct {
+	root       string               // the root directory of its file system
+	interfaces []netstate.Interface // nil if nothing is served
+}
+
+// loadHere loads a configuration that is served on this host.
+func loadHere(s config.Settings) (*loaded, error) {
+	interfaces, err := netstate.Read()
+	if err != nil {
+		return nil, err
+	}
+	return load(s, host{root: "/", interfaces: interfaces})
+}
+
+// loadPolicy loads a configuration for the sake of its policy and its files.
+// Nothing is served.
+func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: "/"}) }
+
+// load parses settings, opens the boot files that they name, and makes the
+// policy. The error joins all problems, a line each. The caller closes the files.
+func load(s config.Settings, h host) (*loaded, error) {
+	cfg, parseErr := config.Parse(s, h.interfaces)
+	files, filesErr := bootfiles.Open(cfg, h.root, version())
+	certificate, tlsErr := loadCertificate(cfg)
+	if err := errors.Join(parseErr, filesErr, tlsErr); err != nil {
+		files.Close()
+		return nil, err
+	}
+	policy, warnings, err := cfg.Policy(files.Segments)
+	if err != nil {
+		files.Close()
+		return nil, err
+	}
+	return &loaded{cfg, files, policy, certificate, distinct(files.Warnings, warnings, cfg.Warnings)}, nil
+}
+
+// loadCertificate reads the certificate of HTTP. It returns nil if HTTP is plain
+// or off.
+func loadCertificate(cfg *config.Config) (*tls.Config, error) {
+	if cfg.HTTP.CertFile == "" {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(cfg.HTTP.CertFile, cfg.HTTP.KeyFile)
+	problems := cfg.Problems()
+	problems.Add("tls-cert", cfg.HTTP.CertFile, err)
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, problems.Err()
+}
+
+// distinct joins lists, without repetitions.
+func distinct(lists ...[]string) []string {
+	var all []string
+	for _, text := range slices.Concat(lists...) {
+		if !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return all
+}

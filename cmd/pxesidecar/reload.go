@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// reloader puts a changed configuration in force without a restart.
+type reloader struct {
+	path    string // of the configuration file; "" if there is none
+	watch   bool   // reload also when the file changes
+	daemon  *daemon
+	log     *slog.Logger
+	started *loaded                 // the configuration that the sockets were opened with
+	read    func() (*loaded, error) // loads the configuration as it is written now
+}
+
+// watchEvery is how often the configuration file is checked for changes.
+const watchEvery = time.Second
+
+// start reloads at SIGHUP, and, if that is asked for, when the configuration
+// file changes. The returned function ends it and waits for its end.
+func (r *reloader) start(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer signal.Stop(hangup)
+		r.run(ctx, hangup)
+	}()
+	return func() { cancel(); <-done }
+}
+
+// run waits for reasons to reload until ctx ends.
+func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
+	var look <-chan time.Time
+	if r.path != "" && r.watch {
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	last := stampOf(r.path)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+			last = stampOf(r.path)
+			r.reload()
+		case <-look:
+			if now := stampOf(r.path); now != last {
+				last = now
+				r.reload()
+			}
+		}
+	}
+}
+
+// stamp distinguishes the versions of a file.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+// stampOf returns the stamp of a file, the zero stamp if it cannot be read.
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.ModTime(), info.Size()}
+}
+
+// reload puts the configuration as it is written now in force, whole, or keeps
+// the old one and logs why.
+func (r *reloader) reload() {
+	next, err := r.read()
+	if err != nil {
+		for line := range strings.Lines(err.Error()) {
+			r.log.Error("configuration not reloaded, the old one stays in force", "error", strings.TrimSpace(line))
+		}
+		return
+	}
+	if keys := needRestart(r.started, next); len(keys) > 0 {
+		r.log.Warn("these settings take effect at a restart only", "settings", strings.Join(keys, ", "))
+	}
+	r.daemon.replace(next)
+	r.log.Info("configuration reloaded")
+	report(r.log, next, r.daemon)
+}
+
+// needRestart returns the keys that next has changed, but which take effect at a
+// restart only. The certificate belongs to them also if its file was replaced.
+func needRestart(started, next *loaded) []string {
+	keys := started.NeedRestart(next.Config)
+	if !reflect.DeepEqual(chains(started.tls), chains(next.tls)) {
+		keys = append(keys, "tls-cert")
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// chains returns the certificate chains of TLS, nil for plain HTTP.
+func chains(c *tls.Config) (list [][][]byte) {
+	if c != nil {
+		for _, certificate := range c.Certificates {
+			list = append(list, certificate.Certificate)
+		}
+	}
+	return list
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
+)
+
+// change is a change of one setting.
+type change struct {
+	from, to any
+	with     config.Settings // what else is set, before and after
+}
+
+// changes are a change of each flag, by its name.
+func changes(cert, key, other string) map[string]change {
+	remote := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	web := config.Settings{AnswersText: remote, HTTP: ":443", TLSCert: cert, TLSKey: key}
+	menu := config.Settings{AnswersText: remote, Menu: []string{"Install=rom"}}
+	check := config.Settings{AnswersText: remote, NoDHCP: true}
+	list := func(values ...string) []string { return values }
+	return map[string]change{
+		"allow-mac":              {from: list(), to: list("52:54:00")},
+		"deny-mac":               {from: list(), to: list("52:54:00")},
+		"segment":                {from: list(), to: list("interface=eth0,boot-url=http://boot.example/")},
+		"root":                   {from: "", to: other},
+		"boot-url":               {from: "", to: "http://boot.example/"},
+		"rom":                    {from: list("x64=a.efi"), to: list("x64=b.efi")},
+		"next-server":            {from: "192.0.2.99", to: "192.0.2.98"},
+		"override-dhcp-filename": {from: false, to: true},
+		"menu":                   {from: list(), to: list("Install=rom")},
+		"menu-prompt":            {from: "", to: "Choose", with: menu},
+		"menu-timeout":           {from: 1, to: 2, with: menu},
+		"u-boot":                 {from: false, to: true},
+		"http":                   {from: "", to: ":80"},
+		"tls-cert":               {from: cert, to: other + "/cert.pem", with: web},
+		"tls-key":                {from: key, to: other + "/key.pem", with: web},
+		"ipxe-version":           {from: "", to: ">=2.0.0"},
+		"ipxe-feature":           {from: list(), to: list("https")},
+		"ipxe-text":              {from: list("1.0.0"), to: list("2.0.0"), with: check},
+		"user-class":             {from: "", to: "acme"},
+		"watch-config":           {from: false, to: true},
+		"interface":              {from: list("eth0"), to: list("eth0", "eth1")},
+		"vlan":                   {from: list(), to: list("20")},
+		"server":                 {from: list(), to: list("192.0.2.2")},
+		"relayed":                {from: false, to: true},
+		"port-4011-only":         {from: false, to: true},
+		"no-dhcp":                {from: false, to: true},
+		"dry-run":                {from: false, to: true},
+		"tftp":                   {from: ":69", to: "off"},
+		"tftp-single-port":       {from: false, to: true},
+		"tftp-ports":             {from: "", to: "20000-20015"},
+		"tftp-block-size":        {from: 65464, to: 1024},
+		"tftp-window-size":       {from: 64, to: 4},
+		"tftp-max-transfers":     {from: 4096, to: 9},
+		"tftp-cache":             {from: 16, to: 64},
+		"tftp-allow":             {from: list(), to: list("203.0.113.0/24")},
+		"log-level":              {from: "info", to: "debug"},
+		"log-format":             {from: "text", to: "json"},
+	}
+}
+
+// TestReload checks for each flag that a reload either puts its change in force,
+// which is then seen in the policy or in the boot files, or names it among those
+// that take effect at a restart only.
+func TestReload(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	cert, key := writeCertificate(t, dir)
+	for _, file := range []string{cert, key} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(other, filepath.Base(file)), string(text))
+	}
+	all := changes(cert, key, other)
+	for _, f := range config.Flags() {
+		c, ok := all[f.Name]
+		delete(all, f.Name)
+		if !ok {
+			t.Errorf("--%s is not tried", f.Name)
+			continue
+		}
+		t.Run(f.Name, func(t *testing.T) {
+			before, after := loadWith(t, c.with, f, c.from), loadWith(t, c.with, f, c.to)
+			var want []string
+			if f.Restart {
+				want = []string{f.Name}
+			}
+			if f.Name == "no-dhcp" {
+				want = []string{"interface", "no-dhcp"} // none is in use then
+			}
+			if diff := cmp.Diff(want, needRestart(before, after)); diff != "" {
+				t.Errorf("at a restart only (-want +got):\n%s", diff)
+			}
+			if inForce := !sameInForce(t, before, after); inForce == f.Restart {
+				t.Errorf("what a reload puts in force changes: %v", inForce)
+			}
+			if again := needRestart(after, after); again != nil {
+				t.Errorf("compared with itself: %q", again)
+			}
+		})
+	}
+	for name := range all {
+		t.Errorf("there is no --%s", name)
+	}
+}
+
+// loadWith loads settings with a value of one flag.
+func loadWith(t *testing.T, s config.Settings, f config.Flag, value any) *loaded {
+	t.Helper()
+	if len(s.ROMs) == 0 {
+		s.AnswersText = config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	}
+	reflect.ValueOf(f.Field(&s)).Elem().Set(reflect.ValueOf(value))
+	return mustLoad(t, s)
+}
+
+// mustLoad loads settings that must be right, for testHost.
+func mustLoad(t *testing.T, s config.Settings) *loaded {
+	t.Helper()
+	l, err := load(s, testHost(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.files.Close() })
+	return l
+}
+
+// testHost is a host with one interface that is up, and another one.
+func testHost(t *testing.T) host {
+	return host{root: t.TempDir(), interfaces: []netstate.Interface{
+		{Name: "eth0", Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}},
+		{Name: "eth1", Flags: net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.2/24")}},
+	}}
+}
+
+// sameInForce reports whether two configurations have the same policy and the
+// same boot files, as far as the changes of TestReload concern them.
+func sameInForce(t *testing.T, a, b *loaded) bool {
+	t.Helper()
+	read := func(l *loaded) map[string]string {
+		files := map[string]string{}
+		for _, name := range []string{config.BootScriptName, ipxescript.CheckName, "cert.pem"} {
+			if text, err := fs.ReadFile(l.files, name); err == nil {
+				files[name] = string(text)
+			}
+		}
+		return files
+	}
+	all := cmp.Exporter(func(reflect.Type) bool { return true })
+	return cmp.Equal(a.policy, b.policy, all, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})) && maps.Equal(read(a), read(b))
+}
+
+// TestReloadDerived checks what a reload cannot put in force although no text of
+// a flag says it.
+func TestReloadDerived(t *testing.T) {
+	cert, key := writeCertificate(t, t.TempDir())
+	web := config.Settings{HTTP: ":443", TLSCert: cert, TLSKey: key}
+	vlan := func(s config.SegmentText) config.Settings { return config.Settings{Segments: []config.SegmentText{s}} }
+	for _, tt := range []struct {
+		name     string
+		from, to config.Settings
+		between  func()
+		want     []string
+	}{
+		{"a segment adds a VLAN", config.Settings{}, vlan(config.SegmentText{ScopeText: config.ScopeText{VLANs: "20"}}), nil, []string{"vlan"}},
+		{"a segment behind a relay", config.Settings{}, vlan(config.SegmentText{ScopeText: config.ScopeText{Relays: []string{"10.9.0.0/16"}}}), nil, []string{"relayed"}},
+		{"a segment's answers", vlan(config.SegmentText{ScopeText: config.ScopeText{VLANs: "20"}}), vlan(config.SegmentText{ScopeText: config.ScopeText{VLANs: "20"}, Deny: true}), nil, nil},
+		{"answers of a VLAN's flag", config.Settings{VLANs: []string{"20"}}, config.Settings{VLANs: []string{"id=20,deny"}}, nil, nil},
+		{"the same interface, named", config.Settings{}, config.Settings{Interfaces: []string{"eth0"}}, nil, nil},
+		{"a new certificate in the same file", web, web, func() { writeCertificate(t, filepath.Dir(cert)) }, []string{"tls-cert"}},
+		{"a rule", config.Settings{}, config.Settings{Rules: []config.RuleText{{Name: "a", Outcome: "ignore"}}}, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+			tt.from.AnswersText, tt.to.AnswersText = answers, answers
+			before := mustLoad(t, tt.from)
+			if tt.between != nil {
+				tt.between()
+			}
+			if diff := cmp.Diff(tt.want, needRestart(before, mustLoad(t, tt.to))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestReloadLog checks what is logged of a reload, until a restart, and of a
+// mistake.
+func TestReloadLog(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started)
+	defer d.close()
+	var b bytes.Buffer
+	next := config.Settings{AnswersText: answers, TFTPWindow: 4, UBoot: true}
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), started: started, read: func() (*loaded, error) { return load(next, testHost(t)) }}
+	const warning = `msg="these settings take effect at a restart only" settings="tftp-window-size, u-boot"`
+	for range 2 {
+		b.Reset()
+		r.reload()
+		if text := b.String(); !strings.Contains(text, warning) || !strings.Contains(text, `msg="configuration reloaded"`) {
+			t.Errorf("logged:\n%s", text)
+		}
+	}
+	b.Reset()
+	next.HTTP, next.TFTPPorts = "x:y", "9-3"
+	r.reload()
+	if text := b.String(); strings.Count(text, `level=ERROR msg="configuration not reloaded, the old one stays in force" error=`) != 2 || strings.Contains(text, "configuration reloaded") {
+		t.Errorf("logged of a mistake:\n%s", text)
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeCertificate writes a self-signed certificate and its key, cert.pem and
+// key.pem.
+func writeCertificate(t *testing.T, dir string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{192, 0, 2, 10}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeFile(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	writeFile(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER})))
+	return cert, key
+}

@@ -1,0 +1,99 @@
+package bootfiles
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/rom"
+)
+
+// Set is the boot files of one configuration: the tree, and what each segment
+// gets from it.
+type Set struct {
+	*Tree
+	Segments []config.SegmentFiles // in the order of the configuration's segments
+	Warnings []string              // what works, but probably not as meant
+
+	images map[string]rom.Image // of the ROMs on this host, by their names in the tree
+}
+
+// Open opens the boot files that a configuration names: the directories of its
+// segments, the ROMs and the boot scripts. hostRoot is the root directory of this
+// host, where distributions have their ROMs. version is our own, for the
+// generated scripts. The error joins all problems, a line each. The caller
+// closes the Set.
+func Open(c *config.Config, hostRoot, version string) (*Set, error) {
+	s := &Set{Tree: &Tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}}
+	problems := c.Problems()
+	// Everybody's files come first: of two layers of the tree with a name, the
+	// first one serves it.
+	everybody := len(c.Segments) - 1
+	for i := range c.Segments {
+		at := (everybody + i) % len(c.Segments)
+		s.Segments[at] = s.open(c.Segments[at], hostRoot, problems.In(c.Segments[at].Table))
+	}
+	generated, err := generatedScripts(c, s.Segments[everybody].ROMs, version)
+	problems.Note(err)
+	s.AddGenerated(generated)
+	hasPi := s.hasRaspberryPi()
+	for i := range s.Segments {
+		s.Segments[i].RaspberryPi = hasPi
+	}
+	if err := problems.Err(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes the tree. A nil Set has none.
+func (s *Set) Close() error {
+	if s == nil {
+		return nil
+	}
+	return s.Tree.Close()
+}
+
+// open finds the files of one segment, and adds them to the tree.
+func (s *Set) open(a config.Answers, hostRoot string, problems config.Problems) config.SegmentFiles {
+	if a.Deny {
+		return config.SegmentFiles{}
+	}
+	if dir := a.Text.Root; dir != "" && !s.Has(a.Mount, dir) {
+		if err := s.AddDir(a.Mount, dir); err != nil {
+			problems.Add("root", dir, errors.Unwrap(err)) // without the directory's name
+			return config.SegmentFiles{}
+		}
+	}
+	return config.SegmentFiles{ROMs: s.findROMs(a, hostRoot, problems), Script: s.findScript(a, problems)}
+}
+
+// hasRaspberryPi reports whether the tree has boot files of a Raspberry Pi: one
+// of those that its boot loaders ask for first.
+func (s *Set) hasRaspberryPi() bool {
+	for _, name := range []string{"bootcode.bin", "config.txt", "start4.elf"} {
+		if _, err := fs.Stat(s.Tree, name); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// ROMNames returns the names of all ROMs.
+func (s *Set) ROMNames() []string {
+	var names []string
+	for _, segment := range s.Segments {
+		for _, r := range segment.ROMs {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// Image returns what a ROM says about itself. ok is false for one that is not
+// on this host.
+func (s *Set) Image(name string) (image rom.Image, ok bool) {
+	image, ok = s.images[name]
+	return image, ok
+}
