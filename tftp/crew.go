@@ -19,7 +19,6 @@ type crew struct {
 	ended bool
 
 	queued atomic.Int32 // len(jobs), to be read without the lock
-	given  atomic.Int32 // jobs that are not finished
 }
 
 // newCrew starts the helpers.
@@ -38,15 +37,13 @@ func (c *crew) do(job func()) {
 	if !c.ended {
 		c.jobs = append(c.jobs, job)
 		c.queued.Add(1)
-		c.given.Add(1)
 	}
 	c.mu.Unlock()
 	c.work.Signal()
 }
 
-// busy reports whether jobs are waiting for a helper, working whether any is not finished.
-func (c *crew) busy() bool    { return c.queued.Load() > 0 }
-func (c *crew) working() bool { return c.given.Load() > 0 }
+// busy reports whether jobs are waiting for a helper.
+func (c *crew) busy() bool { return c.queued.Load() > 0 }
 
 // run is one helper.
 func (c *crew) run() {
@@ -65,7 +62,6 @@ func (c *crew) run() {
 		c.queued.Add(-1)
 		c.mu.Unlock()
 		job()
-		c.given.Add(-1)
 	}
 }
 

@@ -6,12 +6,11 @@ package tftp
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/pxesidecar/pxesidecar/internal/poll"
 )
 
 // Texts of ERROR packets.
@@ -496,11 +495,8 @@ func (e *engine) expire(now time.Duration) {
 	}
 }
 
-// expecting reports whether any client is to be heard from.
-func (e *engine) expecting() bool { return len(e.sessions) > 0 }
-
 // never is a time that does not come.
-const never = poll.Never
+const never = time.Duration(math.MaxInt64)
 
 // next returns when something is due, never when nothing is.
 func (e *engine) next() time.Duration {

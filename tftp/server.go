@@ -224,7 +224,7 @@ func transferSockets() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), 4) }
 
 // openPort opens one socket.
 func (s *Server) openPort(addr netip.AddrPort, door bool) error {
-	socket, err := openSocket(addr, door && !s.config.SinglePort)
+	socket, err := openSocket(addr)
 	if err != nil {
 		return fmt.Errorf("tftp: listen on %s: %w", addr, err)
 	}
@@ -282,29 +282,34 @@ func (s *Server) Close() error {
 // now is the time since the server began.
 func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
+// time converts a time since the server began. The zero time stands for never.
+func (s *Server) time(since time.Duration) time.Time {
+	if since == never {
+		return time.Time{}
+	}
+	return s.epoch.Add(since)
+}
+
 // starvation is how long deadlines may wait for a socket that never runs dry.
 const starvation = 50 * time.Millisecond
 
 // run serves one socket until it is told to end. What has arrived goes before what is due: under load an acknowledgement that waits in the
 // socket's buffer must not be taken for a lost one.
 func (p *port) run(s *Server) error {
-	now, until := s.now(), never
+	var deadline time.Time
 	var dry time.Duration // when the socket last was
-	soon := false
 	for {
-		arrived, more, err := p.socket.receive(now, until, soon)
+		arrived, more, err := p.socket.receive(deadline)
 		if err != nil {
 			return err
 		}
-		now = s.now()
+		now := s.now()
 		for i := range arrived {
 			p.engine.datagram(&arrived[i], now)
 		}
-		idle := !s.crew.working() // asked first: all its letters are here then
 		for _, l := range p.box.empty() {
 			p.engine.letter(l, now)
 		}
-		soon = len(arrived) > 0 && idle && p.engine.expecting()
 		if p.ending.Load() {
 			p.engine.shutDown(now)
 			p.socket.flush()
@@ -316,9 +321,7 @@ func (p *port) run(s *Server) error {
 		}
 		p.socket.flush()
 		p.engine.flushed()
-		if until = p.engine.next(); more {
-			until = now
-		}
+		deadline = s.time(p.engine.next())
 		if s.crew.busy() {
 			runtime.Gosched() // on a single processor the helpers would else wait for the scheduler to miss this one
 		}

@@ -33,7 +33,7 @@ type socket struct {
 }
 
 // openSocket opens a socket on an IPv4 address.
-func openSocket(addr netip.AddrPort, _ bool) (*socket, error) {
+func openSocket(addr netip.AddrPort) (*socket, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
@@ -51,12 +51,8 @@ func (s *socket) addr() netip.AddrPort {
 	return bound
 }
 
-// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake. It has but one way to wait.
-func (s *socket) receive(now, until time.Duration, _ bool) (arrived []datagram, more bool, err error) {
-	var deadline time.Time
-	if until != never {
-		deadline = time.Now().Add(until - now)
-	}
+// receive returns what has arrived, after waiting for it until the deadline or until wake; the zero time is no deadline.
+func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err error) {
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
 		return nil, false, err
 	}
