@@ -1,6 +1,7 @@
 package tftp
 
-// Who may have a transfer: the limits on rate and number, for one client and in all.
+// Who may have a transfer: the limits on rate and number, for one client and
+// for all.
 
 import (
 	"net/netip"
@@ -12,21 +13,25 @@ const (
 	// rateWindow is the time over which the packets of one address are counted.
 	rateWindow = time.Second
 
-	// rateAddresses bounds the memory of a rate: with more senders than that in a window the count starts anew.
+	// rateAddresses bounds the memory of a rate: when more addresses than that
+	// send in a window, counting starts again.
 	rateAddresses = 8192
 
-	// quiet is how long a transfer must not have heard of its client to make room for a newer one of the same client.
+	// quiet is how long a transfer's client must not have been heard for the
+	// transfer to make room for a newer one of the same client.
 	quiet = time.Second
 )
 
-// A rate counts what addresses send, and forgets at every window's end.
+// rate counts what addresses send, and starts again with each window. A
+// golang.org/x/time/rate.Limiter for each address would take its own
+// allocation, and still need this table and its bound around it.
 type rate struct {
 	limit  int // in a window
 	counts map[netip.Addr]int
 	ends   time.Duration
 }
 
-// allow counts one more and reports whether it is within the rate.
+// allow counts one more packet and reports whether it is within the limit.
 func (r *rate) allow(from netip.Addr, now time.Duration) bool {
 	if r.counts == nil {
 		r.counts = map[netip.Addr]int{}
@@ -39,8 +44,9 @@ func (r *rate) allow(from netip.Addr, now time.Duration) bool {
 	return r.counts[from] <= r.limit
 }
 
-// A desk admits transfers. Its sessions are the ones being opened and running, of all sockets.
-type desk struct {
+// admission bounds the number of transfers. Its sessions are those whose file
+// is being opened and those that run, of all sockets.
+type admission struct {
 	total     int
 	perClient int
 
@@ -49,44 +55,51 @@ type desk struct {
 	clients  map[netip.Addr][]*session
 }
 
-// newDesk makes a desk with room for total transfers, perClient of them for one address.
-func newDesk(total, perClient int) *desk {
-	return &desk{total: total, perClient: perClient, sessions: map[netip.AddrPort]*session{}, clients: map[netip.Addr][]*session{}}
+// newAdmission admits total transfers at a time, perClient of them for one
+// address.
+func newAdmission(total, perClient int) *admission {
+	return &admission{total: total, perClient: perClient, sessions: map[netip.AddrPort]*session{}, clients: map[netip.Addr][]*session{}}
 }
 
-// An admission is what the desk says to a request: exactly one field is set.
-type admission struct {
-	admitted *session // a new transfer
-	known    *session // the client's port has this one already
-	full     bool     // no room
-}
+// verdict is what admission decides about a request.
+type verdict uint8
 
-// admit finds a place for s, the transfer a request would become. Where the client's own transfers fill its share, the longest silent of
-// them makes room: it is returned as evicted and has left the desk. Clients close without a word (the Raspberry Pi does), and a newer
-// request says what the client wants now.
-func (d *desk) admit(s *session, now time.Duration) (a admission, evicted *session) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known := d.sessions[s.route.client]; known != nil {
-		return admission{known: known}, nil
+const (
+	admitted verdict = iota // it becomes a transfer
+	repeated                // the client's port has a transfer already
+	full                    // there is no room
+)
+
+// admit decides about s, the transfer that a request would become. With
+// repeated it also returns the transfer that the client has. With admitted it
+// may return one to be dropped, which is not counted any more: when a client's
+// transfers fill its share, the one silent for longest makes room. Clients stop
+// without notice (the Raspberry Pi does), and a newer request says what the
+// client wants now.
+func (a *admission) admit(s *session, now time.Duration) (verdict, *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if current := a.sessions[s.route.client]; current != nil {
+		return repeated, current
 	}
-	if len(d.sessions) >= d.total {
-		return admission{full: true}, nil
+	if len(a.sessions) >= a.total {
+		return full, nil
 	}
 	address := s.route.client.Addr()
-	if len(d.clients[address]) >= d.perClient {
-		evicted = longestSilent(d.clients[address], now)
+	var evicted *session
+	if len(a.clients[address]) >= a.perClient {
+		evicted = longestSilent(a.clients[address], now)
 		if evicted == nil {
-			return admission{full: true}, nil
+			return full, nil
 		}
-		d.remove(evicted)
+		a.remove(evicted)
 	}
-	d.sessions[s.route.client] = s
-	d.clients[address] = append(d.clients[address], s)
-	return admission{admitted: s}, evicted
+	a.sessions[s.route.client] = s
+	a.clients[address] = append(a.clients[address], s)
+	return admitted, evicted
 }
 
-// longestSilent picks the transfer that may make room, nil when all are alive.
+// longestSilent returns the transfer that may make room, nil if all are active.
 func longestSilent(sessions []*session, now time.Duration) *session {
 	var oldest *session
 	for _, s := range sessions {
@@ -100,20 +113,20 @@ func longestSilent(sessions []*session, now time.Duration) *session {
 	return oldest
 }
 
-// leave frees the place of a transfer. It may have left already.
-func (d *desk) leave(s *session) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.remove(s)
+// leave stops counting a transfer, unless that has been done.
+func (a *admission) leave(s *session) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.remove(s)
 }
 
 // remove is leave under the lock.
-func (d *desk) remove(s *session) {
-	if d.sessions[s.route.client] == s {
-		delete(d.sessions, s.route.client)
+func (a *admission) remove(s *session) {
+	if a.sessions[s.route.client] == s {
+		delete(a.sessions, s.route.client)
 	}
 	address := s.route.client.Addr()
-	mine := d.clients[address]
+	mine := a.clients[address]
 	for i := range mine {
 		if mine[i] == s {
 			mine[i] = mine[len(mine)-1]
@@ -123,8 +136,8 @@ func (d *desk) remove(s *session) {
 		}
 	}
 	if len(mine) == 0 {
-		delete(d.clients, address)
+		delete(a.clients, address)
 	} else {
-		d.clients[address] = mine
+		a.clients[address] = mine
 	}
 }

@@ -1,6 +1,7 @@
 package tftp
 
-// What the server knows of the host's interfaces: their MTU, their addresses, and what is on their wire.
+// What the server uses of the host's interfaces: their MTU, their addresses,
+// and who is on their link.
 
 import (
 	"encoding/binary"
@@ -10,71 +11,81 @@ import (
 	"time"
 )
 
-// linksLife is how long a look at the interfaces counts: a storm of requests is one look, a new address is known soon.
-const linksLife = time.Second
+// interfacesLife is how long the interfaces are used before they are read
+// again: a burst of requests needs one reading, and a new address is known
+// soon.
+const interfacesLife = time.Second
 
-// A link is one interface.
-type link struct {
-	mtu      int
-	loopback bool
-	prefixes []netip.Prefix // each with the interface's own address
+// hostInterface is one interface.
+type hostInterface struct {
+	Index     int
+	MTU       int
+	Flags     net.Flags
+	Addresses []netip.Prefix
 }
 
-// links are the host's interfaces by index.
-type links map[int]link
+// interfaces are the host's interfaces by index.
+type interfaces map[int]hostInterface
 
-// A linkCache looks at the interfaces now and then. It asks the kernel, so it is for helper goroutines.
-type linkCache struct {
-	read func() (links, error) // readLinks; tests have their own
+// interfaceCache reads the interfaces from time to time. It asks the kernel, so
+// it is for workers.
+type interfaceCache struct {
+	read func() ([]hostInterface, error)
 
-	mu    sync.Mutex
-	links links
-	taken time.Time
+	mu      sync.Mutex
+	current interfaces
+	taken   time.Time
 }
 
-// get returns the interfaces as they were at most linksLife ago. When the system does not tell, it returns what was known.
-func (c *linkCache) get() links {
+// get returns the interfaces as they were at most interfacesLife ago. When they
+// cannot be read, it returns those read before.
+func (c *interfaceCache) get() interfaces {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.links != nil && time.Since(c.taken) < linksLife {
-		return c.links
+	if c.current != nil && time.Since(c.taken) < interfacesLife {
+		return c.current
 	}
-	if fresh, err := c.read(); err == nil {
-		c.links = fresh
+	if all, err := c.read(); err == nil {
+		c.current = make(interfaces, len(all))
+		for _, i := range all {
+			c.current[i.Index] = i
+		}
 	}
 	c.taken = time.Now()
-	return c.links
+	return c.current
 }
 
-// readLinks asks the system.
-func readLinks() (links, error) {
-	interfaces, err := net.Interfaces()
+// readInterfaces asks the system.
+func readInterfaces() ([]hostInterface, error) {
+	all, err := net.Interfaces()
 	if err != nil {
 		return nil, err
 	}
-	found := make(links, len(interfaces))
-	for _, i := range interfaces {
-		l := link{mtu: i.MTU, loopback: i.Flags&net.FlagLoopback != 0}
+	found := make([]hostInterface, 0, len(all))
+	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
 			continue // it went away since
 		}
+		f := hostInterface{Index: i.Index, MTU: i.MTU, Flags: i.Flags}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				l.prefixes = append(l.prefixes, p)
+				f.Addresses = append(f.Addresses, p)
 			}
 		}
-		found[i.Index] = l
+		found = append(found, f)
 	}
 	return found, nil
 }
 
-// suspect returns why a request is to be ignored in the light of the interfaces, 0 when it is not: it claims one of our addresses without
-// having come over the loopback interface, or went to a wire's broadcast address (Linux tells that with the packet, others do not).
-func (ls links) suspect(r Request) Reason {
-	outside := r.Interface != 0 && !ls[r.Interface].loopback
-	for _, l := range ls {
-		for _, p := range l.prefixes {
+// screen returns why a request is ignored, 0 if it is not: it claims to come
+// from an address of ours but did not arrive on the loopback interface, or it
+// was sent to a link's broadcast address. Linux reports the latter with the
+// packet, other systems do not.
+func (all interfaces) screen(r Request) Reason {
+	outside := r.Interface != 0 && all[r.Interface].Flags&net.FlagLoopback == 0
+	for _, i := range all {
+		for _, p := range i.Addresses {
 			switch {
 			case outside && p.Addr() == r.Client.Addr():
 				return Forged
@@ -86,7 +97,8 @@ func (ls links) suspect(r Request) Reason {
 	return 0
 }
 
-// broadcast returns the broadcast address of an IPv4 prefix, the zero Addr where there is none.
+// broadcast returns the broadcast address of an IPv4 network, the zero Addr if
+// it has none.
 func broadcast(p netip.Prefix) netip.Addr {
 	if !p.Addr().Is4() || p.Bits() > 30 {
 		return netip.Addr{}
@@ -97,10 +109,12 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// pin returns the interface that replies to a client must leave by: the one it asked on when it is on that wire, so that two wires with
-// the same addresses are kept apart; 0, meaning the routing table, when it is behind a router.
-func (ls links) pin(client netip.Addr, index int) int {
-	for _, p := range ls[index].prefixes {
+// forReply returns the interface that replies to a client must leave by. It is
+// the one that the request arrived on if the client is on its link, so that two
+// links with the same addresses are kept apart. It is 0, for the routing table
+// to choose, if the client is behind a router.
+func (all interfaces) forReply(client netip.Addr, index int) int {
+	for _, p := range all[index].Addresses {
 		if !p.IsSingleIP() && p.Contains(client) {
 			return index
 		}

@@ -130,8 +130,8 @@ func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err
 	return s.datagrams[:n], n == mmsg.BatchSize, err
 }
 
-// wake ends a wait, the current one or the next. Any goroutine may call it, also
-// after close.
+// wake ends a wait, the current one or the next. Any goroutine may call it,
+// also after close.
 func (s *socket) wake() { s.conn.Wake() }
 
 // close closes the socket. It may be called twice.

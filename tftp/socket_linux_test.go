@@ -12,8 +12,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/mmsg"
 )
 
-// A window is one message that the kernel cuts up; where a single client waits, its first block goes ahead of it. Without segmentation offload
-// each block is a message.
+// TestWindowAsMessages checks that a window is one message that the kernel cuts
+// up. When a single client waits, the first block goes ahead. Without
+// segmentation offload each block is a message.
 func TestWindowAsMessages(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -44,9 +45,9 @@ func TestWindowAsMessages(t *testing.T) {
 	}
 }
 
-// A wire that takes nothing is waited for once in a batch, and is not taken for
-// one without segmentation offload. A pair of sockets whose other end nobody
-// reads stands for it: it takes a few messages.
+// TestFlushToStuckWire checks that a wire that takes nothing is waited for once
+// in a batch, and does not count as one without segmentation offload. A pair of
+// sockets whose other end nobody reads stands for it: it takes a few messages.
 func TestFlushToStuckWire(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

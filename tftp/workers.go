@@ -1,18 +1,20 @@
 package tftp
 
-// The helper goroutines that do what may block on a disk.
+// The goroutines that do what may block on a disk.
 
 import (
 	"sync"
 	"sync/atomic"
 )
 
-// crewSize is the number of helpers. More would not make a disk faster; fewer would let one slow directory hold up all others.
-const crewSize = 8
+// workerCount is the number of workers. More would not make a disk faster;
+// fewer would let one slow folder delay all others.
+const workerCount = 8
 
-// A crew runs jobs in the order given, a few at a time. The number of jobs waiting is bounded by who gives them: one for each transfer that
-// opens or waits for a chunk.
-type crew struct {
+// workers run jobs in the order given, a few at a time. Callers bound the
+// number of waiting jobs: there is one for each transfer that opens its file or
+// waits for a chunk.
+type workers struct {
 	mu    sync.Mutex
 	work  *sync.Cond
 	jobs  []func()
@@ -21,55 +23,56 @@ type crew struct {
 	queued atomic.Int32 // len(jobs), to be read without the lock
 }
 
-// newCrew starts the helpers.
-func newCrew() *crew {
-	c := &crew{}
-	c.work = sync.NewCond(&c.mu)
-	for range crewSize {
-		go c.run()
+// newWorkers starts the workers.
+func newWorkers() *workers {
+	w := &workers{}
+	w.work = sync.NewCond(&w.mu)
+	for range workerCount {
+		go w.run()
 	}
-	return c
+	return w
 }
 
-// do hands over a job. After end it does nothing.
-func (c *crew) do(job func()) {
-	c.mu.Lock()
-	if !c.ended {
-		c.jobs = append(c.jobs, job)
-		c.queued.Add(1)
+// do has a worker run a job. After end it does nothing.
+func (w *workers) do(job func()) {
+	w.mu.Lock()
+	if !w.ended {
+		w.jobs = append(w.jobs, job)
+		w.queued.Add(1)
 	}
-	c.mu.Unlock()
-	c.work.Signal()
+	w.mu.Unlock()
+	w.work.Signal()
 }
 
-// busy reports whether jobs are waiting for a helper.
-func (c *crew) busy() bool { return c.queued.Load() > 0 }
+// busy reports whether jobs wait for a worker.
+func (w *workers) busy() bool { return w.queued.Load() > 0 }
 
-// run is one helper.
-func (c *crew) run() {
+// run is one worker.
+func (w *workers) run() {
 	for {
-		c.mu.Lock()
-		for len(c.jobs) == 0 && !c.ended {
-			c.work.Wait()
+		w.mu.Lock()
+		for len(w.jobs) == 0 && !w.ended {
+			w.work.Wait()
 		}
-		if c.ended {
-			c.mu.Unlock()
+		if w.ended {
+			w.mu.Unlock()
 			return
 		}
-		job := c.jobs[0]
-		c.jobs[0] = nil
-		c.jobs = c.jobs[1:]
-		c.queued.Add(-1)
-		c.mu.Unlock()
+		job := w.jobs[0]
+		w.jobs[0] = nil
+		w.jobs = w.jobs[1:]
+		w.queued.Add(-1)
+		w.mu.Unlock()
 		job()
 	}
 }
 
-// end lets the helpers finish the job they are at and go. It does not wait for them: one may hang in a file system.
-func (c *crew) end() {
-	c.mu.Lock()
-	c.ended = true
-	c.jobs = nil
-	c.mu.Unlock()
-	c.work.Broadcast()
+// end stops the workers after the jobs they are running. It does not wait for
+// them: a job may hang in a file system.
+func (w *workers) end() {
+	w.mu.Lock()
+	w.ended = true
+	w.jobs = nil
+	w.mu.Unlock()
+	w.work.Broadcast()
 }

@@ -122,9 +122,9 @@ func (in *Incoming) PacketInfo(i int) PacketInfo {
 	return PacketInfo{Interface: int(info.Ifindex), Local: netip.AddrFrom4(info.Spec_dst), Destination: netip.AddrFrom4(info.Addr)}
 }
 
-// VLAN returns the VLAN identifier of the i-th packet: 0 unless it had a tag and
-// the socket has the option PACKET_AUXDATA, packet(7). The kernel takes the tag
-// off every frame before a socket sees it.
+// VLAN returns the VLAN identifier of the i-th packet: 0 unless it had a tag
+// and the socket has the option PACKET_AUXDATA, packet(7). The kernel takes the
+// tag off every frame before a socket sees it.
 func (in *Incoming) VLAN(i int) uint16 {
 	data := in.controlData(i, unix.SOL_PACKET, unix.PACKET_AUXDATA, int(unsafe.Sizeof(unix.TpacketAuxdata{})))
 	if data == nil {
@@ -203,9 +203,9 @@ func (out *Outgoing) AppendCopy(p []byte) {
 	out.Append(out.copies[at:])
 }
 
-// End ends a UDP message. It goes to an address, or to the socket's peer if that
-// is zero, by the interface and from the address in info. The kernel cuts it
-// into datagrams of segment bytes, udp(7) UDP_SEGMENT, unless segment is 0.
+// End ends a UDP message. It goes to an address, or to the socket's peer if
+// that is zero, by the interface and from the address in info. The kernel cuts
+// it into datagrams of segment bytes, udp(7) UDP_SEGMENT, unless segment is 0.
 func (out *Outgoing) End(to netip.AddrPort, info PacketInfo, segment int) {
 	i, h := out.next()
 	if to.IsValid() {
@@ -218,8 +218,8 @@ func (out *Outgoing) End(to netip.AddrPort, info PacketInfo, segment int) {
 }
 
 // EndLink ends the message of a packet socket. It goes to a link-layer address,
-// or to the socket's peer if that is zero, as a packet of a protocol, and leaves
-// by an interface.
+// or to the socket's peer if that is zero, as a packet of a protocol, and
+// leaves by an interface.
 func (out *Outgoing) EndLink(to LinkAddr, protocol uint16, index int) {
 	i, h := out.next()
 	if to.Len > 0 {
@@ -275,8 +275,8 @@ func (c *control) set(info PacketInfo, segment int) int {
 	return packetInfoSpace + unix.CmsgSpace(2)
 }
 
-// bigEndian converts a 16-bit number from or to network byte order, in which the
-// kernel's structures hold it.
+// bigEndian converts a 16-bit number from or to network byte order, in which
+// the kernel's structures hold it.
 func bigEndian(v uint16) uint16 {
 	var b [2]byte
 	binary.NativeEndian.PutUint16(b[:], v)
