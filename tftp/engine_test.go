@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // recorder is an outbox that records what is sent, and checks it against the
@@ -73,7 +75,7 @@ func newHarness(t testing.TB, c Config, content []byte) *harness {
 		t.Fatal(err)
 	}
 	s.do = func(job func()) { job() }
-	s.interfaces.read = func() ([]hostInterface, error) { return nil, nil }
+	s.interfaces.read = func() ([]netstate.Interface, error) { return nil, nil }
 	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
 	s.inboxes = []*inbox{h.inbox}
 	h.engine = newEngine(s.engineConfig(true), h.out)

@@ -4,11 +4,12 @@ package tftp
 // and who is on their link.
 
 import (
-	"encoding/binary"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // interfacesLife is how long the interfaces are used before they are read
@@ -16,21 +17,13 @@ import (
 // soon.
 const interfacesLife = time.Second
 
-// hostInterface is one interface.
-type hostInterface struct {
-	Index     int
-	MTU       int
-	Flags     net.Flags
-	Addresses []netip.Prefix
-}
-
 // interfaces are the host's interfaces by index.
-type interfaces map[int]hostInterface
+type interfaces map[int]netstate.Interface
 
 // interfaceCache reads the interfaces from time to time. It asks the kernel, so
 // it is for workers.
 type interfaceCache struct {
-	read func() ([]hostInterface, error)
+	read func() ([]netstate.Interface, error)
 
 	mu      sync.Mutex
 	current interfaces
@@ -55,29 +48,6 @@ func (c *interfaceCache) get() interfaces {
 	return c.current
 }
 
-// readInterfaces asks the system.
-func readInterfaces() ([]hostInterface, error) {
-	all, err := net.Interfaces()
-	if err != nil {
-		return nil, err
-	}
-	found := make([]hostInterface, 0, len(all))
-	for _, i := range all {
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue // it went away since
-		}
-		f := hostInterface{Index: i.Index, MTU: i.MTU, Flags: i.Flags}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				f.Addresses = append(f.Addresses, p)
-			}
-		}
-		found = append(found, f)
-	}
-	return found, nil
-}
-
 // screen returns why a request is ignored, 0 if it is not: it claims to come
 // from an address of ours but did not arrive on the loopback interface, or it
 // was sent to a link's broadcast address. Linux reports the latter with the
@@ -89,24 +59,12 @@ func (all interfaces) screen(r Request) Reason {
 			switch {
 			case outside && p.Addr() == r.Client.Addr():
 				return Forged
-			case r.Local.IsValid() && p.Addr() != r.Local && broadcast(p) == r.Local:
+			case r.Local.IsValid() && p.Addr() != r.Local && netstate.Broadcast(p) == r.Local:
 				return Multicast
 			}
 		}
 	}
 	return 0
-}
-
-// broadcast returns the broadcast address of an IPv4 network, the zero Addr if
-// it has none.
-func broadcast(p netip.Prefix) netip.Addr {
-	if !p.Addr().Is4() || p.Bits() > 30 {
-		return netip.Addr{}
-	}
-	a := p.Addr().As4()
-	last := binary.BigEndian.Uint32(a[:]) | ^uint32(0)>>p.Bits()
-	binary.BigEndian.PutUint32(a[:], last)
-	return netip.AddrFrom4(a)
 }
 
 // forReply returns the interface that replies to a client must leave by. It is

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // Server serves the files of a Config. Listen makes one.
@@ -80,7 +82,7 @@ func newServer(c Config) (*Server, error) {
 		limits:     limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
 		epoch:      time.Now(),
 		seed:       maphash.MakeSeed(),
-		interfaces: interfaceCache{read: readInterfaces},
+		interfaces: interfaceCache{read: netstate.Read},
 		admission:  newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
 	}
 	s.cache = newCache(c.CacheBytes, func(job func()) { s.do(job) })

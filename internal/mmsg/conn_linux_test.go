@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,6 +76,8 @@ func receive(t *testing.T, c *Conn, in *Incoming, timeout time.Duration) (int, t
 	return 0, 0
 }
 
+// TestDatagramEndsWait checks datagrams that arrive before a wait and during
+// it.
 func TestDatagramEndsWait(t *testing.T) {
 	c, far := pair(t)
 	in := NewIncoming(8)
@@ -92,6 +95,7 @@ func TestDatagramEndsWait(t *testing.T) {
 	}
 }
 
+// TestDeadline checks that a wait ends at its deadline, and not before.
 func TestDeadline(t *testing.T) {
 	c, far := pair(t)
 	in := NewIncoming(8)
@@ -122,6 +126,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// TestWake checks that a wake ends one wait, the current one or the next.
 func TestWake(t *testing.T) {
 	c, far := pair(t)
 	in := NewIncoming(8)
@@ -147,8 +152,8 @@ func TestWake(t *testing.T) {
 	}
 }
 
-// What happens before a wake is seen at the end of some wait, whatever the wake
-// coincides with.
+// TestWakeRace checks that what happens before a wake is seen at the end of
+// some wait, whatever the wake coincides with.
 func TestWakeRace(t *testing.T) {
 	c, far := pair(t)
 	in := NewIncoming(8)
@@ -167,7 +172,7 @@ func TestWakeRace(t *testing.T) {
 	}
 }
 
-// After a full batch there may be more: that is not waited for.
+// TestFullBatch checks that Receive does not wait after a full batch.
 func TestFullBatch(t *testing.T) {
 	c, far := pair(t)
 	in := NewIncoming(8)
@@ -193,6 +198,7 @@ func TestFullBatch(t *testing.T) {
 	}
 }
 
+// TestClose checks that Close ends a wait, and that nothing works after it.
 func TestClose(t *testing.T) {
 	c, _ := pair(t)
 	in := NewIncoming(8)
@@ -231,7 +237,8 @@ func queue(out *Outgoing, count int) {
 	}
 }
 
-// A socket without room is waited for once, and no longer than SendTimeout.
+// TestSendToFullSocket checks that a socket without room is waited for, but no
+// longer than SendTimeout.
 func TestSendToFullSocket(t *testing.T) {
 	c, far := pair(t)
 	out := NewOutgoing(BatchSize, BatchSize)
@@ -266,7 +273,8 @@ func TestSendToFullSocket(t *testing.T) {
 	}
 }
 
-// A message that cannot be sent is reported once those before it are gone.
+// TestSendRefused checks that a message that cannot be sent is reported after
+// those before it are sent.
 func TestSendRefused(t *testing.T) {
 	c, far := pair(t)
 	out := NewOutgoing(BatchSize, 1<<20)
@@ -290,7 +298,7 @@ func TestSendRefused(t *testing.T) {
 	}
 }
 
-// No datagram costs an allocation, whether it is waited for or not.
+// TestAllocations checks that no datagram costs an allocation.
 func TestAllocations(t *testing.T) {
 	c, far := pair(t)
 	in, out := NewIncoming(8), NewOutgoing(BatchSize, BatchSize)
@@ -307,8 +315,9 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// A message in pieces arrives as one datagram, from and to the right addresses.
-// One in segments arrives as several, whether the kernel cuts it or we do.
+// TestUDP checks that a message in pieces arrives as one datagram, with the
+// right addresses, and that one in segments arrives as several, whether the
+// kernel cuts it or we do.
 func TestUDP(t *testing.T) {
 	c, addr := listenUDP(t)
 	in, out := NewIncoming(2048), NewOutgoing(100, 100)
@@ -375,7 +384,8 @@ func listenUDP(t *testing.T) (*Conn, netip.AddrPort) {
 	return c, netip.AddrPortFrom(netip.AddrFrom4(bound.Addr), uint16(bound.Port))
 }
 
-// A batch has room for so many messages, pieces and copied bytes.
+// TestHasRoom checks that a batch has room for so many messages, pieces and
+// copied bytes.
 func TestHasRoom(t *testing.T) {
 	for _, c := range []struct {
 		name                   string
@@ -400,7 +410,8 @@ func TestHasRoom(t *testing.T) {
 	}
 }
 
-// A control message that is another one, or cut short, is not read.
+// TestControlMessages checks that a control message is read, but not another
+// one, or one that is cut short.
 func TestControlMessages(t *testing.T) {
 	in := NewIncoming(8)
 	info := PacketInfo{Interface: 7, Local: netip.MustParseAddr("192.0.2.1")}
@@ -414,5 +425,32 @@ func TestControlMessages(t *testing.T) {
 	in.messages[0].header.SetControllen(unix.CmsgLen(0))
 	if got := in.PacketInfo(0); got != (PacketInfo{}) {
 		t.Errorf("read %+v out of a short message", got)
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&in.controls[1]))
+	h.Level, h.Type = unix.SOL_PACKET, unix.PACKET_AUXDATA
+	(*unix.TpacketAuxdata)(unsafe.Add(unsafe.Pointer(h), unix.CmsgLen(0))).Vlan_tci = 0xe014
+	if vlan := in.VLAN(1); vlan != 20 {
+		t.Errorf("VLAN %d, want 20", vlan)
+	}
+	if got := in.PacketInfo(1); got != (PacketInfo{}) {
+		t.Errorf("read %+v out of another message", got)
+	}
+}
+
+// TestLinkAddress checks the address that a packet is sent to, by reading it
+// like that of a sender.
+func TestLinkAddress(t *testing.T) {
+	to := LinkAddr{Bytes: [8]byte{2, 0, 0, 0, 0, 1}, Len: 6}
+	out := NewOutgoing(1, 8)
+	out.AppendCopy([]byte("packet"))
+	out.EndLink(to, unix.ETH_P_IP, 3)
+	in := NewIncoming(8)
+	in.addresses[0] = out.addresses[0]
+	if got := in.LinkSender(0); got != to {
+		t.Errorf("address %v, want %v", got, to)
+	}
+	name := (*unix.RawSockaddrLinklayer)(unsafe.Pointer(&out.addresses[0]))
+	if name.Family != unix.AF_PACKET || bigEndian(name.Protocol) != unix.ETH_P_IP || name.Ifindex != 3 || out.messages[0].header.Namelen != unix.SizeofSockaddrLinklayer {
+		t.Errorf("%+v", name)
 	}
 }
