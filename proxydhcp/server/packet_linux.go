@@ -2,8 +2,8 @@ package server
 
 // Port 67 on Linux: a packet socket on each interface. It sees what is sent to
 // a DHCP server on the same host without taking it away from that server. A
-// second UDP socket on port 67 would take every unicast renewal. It receives and
-// sends in batches, because a rack that powers up asks all at once.
+// second UDP socket on port 67 would take every unicast renewal. It receives
+// and sends in batches, because a rack that powers up asks all at once.
 
 import (
 	"encoding/binary"
@@ -116,8 +116,8 @@ func setOptions(socket *packet.Conn, trunk bool) error {
 	return errors.Join(err, controlled)
 }
 
-// receive waits for packets or for Wake, and returns how many there are, perhaps
-// none; packet returns each.
+// receive waits for packets or for Wake, and returns how many there are,
+// perhaps none; packet returns each.
 func (c *packetConn) receive() (int, error) { return c.conn.Receive(c.in, time.Time{}) }
 
 // packet returns the i-th packet of the last receive, who on the link sent it,
@@ -128,8 +128,8 @@ func (c *packetConn) packet(i int) ([]byte, mmsg.LinkAddr, uint16) {
 
 // send queues one datagram to an address on the link. On a socket for tagged
 // frames it puts a VLAN tag before it (IEEE 802.1Q, section 9.6); the kernel
-// writes the frame's addresses and the type that announces the tag. A full queue
-// is flushed.
+// writes the frame's addresses and the type that announces the tag. A full
+// queue is flushed.
 func (c *packetConn) send(to mmsg.LinkAddr, vlan uint16, d dhcp4.Datagram) error {
 	b, protocol := c.buf[:0], uint16(unix.ETH_P_IP)
 	if c.trunk {

@@ -47,8 +47,8 @@ func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	return to, c.message.IfIndex
 }
 
-// controlMessage returns the message by which a datagram is sent from an address;
-// zero leaves the choice to the system.
+// controlMessage returns the message by which a datagram is sent from an
+// address; zero leaves the choice to the system.
 func controlMessage(from netip.Addr, _ int) []byte {
 	if !from.Is4() {
 		return nil

@@ -15,9 +15,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// Sizes of a control message in bytes. It begins with the C type WSACMSGHDR: its
-// length, one word, that includes the header; the level; the type. The C type
-// IN_PKTINFO follows: an address, then the index of an interface.
+// Sizes of a control message in bytes. It begins with the C type WSACMSGHDR:
+// its length, one word, that includes the header; the level; the type. The C
+// type IN_PKTINFO follows: an address, then the index of an interface.
 const (
 	wordSize    = bits.UintSize / 8
 	headerSize  = wordSize + 4 + 4
@@ -59,8 +59,8 @@ func (controls) read(oob []byte) (to netip.Addr, index int) {
 	return netip.AddrFrom4([4]byte(info)), int(binary.NativeEndian.Uint32(info[4:]))
 }
 
-// controlMessage returns the message by which a datagram is sent from an address
-// and by an interface; zeros leave the choice to the system.
+// controlMessage returns the message by which a datagram is sent from an
+// address and by an interface; zeros leave the choice to the system.
 func controlMessage(from netip.Addr, index int) []byte {
 	if !from.Is4() && index == 0 {
 		return nil
@@ -96,8 +96,8 @@ func appendWord(b []byte, n uint64) []byte {
 // linkBroadcast returns the address that reaches everybody on our link.
 func linkBroadcast([]netip.Prefix) netip.Addr { return proxydhcp.Broadcast }
 
-// isTaken reports whether a port could not be opened because another process has
-// it. Windows says "access denied" for one that is held exclusively.
+// isTaken reports whether a port could not be opened because another process
+// has it. Windows says "access denied" for one that is held exclusively.
 func isTaken(err error) bool {
 	return errors.Is(err, windows.WSAEADDRINUSE) || errors.Is(err, windows.WSAEACCES)
 }
