@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,14 +36,8 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	}
 }
 
-// leastProcessors is the GOMAXPROCS that package internal/poll wants at least, also where there is one processor.
-const leastProcessors = 2
-
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	if runtime.GOMAXPROCS(0) < leastProcessors && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(leastProcessors)
-	}
 	s, err := settings(c)
 	if err != nil {
 		return err
