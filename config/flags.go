@@ -27,8 +27,9 @@ type Flag struct {
 	// or *int. A list's flag may be repeated.
 	Field func(*Settings) any
 
-	// inUse returns what NeedRestart compares, if that is not the text in Field:
-	// what belongs to open sockets, wherever in the settings it comes from.
+	// inUse returns what NeedRestart compares, if that is not the text in
+	// Field: what belongs to open sockets, wherever in the settings it comes
+	// from.
 	inUse func(*Config) any
 }
 

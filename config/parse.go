@@ -1,5 +1,5 @@
-// Package config turns the text that the user wrote into typed values, and these
-// into a policy. It does no I/O. A program that serves calls
+// Package config turns the text that the user wrote into typed values, and
+// these into a policy. It does no I/O. A program that serves calls
 //
 //	cfg, err := config.Parse(settings, interfaces)   // the text
 //	files, err := bootfiles.Open(cfg, "/", version)  // the files that it names
@@ -107,8 +107,8 @@ func (p *parser) dhcp(c *Config, chosen []netstate.Interface, vlans []uint16, to
 		d.Interfaces = append(d.Interfaces, Interface{i.Name, told.of(i.Name)})
 	}
 	d.VLANs = slices.DeleteFunc(slices.Clone(vlans), func(id uint16) bool { return id == 0 })
-	// If VLANs are asked for by flag, what carries no tag is answered only if it
-	// is asked for too.
+	// If VLANs are asked for by flag, what carries no tag is answered only if
+	// it is asked for too.
 	d.TaggedOnly = len(s.VLANs) > 0 && len(d.VLANs) == len(vlans)
 	return d
 }

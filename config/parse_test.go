@@ -135,7 +135,8 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// TestInterfaces checks what is served if no interface is named, and the errors.
+// TestInterfaces checks what is served if no interface is named, and the
+// errors.
 func TestInterfaces(t *testing.T) {
 	up := net.FlagUp | net.FlagBroadcast
 	lo := netstate.Interface{Name: "lo", Flags: net.FlagUp | net.FlagLoopback, Addresses: prefixes("127.0.0.1/8")}
@@ -175,7 +176,8 @@ func TestInterfaces(t *testing.T) {
 	}
 }
 
-// TestServers checks what the clients of each interface are told is our address.
+// TestServers checks what the clients of each interface are told is our
+// address.
 func TestServers(t *testing.T) {
 	host := append(testHost(),
 		netstate.Interface{Name: "eth1", Flags: net.FlagUp | net.FlagBroadcast, Addresses: prefixes("198.51.100.10/24")},

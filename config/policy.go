@@ -99,8 +99,8 @@ func (c *Config) macRules() (rules []proxydhcp.Rule) {
 }
 
 // rules returns what a rule of the file becomes: one rule, or one for each
-// platform if it gives a menu. everybody has the ROMs and the script that it may
-// give.
+// platform if it gives a menu. everybody has the ROMs and the script that it
+// may give.
 func (r rule) rules(everybody segment) []proxydhcp.Rule {
 	out := proxydhcp.Rule{Name: r.name, Match: r.match}
 	switch r.gives {
@@ -131,9 +131,9 @@ func (r rule) menuRules(everybody segment) []proxydhcp.Rule {
 	return rules
 }
 
-// rules returns the rules of one segment. An iPXE comes before its architecture,
-// because one that is good enough must never get a ROM again; then boards and
-// menus; then firmware in general.
+// rules returns the rules of one segment. An iPXE comes before its
+// architecture, because one that is good enough must never get a ROM again;
+// then boards and menus; then firmware in general.
 func (s segment) rules() []proxydhcp.Rule {
 	if s.Deny {
 		return []proxydhcp.Rule{{Name: s.label(ruleSilent), Match: s.Scope}}
@@ -206,8 +206,9 @@ func (s segment) romOutcome() proxydhcp.Outcome {
 	return o
 }
 
-// menuRules returns the rules that give PXE firmware the menu. Each platform has
-// its own, because their ROMs differ. An iPXE that they match gets the script.
+// menuRules returns the rules that give PXE firmware the menu. Each platform
+// has its own, because their ROMs differ. An iPXE that they match gets the
+// script.
 func (s segment) menuRules() []proxydhcp.Rule {
 	if s.menu == nil {
 		return nil

@@ -27,8 +27,9 @@ func (p Problems) In(table string) Problems {
 	return p
 }
 
-// Add adds a problem with the value of a key, if err is not nil. The text begins
-// with the place where the value was written: file, line and key, or the flag.
+// Add adds a problem with the value of a key, if err is not nil. The text
+// begins with the place where the value was written: file, line and key, or the
+// flag.
 func (p Problems) Add(key, value string, err error) {
 	if err != nil {
 		p.Note(fmt.Errorf("%s %q: %w", p.settings.place(p.table, key), value, err))
@@ -49,8 +50,8 @@ func (p Problems) Err() error { return errors.Join(*p.errs...) }
 
 // place returns where the value of a key was written; table is the table of the
 // file that the key is in, "" for none. The flag stands for its environment
-// variable and its default too. A value that a segment does not have was written
-// for everybody.
+// variable and its default too. A value that a segment does not have was
+// written for everybody.
 func (s *Settings) place(table, key string) string {
 	if s.file != nil && strings.HasPrefix(table, segmentKey) && !s.file.has(table+key) && isAnswer(key) {
 		table = ""

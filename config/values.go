@@ -14,8 +14,8 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// parseAll parses each value of a list. Values may be joined by commas, as in an
-// environment variable. Those that cannot be parsed become problems.
+// parseAll parses each value of a list. Values may be joined by commas, as in
+// an environment variable. Those that cannot be parsed become problems.
 func parseAll[T any](p Problems, key string, values []string, parse func(string) (T, error)) []T {
 	var all []T
 	for _, value := range values {
@@ -82,7 +82,8 @@ func parseListen(s string, port uint16) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr, uint16(n)), nil
 }
 
-// parsePorts reads a range of ports, LOW-HIGH. It returns the zero range for "".
+// parsePorts reads a range of ports, LOW-HIGH. It returns the zero range for
+// "".
 func parsePorts(s string) ([2]uint16, error) {
 	var r [2]uint16
 	if s == "" {

@@ -70,7 +70,7 @@ func BenchmarkCompose(b *testing.B) {
 	}
 	a, d := onServerPort(), Decision{Kind: BootROM, File: "ipxe.efi"}
 	a.Server = testServer
-	q, _ := ReadRequest(&m, a, ReplyOptions{})
+	q, _ := ReadRequest(m, a, ReplyOptions{})
 	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {

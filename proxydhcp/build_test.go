@@ -106,6 +106,6 @@ func leaseRequest(mac [6]byte, xid [4]byte) []byte {
 
 // readClientOf reads a request that reached a port, and returns who asks.
 func readClientOf(m *dhcp4.Message, port uint16, s Segment, o ReplyOptions) (Client, Reason) {
-	q, reason := ReadRequest(m, Arrival{Port: port, Segment: s, Server: testServer}, o)
+	q, reason := ReadRequest(*m, Arrival{Port: port, Segment: s, Server: testServer}, o)
 	return q.Client, reason
 }

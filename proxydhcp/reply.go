@@ -38,7 +38,7 @@ func Compose(q *Request, d Decision, shape Shape, o ReplyOptions) (dhcp4.Reply, 
 
 // compose is Compose for a boot file that was found.
 func compose(q *Request, d Decision, f bootFile, shape Shape, o ReplyOptions) dhcp4.Reply {
-	m, a := q.Message, q.Arrival
+	m, a := &q.Message, &q.Arrival
 	r := dhcp4.Reply{
 		Type:        dhcp4.MessageTypeOffer,
 		Hardware:    m.Hardware,
@@ -181,7 +181,7 @@ var Broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 // request: edk2 asks from port 4011, iPXE from 68. A client that asks for a
 // menu's item by broadcast has an address, and is answered there.
 func ReplyDestination(q *Request) Destination {
-	m, a := q.Message, q.Arrival
+	m, a := &q.Message, &q.Arrival
 	relay := m.GIAddr.Is4() && !m.GIAddr.IsUnspecified()
 	if relay && (a.Port == PortServer || a.From.Addr() == m.GIAddr) {
 		return Destination{To: netip.AddrPortFrom(m.GIAddr, PortServer), FromPort: a.Port}
@@ -195,7 +195,7 @@ func ReplyDestination(q *Request) Destination {
 // clientAddr returns the address at which the client itself can be reached, the
 // zero AddrPort if it has none yet.
 func (q *Request) clientAddr() netip.AddrPort {
-	switch a := q.Arrival; {
+	switch a := &q.Arrival; {
 	case a.Port == PortProxy && !a.From.Addr().IsUnspecified():
 		return a.From
 	case a.Port == PortServer && q.AsksItem && !q.Message.CIAddr.IsUnspecified():

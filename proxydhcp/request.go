@@ -31,7 +31,7 @@ type Arrival struct {
 // Request is a request, read once: the message, how it arrived, who asks, and
 // which item of a boot menu the client asks for.
 type Request struct {
-	Message  *dhcp4.Message
+	Message  dhcp4.Message
 	Type     dhcp4.MessageType
 	Arrival  Arrival
 	Client   Client // its Hardware alone if the request is not to be answered
@@ -77,8 +77,9 @@ func MayBoot(b []byte, uBoot bool) bool {
 
 // ReadRequest reads a request, or says why it is not one that a proxy answers.
 // U-Boot counts as a booting client only if the options say so.
-func ReadRequest(m *dhcp4.Message, a Arrival, o ReplyOptions) (Request, Reason) {
-	q := Request{Message: m, Type: m.Type(), Arrival: a, Client: Client{Hardware: m.Hardware}}
+func ReadRequest(message dhcp4.Message, a Arrival, o ReplyOptions) (Request, Reason) {
+	q := Request{Message: message, Type: message.Type(), Arrival: a, Client: Client{Hardware: message.Hardware}}
+	m := &q.Message
 	if q.Type != dhcp4.MessageTypeDiscover {
 		q.Item, q.AsksItem = readItemRequest(m)
 	}
@@ -109,7 +110,7 @@ func ReadRequest(m *dhcp4.Message, a Arrival, o ReplyOptions) (Request, Reason) 
 // which names either no server or the one that offered; and both answer the
 // REQUEST or INFORM that asks for an item of a boot menu.
 func (q *Request) checkType() Reason {
-	m, port := q.Message, q.Arrival.Port
+	m, port := &q.Message, q.Arrival.Port
 	switch {
 	case m.Op != dhcp4.BootRequest:
 		return NotARequest

@@ -66,7 +66,7 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 		return Result{Arrival: a, Reason: Malformed}
 	}
 	a.Server = ChooseServer(a.Ours, a.To, m.GIAddr, m.CIAddr, m.Addr(dhcp4.OptionRequestedIPAddress))
-	q, reason := ReadRequest(&m, a, r.options)
+	q, reason := ReadRequest(m, a, r.options)
 	res := Result{Arrival: a, Client: q.Client, Reason: reason}
 	if reason != Answerable && q.Type != dhcp4.MessageTypeRequest {
 		return res
@@ -91,7 +91,7 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 // the address in its REQUEST to the DHCP server, on port 4011 it has it
 // already.
 func (v *visit) hearLease(q *Request) {
-	m := q.Message
+	m := &q.Message
 	if q.Type != dhcp4.MessageTypeRequest {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 )
 
+// BenchmarkParseRequest measures parsing a request.
 func BenchmarkParseRequest(b *testing.B) {
 	packet := join(1, "ipxe-x86_64.efi", "octet", "tsize", "0", "blksize", "1468", "windowsize", "4")
 	b.ReportAllocs()
@@ -20,6 +21,7 @@ func BenchmarkParseRequest(b *testing.B) {
 	}
 }
 
+// BenchmarkNegotiate measures granting options.
 func BenchmarkNegotiate(b *testing.B) {
 	r := Request{Options: Options{BlockSize: 65464, WindowSize: 4, Size: true}}
 	l := limits{blockSize: maxBlockSize, window: 64}
@@ -31,7 +33,8 @@ func BenchmarkNegotiate(b *testing.B) {
 	}
 }
 
-// One ACK and what it leads to, without a socket.
+// BenchmarkTransferStep measures one ACK and the window that follows, without a
+// socket.
 func BenchmarkTransferStep(b *testing.B) {
 	m := newTransfer(terms{granted: Options{WindowSize: 8}, block: 1468, window: 8}, 1<<50, 1)
 	m.begin(0)
@@ -46,36 +49,36 @@ func BenchmarkTransferStep(b *testing.B) {
 	}
 }
 
-// The same through the engine, with a thousand transfers.
+// BenchmarkEngineAck measures an ACK in an engine with a thousand transfers.
 func BenchmarkEngineAck(b *testing.B) {
-	d := newDesktop(b, Config{MaxTransfersPerClient: 1000, MaxRequestRate: 1000}, make([]byte, 1<<20))
-	d.engine.out = nowhere{}
+	h := newHarness(b, Config{MaxTransfersPerClient: 1000, MaxRequestRate: 1000}, make([]byte, 1<<20))
+	h.engine.out = nowhere{}
 	rrq := join(1, "rom", "octet", "blksize", "8")
 	var arrivals []datagram
 	for i := range 1000 {
-		d.arrive(uint16(5000+i), rrq)
+		h.arrive(uint16(5000+i), rrq)
 		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte((5000 + i) >> 8)}), uint16(5000+i))
 		arrivals = append(arrivals, datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: ack(0)})
 	}
-	if running := len(d.engine.sessions); running != len(arrivals) {
+	if running := len(h.engine.sessions); running != len(arrivals) {
 		b.Fatalf("%d transfers", running)
 	}
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		i, block := n%1000, uint16(n/1000)
 		arrivals[i].data[2], arrivals[i].data[3] = byte(block>>8), byte(block)
-		d.engine.datagram(&arrivals[i], d.now)
-		d.now += time.Microsecond
+		h.engine.datagram(&arrivals[i], h.now)
+		h.now += time.Microsecond
 	}
 }
 
-// nowhere is an outbox that forgets.
+// nowhere is an outbox that drops everything.
 type nowhere struct{}
 
 func (nowhere) packet(*route, []byte)                    {}
 func (nowhere) blocks(*route, int64, int, int, [][]byte) {}
 
-// Whole transfers over loopback.
+// BenchmarkLoopback measures whole transfers over loopback.
 func BenchmarkLoopback(b *testing.B) {
 	content := random(1 << 20)
 	for _, c := range []struct {

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A testClient reads one file.
+// testClient reads one file.
 type testClient struct {
 	server  netip.AddrPort
-	bind    string   // address to come from; any by default
+	bind    string   // address to send from; any by default
 	options []string // names and values
 	mode    string
 
@@ -23,7 +23,7 @@ type testClient struct {
 	from   netip.AddrPort // who answered
 }
 
-// get reads a file whole.
+// get reads a whole file.
 func (c *testClient) get(file string) ([]byte, error) {
 	conn, err := c.ask(file)
 	if err != nil {
@@ -47,12 +47,12 @@ func (c *testClient) ask(file string) (*net.UDPConn, error) {
 	return conn, err
 }
 
-// read takes the answer and acknowledges to the end.
+// read reads the answer, with acknowledgements, to the end.
 func (c *testClient) read(conn *net.UDPConn) ([]byte, error) {
 	var content []byte
 	block, next := defaultBlockSize, uint16(1)
 	c.window = 1
-	unacked, told := 0, uint16(0)
+	unacked, reported := 0, uint16(0)
 	buffer := make([]byte, 70000)
 	for {
 		n, err := c.receive(conn, buffer)
@@ -60,7 +60,7 @@ func (c *testClient) read(conn *net.UDPConn) ([]byte, error) {
 			return nil, err
 		}
 		p := buffer[:n]
-		switch kindOf(p) {
+		switch opcodeOf(p) {
 		case opOACK:
 			block = c.accept(p, block)
 			c.ack(conn, 0)
@@ -68,8 +68,8 @@ func (c *testClient) read(conn *net.UDPConn) ([]byte, error) {
 			return nil, parseError(p)
 		case opData:
 			if binary.BigEndian.Uint16(p[2:]) != next {
-				if told != next { // once for each loss, as RFC 7440 has it
-					told, unacked = next, 0
+				if reported != next { // once for each loss, as in RFC 7440
+					reported, unacked = next, 0
 					c.ack(conn, next-1)
 				}
 				continue
@@ -90,7 +90,7 @@ func (c *testClient) read(conn *net.UDPConn) ([]byte, error) {
 	}
 }
 
-// receive reads a datagram of the server, which it remembers by the first.
+// receive reads a datagram, and checks that all come from one port.
 func (c *testClient) receive(conn *net.UDPConn, buffer []byte) (int, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return 0, err
@@ -102,7 +102,7 @@ func (c *testClient) receive(conn *net.UDPConn, buffer []byte) (int, error) {
 	if c.from == (netip.AddrPort{}) {
 		c.from = from
 	} else if c.from != from {
-		return 0, fmt.Errorf("answer of %s after one of %s", from, c.from)
+		return 0, fmt.Errorf("answer from %s after one from %s", from, c.from)
 	}
 	if n < 4 {
 		return 0, errors.New("runt")
@@ -110,7 +110,7 @@ func (c *testClient) receive(conn *net.UDPConn, buffer []byte) (int, error) {
 	return n, nil
 }
 
-// accept notes the OACK and returns the block size.
+// accept reads an OACK and returns the block size.
 func (c *testClient) accept(p []byte, block int) int {
 	c.oack = ""
 	for rest := p[2:]; len(rest) > 0; {

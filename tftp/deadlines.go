@@ -1,26 +1,28 @@
 package tftp
 
-// The deadlines of one socket's transfers, in a binary heap. An entry may be earlier than its transfer's real deadline: acknowledgements
-// only ever move a deadline later, and moving the entry with each of them would be work for nothing. It is put right when it comes up.
+// The deadlines of one socket's transfers, in a binary heap. An entry may be
+// earlier than the deadline of its transfer: acknowledgements only move a
+// deadline later, and moving the entry each time would be wasted work. The
+// entry is corrected when its time comes.
 
 import "time"
 
-// deadlines is a heap of sessions by alarm, each knowing its place.
+// deadlines is a heap of sessions by alarm. Each session knows its slot.
 type deadlines []*session
 
-// set makes sure that s comes up no later than at.
+// set adds s, or moves it forward, so that it comes up no later than at.
 func (d *deadlines) set(s *session, at time.Duration) {
-	if s.place == 0 {
+	if s.slot == 0 {
 		*d = append(*d, s)
-		s.place = len(*d)
+		s.slot = len(*d)
 	} else if s.alarm <= at {
 		return
 	}
 	s.alarm = at
-	d.up(s.place - 1)
+	d.up(s.slot - 1)
 }
 
-// first returns the session that comes up next, nil when there is none.
+// first returns the session that comes up next, nil if there is none.
 func (d deadlines) first() *session {
 	if len(d) == 0 {
 		return nil
@@ -34,23 +36,23 @@ func (d deadlines) delay(at time.Duration) {
 	d.down(0)
 }
 
-// remove takes a session out, if it is in.
+// remove removes a session, if it is in the heap.
 func (d *deadlines) remove(s *session) {
-	if s.place == 0 {
+	if s.slot == 0 {
 		return
 	}
-	i, end := s.place-1, len(*d)-1
+	i, end := s.slot-1, len(*d)-1
 	d.swap(i, end)
 	(*d)[end] = nil
 	*d = (*d)[:end]
-	s.place = 0
+	s.slot = 0
 	if i < end {
 		d.up(i)
 		d.down(i)
 	}
 }
 
-// up moves the entry at i towards the front while it is earlier than its parent.
+// up moves the entry at i to the front while it is earlier than its parent.
 func (d deadlines) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
@@ -62,7 +64,7 @@ func (d deadlines) up(i int) {
 	}
 }
 
-// down moves the entry at i towards the back while it is later than a child.
+// down moves the entry at i to the back while it is later than a child.
 func (d deadlines) down(i int) {
 	for {
 		child := 2*i + 1
@@ -83,5 +85,5 @@ func (d deadlines) down(i int) {
 // swap exchanges two entries.
 func (d deadlines) swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
-	d[i].place, d[j].place = i+1, j+1
+	d[i].slot, d[j].slot = i+1, j+1
 }

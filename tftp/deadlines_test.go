@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Whatever is put in, moved and taken out: the first is the earliest, and everybody knows the own place.
+// TestDeadlines checks after any additions, moves and removals that the first
+// session is the earliest, and that each session knows its slot.
 func TestDeadlines(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -17,7 +18,7 @@ func TestDeadlines(t *testing.T) {
 			switch {
 			case random.IntN(3) == 0:
 				d.remove(s)
-			case s.place != 0 && d.first() == s && random.IntN(2) == 0:
+			case s.slot != 0 && d.first() == s && random.IntN(2) == 0:
 				d.delay(max(at, s.alarm))
 			default:
 				d.set(s, at)
@@ -25,12 +26,12 @@ func TestDeadlines(t *testing.T) {
 			in := 0
 			for i := range sessions {
 				s := &sessions[i]
-				if s.place == 0 {
+				if s.slot == 0 {
 					continue
 				}
 				in++
-				if d[s.place-1] != s || s.alarm < d.first().alarm {
-					t.Fatalf("seed %d: place %d of %d, alarm %d, the first at %d", seed, s.place, len(d), s.alarm, d.first().alarm)
+				if d[s.slot-1] != s || s.alarm < d.first().alarm {
+					t.Fatalf("seed %d: slot %d of %d, alarm %d, the first at %d", seed, s.slot, len(d), s.alarm, d.first().alarm)
 				}
 			}
 			if in != len(d) {

@@ -10,63 +10,64 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
-// A paper is an outbox that writes down what is sent, and checks it against the file.
-type paper struct {
+// recorder is an outbox that records what is sent, and checks it against the
+// file.
+type recorder struct {
 	t       testing.TB
 	content []byte
-	sent    []string // "client: what"
-	blocks_ int      // DATA packets since it was last reset
-	errors  int
+	sent    []string               // "client: what"
+	data    int                    // DATA packets since the last take
 	to      map[netip.AddrPort]int // bytes sent
 }
 
-func (p *paper) packet(r *route, b []byte) {
-	p.to[r.client] += len(b)
+func (o *recorder) packet(r *route, b []byte) {
+	o.to[r.client] += len(b)
 	what := fmt.Sprintf("%q", b[2:])
-	switch kindOf(b) {
+	switch opcodeOf(b) {
 	case opError:
-		p.errors++
 		what = "ERROR " + what
 	case opOACK:
 		what = "OACK " + what
 	default:
-		p.t.Fatalf("packet % x", b)
+		o.t.Fatalf("packet % x", b)
 	}
-	p.sent = append(p.sent, fmt.Sprintf("%v: %s", r.client.Port(), what))
+	o.sent = append(o.sent, fmt.Sprintf("%v: %s", r.client.Port(), what))
 }
 
-func (p *paper) blocks(r *route, first int64, count, blockSize int, data [][]byte) {
+func (o *recorder) blocks(r *route, first int64, count, blockSize int, data [][]byte) {
 	joined := bytes.Join(data, nil)
-	p.to[r.client] += len(joined) + count*headerLen
-	p.blocks_ += count
+	o.to[r.client] += len(joined) + count*headerLen
+	o.data += count
 	start := (first - 1) * int64(blockSize)
-	end := min(start+int64(count*blockSize), int64(len(p.content)))
-	if start > end || !bytes.Equal(joined, p.content[start:end]) {
-		p.t.Fatalf("%d blocks of %d from %d are not the file's: %d bytes", count, blockSize, first, len(joined))
+	end := min(start+int64(count*blockSize), int64(len(o.content)))
+	if start > end || !bytes.Equal(joined, o.content[start:end]) {
+		o.t.Fatalf("%d blocks of %d from %d are not the file's: %d bytes", count, blockSize, first, len(joined))
 	}
-	p.sent = append(p.sent, fmt.Sprintf("%v: DATA %d..%d", r.client.Port(), first, first+int64(count)-1))
+	o.sent = append(o.sent, fmt.Sprintf("%v: DATA %d..%d", r.client.Port(), first, first+int64(count)-1))
 }
 
 // take returns what was sent since the last call.
-func (p *paper) take() []string {
-	sent := p.sent
-	p.sent, p.blocks_, p.errors = nil, 0, 0
+func (o *recorder) take() []string {
+	sent := o.sent
+	o.sent, o.data = nil, 0
 	return sent
 }
 
-// A desktop is an engine without sockets or goroutines.
-type desktop struct {
+// harness is an engine without sockets or goroutines.
+type harness struct {
 	server *Server
 	engine *engine
-	paper  *paper
-	box    *letterBox
+	out    *recorder
+	inbox  *inbox
 	now    time.Duration
 }
 
-// newDesktop makes one that serves content as "rom".
-func newDesktop(t testing.TB, c Config, content []byte) *desktop {
+// newHarness returns one that serves content as "rom".
+func newHarness(t testing.TB, c Config, content []byte) *harness {
 	t.Helper()
 	c.FS = fstest.MapFS{"rom": {Data: content}}
 	s, err := newServer(c)
@@ -74,40 +75,40 @@ func newDesktop(t testing.TB, c Config, content []byte) *desktop {
 		t.Fatal(err)
 	}
 	s.do = func(job func()) { job() }
-	s.links.read = func() (links, error) { return links{}, nil }
-	d := &desktop{server: s, paper: &paper{t: t, content: content, to: map[netip.AddrPort]int{}}, box: &letterBox{wake: func() {}}}
-	s.boxes = []*letterBox{d.box}
-	d.engine = newEngine(s, d.paper, true)
-	return d
+	s.interfaces.read = func() ([]netstate.Interface, error) { return nil, nil }
+	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
+	s.inboxes = []*inbox{h.inbox}
+	h.engine = newEngine(s.engineConfig(true), h.out)
+	return h
 }
 
-// arrive feeds a datagram and what follows from it.
-func (d *desktop) arrive(port uint16, packet []byte) {
+// arrive gives a datagram to the engine, and the messages that follow.
+func (h *harness) arrive(port uint16, packet []byte) {
 	client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(port >> 8)}), port)
-	d.engine.datagram(&datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: packet}, d.now)
-	d.mail()
+	h.engine.datagram(&datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: packet}, h.now)
+	h.deliver()
 }
 
-// mail delivers letters until there are none.
-func (d *desktop) mail() {
-	for letters := d.box.empty(); len(letters) > 0; letters = d.box.empty() {
-		for _, l := range letters {
-			d.engine.letter(l, d.now)
+// deliver gives messages to the engine until there are none.
+func (h *harness) deliver() {
+	for messages := h.inbox.take(); len(messages) > 0; messages = h.inbox.take() {
+		for _, m := range messages {
+			h.engine.message(m, h.now)
 		}
 	}
 }
 
 // pass lets time pass.
-func (d *desktop) pass(by time.Duration) {
-	d.now += by
-	d.engine.expire(d.now)
-	d.mail()
+func (h *harness) pass(by time.Duration) {
+	h.now += by
+	h.engine.expire(h.now)
+	h.deliver()
 }
 
 // ack makes an ACK.
 func ack(n uint16) []byte { return binary.BigEndian.AppendUint16([]byte{0, 4}, n) }
 
-// Whole conversations as the engine has them.
+// TestEngine checks whole conversations.
 func TestEngine(t *testing.T) {
 	rrq := join(1, "rom", "octet")
 	windows := join(1, "rom", "octet", "blksize", "1024", "windowsize", "4")
@@ -182,11 +183,11 @@ func TestEngine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var finished []string
 			c.config.Events.Finished = func(r Transfer) { finished = append(finished, fmt.Sprintf("%d:%v", r.Client.Port(), r.Result)) }
-			d := newDesktop(t, c.config, random(9999))
+			h := newHarness(t, c.config, random(9999))
 			for i, s := range c.steps {
-				d.now += s.after
-				d.arrive(s.port, s.packet)
-				if diff := cmp.Diff(s.want, d.paper.take()); diff != "" {
+				h.now += s.after
+				h.arrive(s.port, s.packet)
+				if diff := cmp.Diff(s.want, h.out.take()); diff != "" {
 					t.Errorf("step %d (-want +got):\n%s", i, diff)
 				}
 			}
@@ -197,18 +198,19 @@ func TestEngine(t *testing.T) {
 	}
 }
 
-// A client's own silent transfers make room for its newer ones.
+// TestEngineMakesRoom checks that a client's own silent transfers make room for
+// its newer ones.
 func TestEngineMakesRoom(t *testing.T) {
 	var finished []Transfer
-	d := newDesktop(t, Config{MaxTransfersPerClient: 2, Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(9999))
+	h := newHarness(t, Config{MaxTransfersPerClient: 2, Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(9999))
 	rrq := join(1, "rom", "octet", "blksize", "512")
-	d.arrive(5000, rrq)
-	d.now += 100 * time.Millisecond
-	d.arrive(5001, rrq)
-	d.now += 1500 * time.Millisecond
-	d.paper.take()
-	d.arrive(5002, rrq)
-	if diff := cmp.Diff([]string{`5002: OACK "blksize\x00512\x00"`}, d.paper.take()); diff != "" {
+	h.arrive(5000, rrq)
+	h.now += 100 * time.Millisecond
+	h.arrive(5001, rrq)
+	h.now += 1500 * time.Millisecond
+	h.out.take()
+	h.arrive(5002, rrq)
+	if diff := cmp.Diff([]string{`5002: OACK "blksize\x00512\x00"`}, h.out.take()); diff != "" {
 		t.Errorf("newer request (-want +got):\n%s", diff)
 	}
 	if len(finished) != 1 || finished[0].Client.Port() != 5000 || finished[0].Result != Replaced {
@@ -216,116 +218,121 @@ func TestEngineMakesRoom(t *testing.T) {
 	}
 }
 
-// A forged request is worth a bounded number of packets, none larger than DATA 1.
+// TestEngineAmplification checks that a forged request causes a bounded number
+// of packets, none larger than DATA 1.
 func TestEngineAmplification(t *testing.T) {
 	var finished []Transfer
-	d := newDesktop(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(1<<20))
-	d.arrive(5000, join(1, "rom", "octet", "blksize", "1468", "windowsize", "64"))
-	d.arrive(6000, join(1, "rom", "octet"))
+	h := newHarness(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(1<<20))
+	h.arrive(5000, join(1, "rom", "octet", "blksize", "1468", "windowsize", "64"))
+	h.arrive(6000, join(1, "rom", "octet"))
 	for range 600 {
-		d.pass(100 * time.Millisecond)
+		h.pass(100 * time.Millisecond)
 	}
-	if len(d.paper.sent) != 14 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
-		t.Errorf("%d packets, %+v", len(d.paper.sent), finished)
+	if len(h.out.sent) != 14 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
+		t.Errorf("%d packets, %+v", len(h.out.sent), finished)
 	}
-	for client, sent := range d.paper.to {
+	for client, sent := range h.out.to {
 		if sent > 7*516 {
 			t.Errorf("%d bytes to %v", sent, client)
 		}
 	}
-	if left := d.left(); left != "" {
+	if left := h.left(); left != "" {
 		t.Errorf("left behind: %s", left)
 	}
 }
 
-// A streamed file is sent as its chunks come, and in full.
+// TestEngineStreams checks that a streamed file is sent as its chunks come, and
+// in full.
 func TestEngineStreams(t *testing.T) {
 	content := random(3*chunkSize + 1000)
-	d := newDesktop(t, Config{CacheBytes: 600 << 10}, content)
+	h := newHarness(t, Config{CacheBytes: 600 << 10}, content)
 	var jobs []func()
-	d.server.do = func(job func()) { jobs = append(jobs, job) }
+	h.server.do = func(job func()) { jobs = append(jobs, job) }
 	work := func() {
 		for len(jobs) > 0 {
 			job := jobs[0]
 			jobs = jobs[1:]
 			job()
-			d.mail()
+			h.deliver()
 		}
 	}
-	d.arrive(5000, join(1, "rom", "octet", "blksize", "65464", "windowsize", "8"))
+	h.arrive(5000, join(1, "rom", "octet", "blksize", "65464", "windowsize", "8"))
 	work()
 	last := uint16(len(content)/1468 + 1)
 	for block := uint16(0); block < last; block = min(block+8, last) {
-		d.arrive(5000, ack(block))
+		h.arrive(5000, ack(block))
 		work()
-		if d.paper.blocks_ != int(min(8, last-block)) {
-			t.Fatalf("after ACK %d: %q", block, d.paper.take())
+		if h.out.data != int(min(8, last-block)) {
+			t.Fatalf("after ACK %d: %q", block, h.out.take())
 		}
-		d.paper.take()
+		h.out.take()
 	}
-	d.arrive(5000, ack(last))
-	if used := d.server.library.used; used != 0 {
+	h.arrive(5000, ack(last))
+	if used := h.server.cache.used; used != 0 {
 		t.Errorf("%d bytes held after the end", used)
 	}
 }
 
-// A client may leave while its block, which lies over two chunks, waits for the first of them.
+// TestEngineAbortedBetweenChunks has a client leave while its block, which
+// needs two chunks, waits for the first of them.
 func TestEngineAbortedBetweenChunks(t *testing.T) {
 	var finished []Transfer
-	d := newDesktop(t, Config{CacheBytes: 600 << 10, Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(3*chunkSize))
-	d.arrive(5000, join(1, "rom", "octet", "blksize", "1468"))
+	h := newHarness(t, Config{CacheBytes: 600 << 10, Events: Events{Finished: func(r Transfer) { finished = append(finished, r) }}}, random(3*chunkSize))
+	h.arrive(5000, join(1, "rom", "octet", "blksize", "1468"))
 	straddling := uint16(chunkSize/1468 + 1)
 	for block := range straddling {
-		if block == straddling-1 { // as if others had needed the room
-			for _, s := range d.engine.sessions {
+		if block == straddling-1 { // as if other files had needed the memory
+			for _, s := range h.engine.sessions {
 				for _, c := range s.file.chunks {
-					d.server.library.discard(c)
+					h.server.cache.discard(c)
 				}
 			}
 		}
 		var jobs []func()
-		d.server.do = func(job func()) { jobs = append(jobs, job) }
-		d.paper.take()
-		d.arrive(5000, ack(block))
+		h.server.do = func(job func()) { jobs = append(jobs, job) }
+		h.out.take()
+		h.arrive(5000, ack(block))
 		if block == straddling-1 {
-			if sent := d.paper.take(); len(sent) != 0 || len(jobs) == 0 {
+			if sent := h.out.take(); len(sent) != 0 || len(jobs) == 0 {
 				t.Fatalf("%q was sent, %d jobs", sent, len(jobs))
 			}
-			d.arrive(5000, []byte{0, 5, 0, 0, 0})
+			h.arrive(5000, []byte{0, 5, 0, 0, 0})
 		}
 		for len(jobs) > 0 {
 			job := jobs[0]
 			jobs = jobs[1:]
 			job()
-			d.mail()
+			h.deliver()
 		}
 	}
-	d.pass(linger)
-	if left := d.left(); left != "" || len(finished) != 1 || finished[0].Result != Aborted || d.server.library.used != 0 {
-		t.Errorf("left behind: %q and %d bytes; finished %+v", left, d.server.library.used, finished)
+	h.pass(linger)
+	if left := h.left(); left != "" || len(finished) != 1 || finished[0].Result != Aborted || h.server.cache.used != 0 {
+		t.Errorf("left behind: %q and %d bytes; finished %+v", left, h.server.cache.used, finished)
 	}
 }
 
-// A client whose transfer ended is no stranger for a while, but not for ever, though nothing else happens meanwhile.
+// TestEngineRecent checks that a late ACK for a finished transfer is ignored
+// for a while, but not for ever, even if nothing else happens meanwhile.
 func TestEngineRecent(t *testing.T) {
-	d := newDesktop(t, Config{}, random(10))
-	d.arrive(5000, join(1, "rom", "octet"))
-	d.arrive(5000, ack(1))
-	d.paper.take()
-	d.now += linger - 1
-	d.arrive(5000, ack(1))
-	if sent := d.paper.take(); len(sent) != 0 {
+	h := newHarness(t, Config{}, random(10))
+	h.arrive(5000, join(1, "rom", "octet"))
+	h.arrive(5000, ack(1))
+	h.out.take()
+	h.now += linger - 1
+	h.arrive(5000, ack(1))
+	if sent := h.out.take(); len(sent) != 0 {
 		t.Errorf("a late duplicate is answered with %q", sent)
 	}
-	d.now++
-	d.arrive(5000, ack(1))
-	if sent := d.paper.take(); len(sent) != 1 {
-		t.Errorf("a stranger is answered with %q", sent)
+	h.now++
+	h.arrive(5000, ack(1))
+	if sent := h.out.take(); len(sent) != 1 {
+		t.Errorf("an ACK of no transfer is answered with %q", sent)
 	}
 }
 
-// Whatever arrives: an ERROR is not answered, nobody gets more than a window for an ACK or anything he did not cause, every byte is the file's, and
-// what is remembered stays bounded and goes away.
+// FuzzEngine checks, whatever arrives, that an ERROR is not answered, that an
+// ACK causes at most a window and only for its sender, that every byte is the
+// file's, and that what is remembered stays bounded and goes away.
 func FuzzEngine(f *testing.F) {
 	rrq := join(1, "rom", "octet", "blksize", "64", "windowsize", "4", "tsize", "0")
 	script := func(packets ...[]byte) []byte {
@@ -339,10 +346,10 @@ func FuzzEngine(f *testing.F) {
 	f.Add(script(rrq, []byte{0, 5, 0, 8, 0}, rrq, ack(0), rrq))
 	f.Add(script(join(1, "rom", "netascii"), ack(1), ack(1), join(2, "rom", "octet")))
 	f.Add(script(join(1, "rom", "octet"), ack(1), ack(2), ack(3), []byte{0, 4}))
-	content := bytes.Repeat([]byte("abcdefg"), 300) // without line ends: netascii leaves it alone
+	content := bytes.Repeat([]byte("abcdefg"), 300) // without line ends: netascii does not change it
 	f.Fuzz(func(t *testing.T, b []byte) {
 		began, ended := 0, 0
-		d := newDesktop(t, Config{MaxTransfers: 4, MaxTransfersPerClient: 2, Events: Events{
+		h := newHarness(t, Config{MaxTransfers: 4, MaxTransfersPerClient: 2, Events: Events{
 			Started:  func(Transfer) { began++ },
 			Finished: func(Transfer) { ended++ },
 		}}, content)
@@ -351,67 +358,50 @@ func FuzzEngine(f *testing.F) {
 			b = b[3:]
 			packet := b[:min(n, len(b))]
 			b = b[len(packet):]
-			d.pass(pause)
-			d.paper.take()
+			h.pass(pause)
+			h.out.take()
 			port := 5000 + uint16(who%8)*128
-			d.arrive(port, packet)
-			check(t, d, port, packet)
+			h.arrive(port, packet)
+			check(t, h, port, packet)
 		}
 		for range 200 {
-			d.pass(time.Second)
+			h.pass(time.Second)
 		}
-		if left := d.left(); began != ended || left != "" {
+		if left := h.left(); began != ended || left != "" {
 			t.Fatalf("%d began, %d ended; left behind: %s", began, ended, left)
 		}
 	})
 }
 
-// check holds what was sent in answer to one packet against the invariants.
-func check(t *testing.T, d *desktop, port uint16, packet []byte) {
+// check checks what was sent in answer to one packet.
+func check(t *testing.T, h *harness, port uint16, packet []byte) {
 	t.Helper()
-	if kindOf(packet) == opError && len(d.paper.sent) > 0 {
-		t.Fatalf("ERROR answered with %q", d.paper.sent)
+	if opcodeOf(packet) == opError && len(h.out.sent) > 0 {
+		t.Fatalf("ERROR answered with %q", h.out.sent)
 	}
-	if d.paper.blocks_ > 64 || len(d.paper.sent) > 1 {
-		t.Fatalf("one packet answered with %d blocks, %q", d.paper.blocks_, d.paper.sent)
+	if h.out.data > 64 || len(h.out.sent) > 1 {
+		t.Fatalf("one packet answered with %d blocks, %q", h.out.data, h.out.sent)
 	}
-	if kindOf(packet) == opRead && d.paper.blocks_ > 1 {
-		t.Fatalf("request answered with %d blocks", d.paper.blocks_)
+	if opcodeOf(packet) == opRead && h.out.data > 1 {
+		t.Fatalf("request answered with %d blocks", h.out.data)
 	}
-	for _, sent := range d.paper.sent {
+	for _, sent := range h.out.sent {
 		if prefix := fmt.Sprint(port, ": "); len(sent) < len(prefix) || sent[:len(prefix)] != prefix {
 			t.Fatalf("packet of %d answered with %q", port, sent)
 		}
 	}
-	if len(d.engine.sessions) > 4 || len(d.engine.queue) > 4 || len(d.engine.recent.order) > 4 || len(d.engine.recent.ended) > 4 || len(d.server.desk.sessions) > 4 {
-		t.Fatalf("too much: %s", d.left())
+	if len(h.engine.sessions) > 4 || len(h.engine.queue) > 4 || len(h.engine.recent.order) > 4 || len(h.engine.recent.ended) > 4 || len(h.server.admission.sessions) > 4 {
+		t.Fatalf("too much: %s", h.left())
 	}
 }
 
-// left tells what is in memory, "" where that is nothing.
-func (d *desktop) left() string {
-	e, desk := d.engine, d.server.desk
-	counts := [...]int{len(e.sessions), len(e.queue), len(e.recent.order), len(e.recent.ended), len(desk.sessions), len(desk.clients)}
+// left describes what is in memory. It returns "" if nothing is.
+func (h *harness) left() string {
+	e, a := h.engine, h.server.admission
+	counts := [...]int{len(e.sessions), len(e.queue), len(e.recent.order), len(e.recent.ended), len(a.sessions), len(a.clients)}
 	if counts == [len(counts)]int{} {
 		return ""
 	}
-	return fmt.Sprintf("%d sessions, %d deadlines, %d ends of %d clients, at the desk %d sessions of %d clients",
+	return fmt.Sprintf("%d sessions, %d deadlines, %d ends of %d clients, admitted: %d sessions of %d clients",
 		counts[0], counts[1], counts[2], counts[3], counts[4], counts[5])
-}
-
-func TestStrings(t *testing.T) {
-	var got []string
-	for r := range resultsEnd + 1 {
-		got = append(got, r.String())
-	}
-	for r := range reasonsEnd + 1 {
-		got = append(got, r.String())
-	}
-	want := []string{
-		"none", "completed", "probed", "aborted", "timed-out", "failed", "replaced", "shut-down", "result(8)",
-		"none", "not-found", "denied", "illegal", "unreadable", "unknown-port", "not-allowed", "forged", "multicast", "too-fast", "too-many", "reason(11)",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
 }

@@ -1,6 +1,7 @@
 package tftp
 
-// Finding the file that a request means, and sorting the errors of file systems.
+// How the file that a request means is found, and which reason an error of a
+// file system has.
 
 import (
 	"errors"
@@ -24,7 +25,7 @@ var errNotRegular = errors.New("not a regular file")
 // findFile returns the file that a requested name means.
 func findFile(fsys fs.FS, asked string, ignoreCase bool) (string, fs.FileInfo, error) {
 	var first error
-	for name := range Candidates(asked) {
+	for name := range candidates(asked) {
 		info, err := statFile(fsys, name)
 		if err == nil {
 			return name, info, nil
@@ -47,7 +48,8 @@ func findFile(fsys fs.FS, asked string, ignoreCase bool) (string, fs.FileInfo, e
 	return "", nil, first
 }
 
-// statFile looks at a name. A directory is no file; anything else that is not regular is not looked into, because opening it may wait for ever.
+// statFile describes a file. A directory counts as no file. Anything else that
+// is not regular is not opened, because that may wait for ever.
 func statFile(fsys fs.FS, name string) (fs.FileInfo, error) {
 	info, err := fs.Stat(fsys, name)
 	switch {
@@ -87,8 +89,9 @@ func findFolded(fsys fs.FS, name string) (string, fs.FileInfo, error) {
 	return found, info, err
 }
 
-// reasonOf sorts the errors of a file system. What a file system refuses of its own accord, without the operating system (os.Root and a
-// symbolic link out of it), is denied.
+// reasonOf returns the reason for an error of a file system. What a file system
+// refuses by itself, without the operating system, is denied: os.Root does so
+// with a symbolic link that leads out of it.
 func reasonOf(err error) Reason {
 	var number syscall.Errno
 	switch {

@@ -1,7 +1,8 @@
 package tftp
 
-// Which files a requested name may mean. Firmware writes names with backslashes, leading slashes, doubled slashes, and bytes left over
-// from its own buffers behind the name.
+// Which files a requested name may mean. Firmware writes names with
+// backslashes, leading slashes, doubled slashes, and bytes of its own memory
+// after the name.
 
 import (
 	"errors"
@@ -10,19 +11,22 @@ import (
 	"strings"
 )
 
-// maxNameLen bounds a requested name in bytes.
+// maxNameLen is the longest requested name, in bytes.
 const maxNameLen = 255
 
-// errName is why a name that no file may have is refused.
+// errName is why a name that no file can have is refused.
 var errName = errors.New("name is not allowed: it leaves the root, is too long, or holds control characters")
 
-// Candidates yields the names, relative to the root and valid for [fs.FS], that a requested name may mean, the likeliest first. The
-// first that exists is meant. It yields nothing when the name can mean no file: one with a ".." element, with control
-// characters, longer than 255 bytes, or empty.
+// candidates yields the names that a requested name may mean, relative to the
+// root and valid for [fs.FS], the likeliest first. The first one that exists is
+// meant. It yields nothing when the name can mean no file: when it has a ".."
+// element or control characters, is longer than 255 bytes, or empty.
 //
-// Intel's boot ROMs append 0xff and whatever follows it in their memory to the name. So behind the exact name come the name without
-// trailing bytes above 0x7f, spaces and control characters, and the name cut at its first byte above 0x7f.
-func Candidates(asked string) iter.Seq[string] {
+// Intel's boot ROMs append 0xff to the name, and what follows it in their
+// memory. So the exact name is followed by the name without trailing bytes
+// above 0x7f, spaces and control characters, and by the name cut at its first
+// byte above 0x7f.
+func candidates(asked string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if len(asked) > maxNameLen {
 			return
@@ -56,8 +60,9 @@ func cleanName(asked string) (string, bool) {
 	return name, fs.ValidPath(name)
 }
 
-// cutAtHigh cuts a name at its first byte above 0x7f, and what precedes that byte of spaces and control characters. It is empty where
-// there is no such byte.
+// cutAtHigh cuts a name at its first byte above 0x7f, and removes the spaces
+// and control characters before it. It returns nothing if there is no such
+// byte.
 func cutAtHigh(asked string) string {
 	for i := range len(asked) {
 		if asked[i] >= 0x80 {
@@ -67,8 +72,9 @@ func cutAtHigh(asked string) string {
 	return ""
 }
 
-// isControl reports an ASCII control character.
+// isControl reports whether r is an ASCII control character.
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// isResidue reports what a careless firmware leaves behind a name: a space, a control character, anything above ASCII.
+// isResidue reports whether r may be what firmware left after a name: a space,
+// a control character, or a character that is not ASCII.
 func isResidue(r rune) bool { return r <= ' ' || r >= 0x7f }

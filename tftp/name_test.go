@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestCandidates checks which names a requested one may mean.
 func TestCandidates(t *testing.T) {
 	for _, c := range []struct {
 		asked string
@@ -39,21 +40,21 @@ func TestCandidates(t *testing.T) {
 		{strings.Repeat("a", 255), []string{strings.Repeat("a", 255)}},
 		{strings.Repeat("a", 256), nil},
 	} {
-		got := slices.Collect(Candidates(c.asked))
+		got := slices.Collect(candidates(c.asked))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", c.asked, diff)
 		}
 	}
 }
 
-// No name leaves the root, whatever is asked.
+// FuzzCandidates checks that no name leaves the root, whatever is asked.
 func FuzzCandidates(f *testing.F) {
 	f.Add("undionly.kpxe\xff\xd1")
 	f.Add(`..\..\windows`)
 	f.Add("a//b/./c ")
 	f.Fuzz(func(t *testing.T, asked string) {
 		count := 0
-		for name := range Candidates(asked) {
+		for name := range candidates(asked) {
 			count++
 			if !fs.ValidPath(name) || len(name) > len(asked) || strings.ContainsFunc(name, isControl) {
 				t.Fatalf("%q gives %q", asked, name)

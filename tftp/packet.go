@@ -1,8 +1,9 @@
 package tftp
 
-// The datagrams of TFTP, to and from bytes. Everything is big-endian; strings end in NUL.
+// The datagrams of TFTP, to and from bytes. Everything is big-endian; strings
+// end in NUL.
 //
-//	RRQ    00 01  file NUL mode NUL {option NUL value NUL}    RFC 1350 section 5, RFC 2347
+//	RRQ    00 01  file NUL mode NUL {option NUL value NUL}    RFC 1350, 2347
 //	DATA   00 03  block[2]  bytes, shorter than a block ends the transfer
 //	ACK    00 04  block[2]
 //	ERROR  00 05  code[2]  message NUL
@@ -18,7 +19,7 @@ import (
 	"time"
 )
 
-// An opcode is the first two bytes of a datagram.
+// opcode is the first two bytes of a datagram.
 type opcode uint16
 
 const (
@@ -30,7 +31,7 @@ const (
 	opOACK  opcode = 6
 )
 
-// An errorCode is the code of an ERROR packet (RFC 1350, appendix).
+// errorCode is the code of an ERROR packet (RFC 1350, appendix).
 type errorCode uint16
 
 const (
@@ -44,10 +45,10 @@ const (
 const (
 	headerLen     = 4   // DATA and ACK: opcode and block
 	maxRequestLen = 512 // RFC 2347 section 2 bounds a request with its options
-	maxMessageLen = 128 // of a client's ERROR text that we keep
+	maxMessageLen = 128 // bytes kept of a client's ERROR text
 )
 
-// A Request is a read request and how it came.
+// Request is a read request, with where it came from and arrived.
 type Request struct {
 	Client    netip.AddrPort // the sender
 	Local     netip.Addr     // the address it was sent to
@@ -57,8 +58,10 @@ type Request struct {
 	Options   Options        // what it asked for and is allowed to ask for
 }
 
-// Options are the extensions of RFC 2348, 2349 and 7440: in a Request what was asked for, in an OACK what is granted. A zero field is
-// an option not named. Values outside an option's range count as not asked for (RFC 2347: the server leaves out what it does not accept).
+// Options are the options of RFC 2348, 2349 and 7440: in a Request those asked
+// for, in an OACK those granted. A zero field is an option that is not named. A
+// value outside an option's range counts as not asked for: RFC 2347 has the
+// server leave out what it does not accept.
 type Options struct {
 	BlockSize  int           // blksize, 8..65464 bytes; a larger number in a request is kept as 65464
 	WindowSize int           // windowsize, 1..65535 blocks
@@ -75,7 +78,7 @@ const (
 	maxTimeout       = 255
 )
 
-// The ways a request can be unusable. Each is answered with ERROR 4.
+// The reasons why a request is unusable. Each is answered with ERROR 4.
 var (
 	errShort     = errors.New("request is cut short")
 	errLong      = errors.New("request is longer than 512 bytes")
@@ -85,20 +88,21 @@ var (
 	errNoRequest = errors.New("not a request")
 )
 
-// kindOf returns the opcode of a datagram, 0 where there is none.
-func kindOf(b []byte) opcode {
+// opcodeOf returns the opcode of a datagram, 0 if it has none.
+func opcodeOf(b []byte) opcode {
 	if len(b) < 2 {
 		return 0
 	}
 	return opcode(binary.BigEndian.Uint16(b))
 }
 
-// parseRequest reads an RRQ. On error the result still carries the file name, where there was one. Option names and the mode are
-// matched without regard to case (RFC 2347 section 2, RFC 1350 section 5); of a repeated option the first counts; an option whose
-// value is missing or not terminated is as if absent.
+// parseRequest reads an RRQ. With an error the result still has the file name,
+// if it could be read. Option names and the mode are matched without regard to
+// case (RFC 2347 section 2, RFC 1350 section 5). The first of a repeated option
+// counts. An option whose value is missing or not terminated is ignored.
 func parseRequest(b []byte) (Request, error) {
 	var r Request
-	op := kindOf(b)
+	op := opcodeOf(b)
 	if op != opRead && op != opWrite {
 		return r, errNoRequest
 	}
@@ -147,12 +151,12 @@ func parseOptions(b []byte) Options {
 		if !ok {
 			continue
 		}
-		o.take(name, number)
+		o.set(name, number)
 	}
 }
 
-// take notes one option with its value.
-func (o *Options) take(name []byte, number uint64) {
+// set sets one option, unless it is set already.
+func (o *Options) set(name []byte, number uint64) {
 	switch {
 	case foldEqual(name, "blksize") && o.BlockSize == 0 && number >= minBlockSize:
 		o.BlockSize = int(min(number, maxBlockSize))
@@ -165,7 +169,7 @@ func (o *Options) take(name []byte, number uint64) {
 	}
 }
 
-// parseNumber reads a decimal number without sign.
+// parseNumber reads a decimal number without a sign.
 func parseNumber(b []byte) (uint64, bool) {
 	if len(b) == 0 || len(b) > 19 {
 		return 0, false
@@ -194,7 +198,7 @@ func foldEqual(b []byte, word string) bool {
 	return len(b) == len(word) && strings.EqualFold(string(b), word)
 }
 
-// parseAck returns the block number of an ACK. Bytes behind it are ignored.
+// parseAck returns the block number of an ACK. It ignores bytes after that.
 func parseAck(b []byte) (uint16, bool) {
 	if len(b) < headerLen {
 		return 0, false
@@ -202,7 +206,7 @@ func parseAck(b []byte) (uint16, bool) {
 	return binary.BigEndian.Uint16(b[2:]), true
 }
 
-// parseError reads an ERROR. Clients that cut it short still mean it.
+// parseError reads an ERROR. One that is cut short still counts.
 func parseError(b []byte) *RemoteError {
 	e := &RemoteError{}
 	if len(b) < headerLen {
@@ -217,8 +221,9 @@ func parseError(b []byte) *RemoteError {
 	return e
 }
 
-// appendOACK appends an OACK that grants o, with size where o.Size is set. Names are lower-case, because GRUB compares them so; nothing
-// follows the last NUL, because edk2 rejects an OACK that has something there.
+// appendOACK appends an OACK that grants o, with size if o.Size is set. Names
+// are in lower case, because GRUB compares them so. Nothing follows the last
+// NUL, because edk2 rejects an OACK that has something there.
 func appendOACK(b []byte, o Options, size int64) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(opOACK))
 	if o.BlockSize != 0 {
@@ -244,7 +249,8 @@ func appendOption(b []byte, name string, value int64) []byte {
 	return append(b, 0)
 }
 
-// putDataHeader writes the header of a DATA packet. Block numbers roll over from 65535 to 0.
+// putDataHeader writes the header of a DATA packet. Block numbers roll over
+// from 65535 to 0.
 func putDataHeader(b *[headerLen]byte, block int64) {
 	binary.BigEndian.PutUint16(b[0:], uint16(opData))
 	binary.BigEndian.PutUint16(b[2:], uint16(block))

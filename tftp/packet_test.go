@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// join makes a request: opcode, then NUL-terminated strings.
+// join returns a request: an opcode, then NUL-terminated strings.
 func join(op byte, parts ...string) []byte {
 	b := []byte{0, op}
 	for _, p := range parts {
@@ -19,7 +19,8 @@ func join(op byte, parts ...string) []byte {
 	return b
 }
 
-// The requests of real clients, byte for byte as they order and spell things.
+// TestParseRequest checks the requests of real clients, byte for byte in their
+// order and spelling.
 func TestParseRequest(t *testing.T) {
 	for _, c := range []struct {
 		client  string
@@ -85,6 +86,7 @@ func TestParseRequest(t *testing.T) {
 	}
 }
 
+// TestAppendOACK checks the bytes of an OACK.
 func TestAppendOACK(t *testing.T) {
 	for _, c := range []struct {
 		options Options
@@ -101,6 +103,7 @@ func TestAppendOACK(t *testing.T) {
 	}
 }
 
+// TestHeaders checks the bytes of DATA and ERROR.
 func TestHeaders(t *testing.T) {
 	for _, c := range []struct {
 		block int64
@@ -116,6 +119,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestParseError checks the ERRORs of clients.
 func TestParseError(t *testing.T) {
 	long := strings.Repeat("x", 200)
 	for _, c := range []struct {
@@ -137,7 +141,9 @@ func TestParseError(t *testing.T) {
 	}
 }
 
-// Whatever is parsed names a file without NUL and options within their ranges, and survives being written and read again.
+// FuzzParseRequest checks that a parsed request has a file name without NUL and
+// options within their ranges, and stays the same when it is written and parsed
+// again.
 func FuzzParseRequest(f *testing.F) {
 	f.Add(join(1, "undionly.kpxe", "octet", "blksize", "1432", "tsize", "0"))
 	f.Add(join(1, "ipxe.efi", "octet", "tsize", "0", "blksize", "1468", "windowsize", "4"))
@@ -170,7 +176,8 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// What is granted is never more than was asked or is allowed, never an option that was not asked, and says so on the wire.
+// FuzzNegotiate checks that what is granted is never more than was asked or is
+// allowed, never an option that was not asked, and that the OACK says so.
 func FuzzNegotiate(f *testing.F) {
 	f.Add(1468, 4, 0, true, false, 1500, 64, int64(1<<20))
 	f.Add(65464, 65535, 255, true, true, 9000, 1, int64(0))
@@ -185,7 +192,7 @@ func FuzzNegotiate(f *testing.F) {
 		asked, granted := r.Options, got.granted
 		switch {
 		case asked.BlockSize == 0 && (granted.BlockSize != 0 || got.block != 512):
-			t.Fatal("block size out of nothing")
+			t.Fatal("a block size nobody asked for")
 		case granted.BlockSize > asked.BlockSize, granted.WindowSize > asked.WindowSize, granted.Size && !asked.Size:
 			t.Fatalf("asked %+v, granted %+v", asked, granted)
 		case granted.Timeout != asked.Timeout:
@@ -202,6 +209,7 @@ func FuzzNegotiate(f *testing.F) {
 	})
 }
 
+// TestNegotiate checks what is granted.
 func TestNegotiate(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -4,5 +4,6 @@ package tftp
 
 import "syscall"
 
-// makePipe makes something that is neither file nor directory and waits when it is opened.
+// makePipe makes something that is neither file nor directory and waits when it
+// is opened.
 func makePipe(path string) error { return syscall.Mkfifo(path, 0o644) }

@@ -1,17 +1,18 @@
 package tftp
 
-// Who has just had a transfer.
+// The clients whose transfers ended a moment ago.
 
 import "time"
 
-// linger is how long the client of a finished transfer is remembered: a late duplicate of its final ACK is then no stranger, and does not get an
-// ERROR that might hit the next transfer of a client that always uses the same port.
+// linger is how long the client of a finished transfer is remembered. A late
+// duplicate of its final ACK must not be answered with an ERROR, which could
+// end the next transfer of a client that always uses the same port.
 const linger = 3 * time.Second
 
-// recent are the clients whose transfers ended a moment ago.
+// recent is a list of the clients whose transfers ended a moment ago.
 type recent struct {
 	limit int
-	ended map[clientKey]time.Duration // when each last did
+	ended map[clientKey]time.Duration // when the last transfer of each did
 	order []ending                    // as they ended
 }
 
@@ -21,13 +22,14 @@ type ending struct {
 	at  time.Duration
 }
 
-// newRecent makes an empty memory of so many ends.
+// newRecent returns an empty list with room for so many transfers.
 func newRecent(limit int) recent { return recent{limit: limit, ended: map[clientKey]time.Duration{}} }
 
-// add notes that a client's transfer ends now. The oldest is forgotten where there is no room.
+// add adds a client whose transfer ends now. If there is no room, it removes
+// the oldest.
 func (r *recent) add(key clientKey, now time.Duration) {
 	if len(r.order) == r.limit {
-		r.forget()
+		r.removeOldest()
 	}
 	r.ended[key] = now
 	r.order = append(r.order, ending{key, now})
@@ -39,15 +41,17 @@ func (r *recent) has(key clientKey, now time.Duration) bool {
 	return ok && now-at < linger
 }
 
-// expire forgets who has been remembered for long enough. It frees memory, which can wait until something is to be done anyway.
+// expire removes the clients that have been remembered for long enough. It only
+// frees memory, so it needs no timer of its own.
 func (r *recent) expire(now time.Duration) {
 	for len(r.order) > 0 && now-r.order[0].at >= linger {
-		r.forget()
+		r.removeOldest()
 	}
 }
 
-// forget forgets the oldest end, and with it the client, unless another of its transfers has ended since.
-func (r *recent) forget() {
+// removeOldest removes the transfer that ended first, and its client, unless
+// another of its transfers has ended since.
+func (r *recent) removeOldest() {
 	oldest := r.order[0]
 	r.order = r.order[1:]
 	if r.ended[oldest.key] == oldest.at {

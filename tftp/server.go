@@ -1,6 +1,7 @@
 package tftp
 
-// The server: its configuration, its sockets and their goroutines, and the way of a request from the socket to an open file.
+// The server: its sockets and their goroutines, and how a request becomes an
+// open file.
 
 import (
 	"context"
@@ -15,121 +16,23 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
-// The defaults of a Config's zero fields.
-const (
-	DefaultMaxWindow             = 64
-	DefaultMaxTransfers          = 4096
-	DefaultMaxTransfersPerClient = 8
-	DefaultMaxRequestRate        = 100
-	DefaultCacheBytes            = 16 << 20
-)
-
-// A Config says what to serve and within which bounds. FS or Tree must be set; every other zero field has a default.
-type Config struct {
-	// FS holds the files. Root it (os.Root.FS): what it gives out is given out.
-	FS fs.FS
-
-	// Tree picks the files for one request, so that interfaces and addresses can have roots of their own; nil means FS for all, and so
-	// does a nil result. It is called from several goroutines and may block. Return the same comparable value for the same tree: it is part of the
-	// key under which content is shared.
-	Tree func(Request) fs.FS
-
-	// Addr is where requests are received, 0.0.0.0:69 by default. IPv4 only.
-	Addr netip.AddrPort
-
-	// SinglePort has everything sent from Addr's port, for networks where nothing else gets through (Docker, Kubernetes, some firewalls).
-	SinglePort bool
-
-	// PortRange are the first and last port transfers may be sent from, for firewalls; any by default.
-	PortRange [2]uint16
-
-	// MaxBlockSize bounds blksize beside the bound of the interface's MTU, for tunnels on the way that know less. In bytes; at least 8.
-	MaxBlockSize int
-
-	// MaxWindow bounds windowsize, in blocks; DefaultMaxWindow by default.
-	MaxWindow int
-
-	// MaxTransfers and MaxTransfersPerClient bound what runs at once. Further requests are ignored, and succeed when the client repeats them.
-	MaxTransfers, MaxTransfersPerClient int
-
-	// MaxRequestRate bounds the requests of one address in a second; what is beyond is ignored. Boot loaders that probe for their configuration
-	// (pxelinux, GRUB with its modules, the Raspberry Pi) ask for dozens of names in a moment, one after the other.
-	MaxRequestRate int
-
-	// CacheBytes bounds the file content kept in memory. Files up to half of it are held whole, larger ones streamed; what is being read of these,
-	// and memory to read more into, may come to 4 MiB on top.
-	CacheBytes int64
-
-	// IgnoreCase has a name that does not exist match one that differs in case alone.
-	IgnoreCase bool
-
-	// Allow says whose requests are taken; nil means everybody's. It is called for each request and must not block.
-	Allow func(netip.Addr) bool
-
-	// Events are the hooks.
-	Events Events
-}
-
-// windowCeiling keeps block numbers within a window unambiguous modulo 65536.
-const windowCeiling = 16384
-
-// withDefaults fills in the zero fields and checks the others.
-func (c Config) withDefaults() (Config, error) {
-	if c.FS == nil && c.Tree == nil {
-		return c, errors.New("tftp: neither FS nor Tree is set")
-	}
-	if c.Addr == (netip.AddrPort{}) {
-		c.Addr = netip.AddrPortFrom(netip.IPv4Unspecified(), 69)
-	}
-	if !c.Addr.Addr().Is4() {
-		return c, fmt.Errorf("tftp: address %s is not IPv4", c.Addr)
-	}
-	if c.PortRange[0] > c.PortRange[1] {
-		return c, fmt.Errorf("tftp: port range %d-%d ends before it begins", c.PortRange[0], c.PortRange[1])
-	}
-	for _, field := range []struct {
-		name          string
-		value         *int
-		low, standard int
-		high          int
-	}{
-		{"block size", &c.MaxBlockSize, minBlockSize, maxBlockSize, maxBlockSize},
-		{"window", &c.MaxWindow, 1, DefaultMaxWindow, windowCeiling},
-		{"number of transfers", &c.MaxTransfers, 1, DefaultMaxTransfers, 1 << 20},
-		{"rate of requests", &c.MaxRequestRate, 1, DefaultMaxRequestRate, 1 << 20},
-		{"number of transfers per client", &c.MaxTransfersPerClient, 1, DefaultMaxTransfersPerClient, 1 << 20},
-	} {
-		if *field.value == 0 {
-			*field.value = field.standard
-		}
-		if *field.value < field.low || *field.value > field.high {
-			return c, fmt.Errorf("tftp: %s %d is not within %d..%d", field.name, *field.value, field.low, field.high)
-		}
-	}
-	if c.CacheBytes < 0 {
-		return c, fmt.Errorf("tftp: cache of %d bytes", c.CacheBytes)
-	}
-	if c.CacheBytes == 0 {
-		c.CacheBytes = DefaultCacheBytes
-	}
-	return c, nil
-}
-
-// A Server serves the files of a Config. It is made by Listen.
+// Server serves the files of a Config. Listen makes one.
 type Server struct {
-	config  Config
-	limits  limits
-	epoch   time.Time
-	seed    maphash.Seed
-	ports   []*port      // every socket; requests come to the first
-	boxes   []*letterBox // of the sockets that carry transfers
-	desk    *desk
-	links   linkCache
-	library *library
-	do      func(func()) // runs what may block
-	crew    *crew
+	config     Config
+	limits     limits
+	epoch      time.Time
+	seed       maphash.Seed
+	ports      []*port  // every socket; requests come to the first
+	inboxes    []*inbox // of the sockets that carry transfers
+	admission  *admission
+	interfaces interfaceCache
+	cache      *cache
+	do         func(func()) // runs what may block
+	workers    *workers
 
 	serving atomic.Bool
 	stop    func() // ends Serve
@@ -137,24 +40,23 @@ type Server struct {
 	closing sync.Once
 }
 
-// A port is one socket with its transfers.
+// port is one socket with its transfers.
 type port struct {
 	socket *socket
 	engine *engine
-	box    *letterBox
+	inbox  *inbox
 	ending atomic.Bool
 }
 
-// Listen opens every socket that a server needs, or none. An address in use is reported as an error that wraps [syscall.EADDRINUSE] and names the address.
+// Listen opens every socket that a server needs, or none. For an address in use
+// it returns an error that wraps [syscall.EADDRINUSE] and names the address.
 func Listen(c Config) (*Server, error) {
 	s, err := newServer(c)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.openPorts(); err != nil {
-		for _, p := range s.ports {
-			p.socket.close()
-		}
+		s.closePorts()
 		return nil, err
 	}
 	s.stopped = make(chan struct{})
@@ -169,21 +71,21 @@ func Listen(c Config) (*Server, error) {
 	return s, nil
 }
 
-// newServer makes a server without sockets.
+// newServer returns a server without sockets.
 func newServer(c Config) (*Server, error) {
 	c, err := c.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		config: c,
-		limits: limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
-		epoch:  time.Now(),
-		seed:   maphash.MakeSeed(),
-		links:  linkCache{read: readLinks},
-		desk:   newDesk(c.MaxTransfers, c.MaxTransfersPerClient),
+		config:     c,
+		limits:     limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
+		epoch:      time.Now(),
+		seed:       maphash.MakeSeed(),
+		interfaces: interfaceCache{read: netstate.Read},
+		admission:  newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
 	}
-	s.library = newLibrary(c.CacheBytes, func(job func()) { s.do(job) })
+	s.cache = newCache(c.CacheBytes, func(job func()) { s.do(job) })
 	return s, nil
 }
 
@@ -193,18 +95,18 @@ func (s *Server) openPorts() error {
 		return err
 	}
 	if s.config.SinglePort {
-		s.boxes = []*letterBox{s.ports[0].box}
+		s.inboxes = []*inbox{s.ports[0].inbox}
 		return nil
 	}
 	low, high := int(s.config.PortRange[0]), int(s.config.PortRange[1])
 	wanted := transferSockets()
-	for number := low; len(s.boxes) < wanted; {
+	for number := low; len(s.inboxes) < wanted; {
 		err := s.openPort(netip.AddrPortFrom(s.config.Addr.Addr(), uint16(number)), false)
 		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 			return err
 		}
 		if err == nil {
-			s.boxes = append(s.boxes, s.ports[len(s.ports)-1].box)
+			s.inboxes = append(s.inboxes, s.ports[len(s.ports)-1].inbox)
 		}
 		if high == 0 {
 			continue
@@ -213,39 +115,64 @@ func (s *Server) openPorts() error {
 			break
 		}
 	}
-	if len(s.boxes) == 0 {
+	if len(s.inboxes) == 0 {
 		return fmt.Errorf("tftp: no free port in %d-%d: %w", low, high, syscall.EADDRINUSE)
 	}
 	return nil
 }
 
-// transferSockets is the number of sockets that carry transfers. One fills a fast network; more serve machines with cores to spare.
+// transferSockets returns the number of sockets that carry transfers. One fills
+// a fast network; more use further processors.
 func transferSockets() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), 4) }
 
 // openPort opens one socket.
-func (s *Server) openPort(addr netip.AddrPort, door bool) error {
-	socket, err := openSocket(addr, door && !s.config.SinglePort)
+func (s *Server) openPort(addr netip.AddrPort, acceptsRequests bool) error {
+	socket, err := openSocket(addr)
 	if err != nil {
 		return fmt.Errorf("tftp: listen on %s: %w", addr, err)
 	}
-	box := &letterBox{wake: socket.wake}
-	s.ports = append(s.ports, &port{socket: socket, engine: newEngine(s, socket, door), box: box})
+	s.ports = append(s.ports, &port{
+		socket: socket,
+		engine: newEngine(s.engineConfig(acceptsRequests), socket),
+		inbox:  &inbox{wake: socket.wake},
+	})
 	return nil
+}
+
+// engineConfig returns what an engine knows of the server.
+func (s *Server) engineConfig(acceptsRequests bool) engineConfig {
+	return engineConfig{
+		acceptsRequests: acceptsRequests,
+		maxRequestRate:  s.config.MaxRequestRate,
+		remembered:      s.config.MaxTransfers,
+		allow:           s.config.Allow,
+		admit:           s.admit,
+		leave:           s.admission.leave,
+		events:          s.config.Events,
+	}
+}
+
+// closePorts closes every socket.
+func (s *Server) closePorts() {
+	for _, p := range s.ports {
+		p.socket.close()
+	}
 }
 
 // Addr returns the address that requests are received on.
 func (s *Server) Addr() netip.AddrPort { return s.ports[0].socket.addr() }
 
-// Serve answers until ctx ends; then it tells every client with a running transfer, closes the sockets and returns nil. It returns an error
+// Serve answers until ctx ends. Then it sends an ERROR to every client with a
+// running transfer, closes the sockets and returns nil. It returns an error
 // when a socket fails. It may be called once.
 func (s *Server) Serve(ctx context.Context) error {
 	if s.serving.Swap(true) {
 		return errors.New("tftp: Serve called twice or after Close")
 	}
 	defer close(s.stopped)
-	s.crew = newCrew()
-	s.do = s.crew.do
-	defer s.crew.end()
+	s.workers = newWorkers()
+	s.do = s.workers.do
+	defer s.workers.end()
 	cancel := context.AfterFunc(ctx, s.stop)
 	defer cancel()
 
@@ -258,9 +185,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	running.Wait()
-	for _, p := range s.ports {
-		p.socket.close()
-	}
+	s.closePorts()
 	return errors.Join(failures...)
 }
 
@@ -272,122 +197,127 @@ func (s *Server) Close() error {
 			<-s.stopped
 			return
 		}
-		for _, p := range s.ports {
-			p.socket.close()
-		}
+		s.closePorts()
 	})
 	return nil
 }
 
-// now is the time since the server began.
+// now returns the time since the server began.
 func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
-// starvation is how long deadlines may wait for a socket that never runs dry.
+// deadline converts a time since the server began. It returns the zero time for
+// never.
+func (s *Server) deadline(at time.Duration) time.Time {
+	if at == never {
+		return time.Time{}
+	}
+	return s.epoch.Add(at)
+}
+
+// starvation is how long deadlines may wait for a socket that always has more
+// to read.
 const starvation = 50 * time.Millisecond
 
-// run serves one socket until it is told to end. What has arrived goes before what is due: under load an acknowledgement that waits in the
-// socket's buffer must not be taken for a lost one.
+// run serves one socket until the server ends. Datagrams that have arrived go
+// before deadlines that have passed: under load, an acknowledgement that waits
+// in the socket's buffer must not count as lost.
 func (p *port) run(s *Server) error {
-	now, until := s.now(), never
-	var dry time.Duration // when the socket last was
-	soon := false
+	var deadline time.Time
+	var drained time.Duration // when the socket last had nothing more to read
 	for {
-		arrived, more, err := p.socket.receive(now, until, soon)
+		arrived, more, err := p.socket.receive(deadline)
 		if err != nil {
 			return err
 		}
-		now = s.now()
+		now := s.now()
 		for i := range arrived {
 			p.engine.datagram(&arrived[i], now)
 		}
-		idle := !s.crew.working() // asked first: all its letters are here then
-		for _, l := range p.box.empty() {
-			p.engine.letter(l, now)
+		for _, m := range p.inbox.take() {
+			p.engine.message(m, now)
 		}
-		soon = len(arrived) > 0 && idle && p.engine.expecting()
 		if p.ending.Load() {
 			p.engine.shutDown(now)
 			p.socket.flush()
 			return nil
 		}
-		if !more || now-dry > starvation {
-			dry = now
+		if !more || now-drained > starvation {
+			drained = now
 			p.engine.expire(now)
 		}
 		p.socket.flush()
 		p.engine.flushed()
-		if until = p.engine.next(); more {
-			until = now
-		}
-		if s.crew.busy() {
-			runtime.Gosched() // on a single processor the helpers would else wait for the scheduler to miss this one
+		deadline = s.deadline(p.engine.next())
+		if s.workers.busy() {
+			runtime.Gosched() // a single processor would reach the workers only when this goroutine waits
 		}
 	}
 }
 
-// refused calls the hook.
-func (s *Server) refused(r Refusal) {
-	if hook := s.config.Events.Refused; hook != nil {
-		hook(r)
-	}
-}
-
-// admit gives a request to the desk, and the file it asks for to a helper to open.
+// admit opens the file of a request, unless the client has a transfer already
+// or there is no room.
 func (s *Server) admit(r Request, now time.Duration) {
-	client := &session{box: s.box(r.Client), request: r, route: route{client: r.Client, local: r.Local}}
-	client.heard.Store(int64(now))
-	answer, evicted := s.desk.admit(client, now)
-	if evicted != nil {
-		evicted.box.post(letter{kind: letterDrop, session: evicted})
-	}
-	switch {
-	case answer.known != nil:
-		answer.known.box.post(letter{kind: letterAgain, session: answer.known, request: &r})
-	case answer.full:
-		s.refused(Refusal{Client: r.Client, Local: r.Local, Interface: r.Interface, Asked: r.File, Reason: TooMany})
-	default:
-		s.do(func() { s.open(client) })
+	t := &session{inbox: s.inboxOf(r.Client), request: r, route: route{client: r.Client, local: r.Local}}
+	t.heard.Store(int64(now))
+	verdict, other := s.admission.admit(t, now)
+	switch verdict {
+	case admitted:
+		if other != nil {
+			other.inbox.post(message{kind: messageDrop, session: other})
+		}
+		s.do(func() { s.open(t) })
+	case repeated:
+		other.inbox.post(message{kind: messageRequest, session: other, request: &r})
+	case full:
+		s.ignore(r, TooMany)
 	}
 }
 
-// box picks the socket for a client's transfer.
-func (s *Server) box(client netip.AddrPort) *letterBox {
-	if len(s.boxes) == 1 {
-		return s.boxes[0]
-	}
-	return s.boxes[maphash.Comparable(s.seed, client)%uint64(len(s.boxes))]
+// ignore reports a request that is not answered.
+func (s *Server) ignore(r Request, why Reason) {
+	s.config.Events.Refused(Refusal{Client: r.Client, Local: r.Local, Interface: r.Interface, Asked: r.File, Reason: why})
 }
 
-// open finds and opens the file of a transfer, negotiates, and has it started. It runs on a helper.
+// inboxOf returns the inbox of the socket that carries a client's transfer.
+func (s *Server) inboxOf(client netip.AddrPort) *inbox {
+	if len(s.inboxes) == 1 {
+		return s.inboxes[0]
+	}
+	return s.inboxes[maphash.Comparable(s.seed, client)%uint64(len(s.inboxes))]
+}
+
+// open finds and opens the file of a transfer, negotiates, and has the transfer
+// started. It runs on a worker.
 func (s *Server) open(t *session) {
-	links := s.links.get()
-	if reason := links.suspect(t.request); reason != 0 {
-		s.desk.leave(t)
-		s.refused(Refusal{Client: t.request.Client, Local: t.request.Local, Interface: t.request.Interface, Asked: t.request.File, Reason: reason})
+	interfaces := s.interfaces.get()
+	if reason := interfaces.screen(t.request); reason != 0 {
+		s.admission.leave(t)
+		s.ignore(t.request, reason)
 		return
 	}
-	t.route.iface = links.pin(t.route.client.Addr(), t.request.Interface)
+	t.route.iface = interfaces.forReply(t.route.client.Addr(), t.request.Interface)
 	fsys, tree := s.tree(t.request)
 	name, info, err := findFile(fsys, t.request.File, s.config.IgnoreCase)
 	if err != nil {
-		t.box.post(letter{kind: letterRefuse, session: t, reason: reasonOf(err), err: err})
+		t.inbox.post(message{kind: messageRefuse, session: t, reason: reasonOf(err), err: err})
 		return
 	}
 	key := fileKey{tree: tree, name: name, netascii: t.request.Netascii}
-	s.library.open(fsys, key, info, func(f *file, err error) {
+	s.cache.open(fsys, key, info, func(f *file, err error) {
 		if err != nil {
-			t.box.post(letter{kind: letterRefuse, session: t, reason: reasonOf(err), err: err})
+			t.inbox.post(message{kind: messageRefuse, session: t, reason: reasonOf(err), err: err})
 			return
 		}
 		t.file = f
-		t.terms = negotiate(t.request, s.limits.forMTU(links[t.request.Interface].mtu))
+		t.terms = negotiate(t.request, s.limits.forMTU(interfaces[t.request.Interface].MTU))
 		seed := maphash.Comparable(s.seed, t.route.client)
 		t.machine = newTransfer(t.terms, f.size, uint32(seed))
-		t.box.post(letter{kind: letterStart, session: t})
+		t.inbox.post(message{kind: messageStart, session: t})
 	})
 }
 
-// tree returns the files for a request, and a value that tells them apart from others'. Trees that cannot be compared share nothing.
+// tree returns the files for a request, and a value that identifies them. Trees
+// that cannot be compared share nothing.
 func (s *Server) tree(r Request) (fsys fs.FS, key any) {
 	if s.config.Tree != nil {
 		fsys = s.config.Tree(r)

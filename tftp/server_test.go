@@ -31,7 +31,7 @@ func random(n int) []byte {
 	return b
 }
 
-// A record collects what a server's hooks tell.
+// record collects what a server's hooks report.
 type record struct {
 	mu       sync.Mutex
 	started  []Transfer
@@ -40,7 +40,7 @@ type record struct {
 	news     chan struct{}
 }
 
-// events are hooks that fill the record.
+// events returns hooks that fill the record.
 func (r *record) events() Events {
 	r.news = make(chan struct{}, 10000)
 	return Events{
@@ -50,7 +50,7 @@ func (r *record) events() Events {
 	}
 }
 
-// snapshot returns what has been told so far.
+// snapshot returns what has been reported so far.
 func (r *record) snapshot() (started, finished []Transfer, refused []Refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,8 @@ func serve(t testing.TB, c Config) netip.AddrPort {
 	return s.Addr()
 }
 
-// Files of every awkward size arrive whole, in every mode of sending.
+// TestServeSizes checks that files of all sizes that matter arrive whole, in
+// every mode of sending.
 func TestServeSizes(t *testing.T) {
 	files := fstest.MapFS{}
 	for _, size := range []int{0, 1, 511, 512, 513, 1468, 5 * 1468, 100 << 10, 70000 * 8} {
@@ -132,10 +133,12 @@ func TestServeSizes(t *testing.T) {
 	}
 }
 
-// Clients that are at different places of a file that is never in memory as a whole: its chunks come and go, and their memory with them.
+// TestServeStreamToMany has clients read different parts of a file that is
+// never in memory as a whole: its chunks come and go, and their memory with
+// them.
 func TestServeStreamToMany(t *testing.T) {
 	content := random(2<<20 + 17)
-	addr := serve(t, Config{FS: fstest.MapFS{"big": {Data: content, ModTime: long}}, CacheBytes: 2 * chunkSize, MaxTransfersPerClient: 100})
+	addr := serve(t, Config{FS: fstest.MapFS{"big": {Data: content, ModTime: longAgo}}, CacheBytes: 2 * chunkSize, MaxTransfersPerClient: 100})
 	var reading sync.WaitGroup
 	for i := range 6 {
 		reading.Go(func() {
@@ -150,7 +153,7 @@ func TestServeStreamToMany(t *testing.T) {
 	reading.Wait()
 }
 
-// The events of a transfer, whole.
+// TestServeEvents checks all that is reported about a transfer.
 func TestServeEvents(t *testing.T) {
 	var events record
 	addr := serve(t, Config{FS: fstest.MapFS{"efi/ipxe.efi": {Data: random(3000)}}, Events: events.events()})
@@ -180,12 +183,13 @@ func TestServeEvents(t *testing.T) {
 	}
 }
 
+// cmpNetip compares addresses.
 var cmpNetip = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 }
 
-// loopback is the index of the loopback interface.
+// loopback returns the index of the loopback interface.
 func loopback(t *testing.T) int {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -200,7 +204,8 @@ func loopback(t *testing.T) int {
 	return 0
 }
 
-// What cannot be had is refused at once, with the code that firmware acts on and no detail.
+// TestServeRefusals checks that what cannot be served is refused at once, with
+// the code that firmware acts on and no detail.
 func TestServeRefusals(t *testing.T) {
 	dir := t.TempDir()
 	for _, err := range []error{
@@ -254,7 +259,7 @@ func TestServeRefusals(t *testing.T) {
 	}
 }
 
-// exchange sends a packet and returns the answer, empty when there is none in a moment.
+// exchange sends a packet and returns the answer, "" if none comes.
 func exchange(t *testing.T, addr netip.AddrPort, packet []byte) string {
 	t.Helper()
 	conn, err := net.ListenUDP("udp4", nil)
@@ -274,10 +279,11 @@ func exchange(t *testing.T, addr netip.AddrPort, packet []byte) string {
 	return string(buffer[:n])
 }
 
-// The answer comes from the address that was asked, though the server listens on all.
+// TestServeReplySource checks that the answer comes from the address that was
+// asked, though the server listens on all.
 func TestServeReplySource(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Log("127.0.0.2 is there on Linux alone")
+		t.Log("only Linux has 127.0.0.2")
 		return
 	}
 	for _, single := range []bool{false, true} {
@@ -297,6 +303,7 @@ func TestServeReplySource(t *testing.T) {
 	}
 }
 
+// TestServePortRange checks that transfers keep to a range of ports.
 func TestServePortRange(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -318,6 +325,8 @@ func TestServePortRange(t *testing.T) {
 	}
 }
 
+// TestListenErrors checks the errors of a wrong configuration and of a port in
+// use.
 func TestListenErrors(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -347,7 +356,8 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
-// The end of the server is told to running transfers, and comes at once.
+// TestServeShutDown checks that running transfers are told when the server
+// ends, and that this takes no time.
 func TestServeShutDown(t *testing.T) {
 	var events record
 	s, err := Listen(Config{FS: fstest.MapFS{"rom": {Data: random(1 << 20)}}, Addr: netip.MustParseAddrPort("127.0.0.1:0"), Events: events.events()})
@@ -377,7 +387,7 @@ func TestServeShutDown(t *testing.T) {
 	}
 	n, err := client.receive(conn, buffer)
 	if got, want := string(buffer[:n]), "\x00\x05\x00\x00server is shutting down\x00"; err != nil || got != want {
-		t.Errorf("client was told %q, %v", got, err)
+		t.Errorf("client got %q, %v", got, err)
 	}
 	if _, finished, _ := events.snapshot(); len(finished) != 1 || finished[0].Result != ShutDown {
 		t.Errorf("finished: %+v", finished)
@@ -390,6 +400,7 @@ func TestServeShutDown(t *testing.T) {
 	}
 }
 
+// TestCloseBeforeServe checks that Close frees the port.
 func TestCloseBeforeServe(t *testing.T) {
 	s, err := Listen(Config{FS: fstest.MapFS{}, Addr: netip.MustParseAddrPort("127.0.0.1:0")})
 	if err != nil {
@@ -405,7 +416,8 @@ func TestCloseBeforeServe(t *testing.T) {
 	again.Close()
 }
 
-// Trees by request, and clients that are not allowed.
+// TestServeTreeAndAllow checks trees by request, and clients that are not
+// allowed.
 func TestServeTreeAndAllow(t *testing.T) {
 	one, other := fstest.MapFS{"rom": {Data: []byte("one")}}, fstest.MapFS{"rom": {Data: []byte("other")}}
 	var events record
@@ -439,6 +451,7 @@ func TestServeTreeAndAllow(t *testing.T) {
 	}
 }
 
+// TestServeNetascii checks the conversion of line ends.
 func TestServeNetascii(t *testing.T) {
 	addr := serve(t, Config{FS: fstest.MapFS{"text": {Data: []byte("a\nb\rc\r\n")}}})
 	client := testClient{server: addr, mode: "netascii", options: []string{"tsize", "0", "blksize", "100", "windowsize", "4"}}
@@ -451,6 +464,7 @@ func TestServeNetascii(t *testing.T) {
 	}
 }
 
+// TestServeIgnoreCase checks names in another case.
 func TestServeIgnoreCase(t *testing.T) {
 	addr := serve(t, Config{FS: fstest.MapFS{"EFI/Boot/bootX64.efi": {Data: []byte("x")}}, IgnoreCase: true})
 	client := testClient{server: addr}
@@ -459,8 +473,9 @@ func TestServeIgnoreCase(t *testing.T) {
 	}
 }
 
-// A file replaced, or overwritten in place, while it is being read: the transfer gets the version it began with, or an ERROR; never a mixture.
-// The next request gets the new version.
+// TestServeChangingFile replaces a file, or overwrites it in place, while it is
+// read. The transfer gets the version it began with, or an ERROR, but never a
+// mixture. The next request gets the new version.
 func TestServeChangingFile(t *testing.T) {
 	old, fresh := bytes.Repeat([]byte("old "), 1<<18), bytes.Repeat([]byte("new "), 1<<18)
 	for _, c := range []struct {
@@ -504,14 +519,14 @@ func TestServeChangingFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := client.readOn(conn, buffer[4:1472], 1468)
-			var told *RemoteError
+			var remote *RemoteError
 			switch {
 			case err == nil && !bytes.Equal(got, old):
 				t.Error("a mixture")
-			case err != nil && (!c.cut || !errors.As(err, &told) || told.Message != textChanged):
+			case err != nil && (!c.cut || !errors.As(err, &remote) || remote.Message != textChanged):
 				t.Error(err)
 			case err == nil && c.cut:
-				t.Error("an overwritten file went unnoticed")
+				t.Error("an overwritten file was not noticed")
 			}
 			next := testClient{server: addr, options: []string{"blksize", "1468", "windowsize", "32"}}
 			if got, err := next.get("rom"); err != nil || !bytes.Equal(got, fresh) {
@@ -521,7 +536,7 @@ func TestServeChangingFile(t *testing.T) {
 	}
 }
 
-// readOn goes on in lock-step after the first block.
+// readOn continues in lock-step after the first block.
 func (c *testClient) readOn(conn *net.UDPConn, first []byte, block int) ([]byte, error) {
 	content := append([]byte(nil), first...)
 	buffer := make([]byte, 70000)
@@ -531,7 +546,7 @@ func (c *testClient) readOn(conn *net.UDPConn, first []byte, block int) ([]byte,
 		if err != nil {
 			return nil, err
 		}
-		if kindOf(buffer[:n]) == opError {
+		if opcodeOf(buffer[:n]) == opError {
 			return nil, parseError(buffer[:n])
 		}
 		if binary.BigEndian.Uint16(buffer[2:]) != next {
@@ -546,7 +561,8 @@ func (c *testClient) readOn(conn *net.UDPConn, first []byte, block int) ([]byte,
 	}
 }
 
-// Many clients at once, all whole; and the server's goroutines are no more than before.
+// TestServeManyClients checks that many clients at once get their files whole,
+// and that the server starts no goroutines for them.
 func TestServeManyClients(t *testing.T) {
 	content := random(200_000)
 	addr := serve(t, Config{FS: fstest.MapFS{"rom": {Data: content}}, MaxTransfersPerClient: 1000})

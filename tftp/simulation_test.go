@@ -1,7 +1,8 @@
 package tftp
 
-// Transfers over simulated wires that lose, repeat, reorder and delay, against clients that behave like those of the field, in virtual time. A
-// run is a function of its seed.
+// Transfers over simulated wires that lose, repeat, reorder and delay packets,
+// to clients that behave like real ones, in virtual time. The result depends
+// only on the seed.
 
 import (
 	"container/heap"
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-// A wire says what happens to packets, in either direction.
+// wire says what happens to packets, in either direction.
 type wire struct {
 	delay     time.Duration // one way
 	jitter    time.Duration // up to this much more for one in fifty, which reorders
@@ -20,18 +21,19 @@ type wire struct {
 	duplicate float64
 }
 
-// A clientKind is how a client answers.
+// clientKind is how a client answers.
 type clientKind struct {
 	name    string
 	window  int
 	timeout time.Duration // of its own timer
-	reAck   bool          // answers every unexpected block with an ACK, as edk2, GRUB and pxelinux do
-	nack    bool          // answers one unexpected block of a loss with an ACK, as U-Boot and RFC 7440 do
+	reAck   bool          // answers every unexpected block with an ACK, like edk2, GRUB and pxelinux
+	nack    bool          // answers one unexpected block of a loss with an ACK, like U-Boot, and as in RFC 7440
 	think   time.Duration // before each ACK
-	stall   time.Duration // now and then before an ACK
+	stall   time.Duration // before one ACK in two hundred
 	mute    bool          // does not acknowledge the final block
 }
 
+// clientKinds are the kinds of clients.
 var clientKinds = []clientKind{
 	{name: "u-boot", window: 1, timeout: 5 * time.Second, nack: true},
 	{name: "ipxe", window: 1, timeout: 250 * time.Millisecond, reAck: true},
@@ -43,14 +45,14 @@ var clientKinds = []clientKind{
 	{name: "edk2-window64", window: 64, timeout: 4 * time.Second, reAck: true},
 }
 
-// An event is something at a time.
+// event is something that happens at a time.
 type event struct {
 	at  time.Duration
 	seq int
 	do  func(now time.Duration)
 }
 
-// events is a heap.
+// events is a heap of events.
 type events []event
 
 func (e events) Len() int { return len(e) }
@@ -66,7 +68,7 @@ func (e *events) Pop() any {
 	return last
 }
 
-// A simulation is one transfer.
+// simulation is one transfer.
 type simulation struct {
 	t      *testing.T
 	random *rand.Rand
@@ -86,12 +88,12 @@ type simulation struct {
 	started  bool
 	got      int64 // blocks received in order
 	acked    int64 // last block acknowledged by the window count
-	nacked   int64 // block for which a loss was told
+	nacked   int64 // block whose loss was reported
 	heard    time.Duration
 	complete time.Duration // when the client had it all
 }
 
-// run plays a transfer to its end.
+// run runs a transfer to its end.
 func (s *simulation) run() {
 	s.nacked = -1
 	s.send(s.machine.begin(0))
@@ -106,13 +108,13 @@ func (s *simulation) run() {
 	}
 }
 
-// at plans something.
+// at adds an event.
 func (s *simulation) at(when time.Duration, do func(time.Duration)) {
 	s.seq++
 	heap.Push(&s.events, event{when, s.seq, do})
 }
 
-// carry takes a packet over the wire: not at all, once or twice.
+// carry carries a packet over the wire: not at all, once or twice.
 func (s *simulation) carry(arrive func(time.Duration)) {
 	copies := 1
 	if s.random.Float64() < s.wire.loss {
@@ -129,7 +131,8 @@ func (s *simulation) carry(arrive func(time.Duration)) {
 	}
 }
 
-// send puts a burst of the machine on the wire, checks that it is allowed, and sees to the deadline.
+// send puts a burst on the wire, checks that it is allowed, and adds an event
+// for the deadline.
 func (s *simulation) send(b burst) {
 	if b.oack {
 		s.carry(func(now time.Duration) { s.oack(now) })
@@ -154,7 +157,7 @@ func (s *simulation) send(b burst) {
 	}
 }
 
-// oack is the client getting the OACK.
+// oack is the arrival of the OACK.
 func (s *simulation) oack(time.Duration) {
 	if s.got > 0 {
 		return
@@ -164,7 +167,8 @@ func (s *simulation) oack(time.Duration) {
 	s.ack(0)
 }
 
-// data is the client getting a block. The wire carries 16 bits of its number; the rest is what the simulation checks.
+// data is the arrival of a block. The wire carries 16 bits of its number; the
+// rest is for the simulation to check.
 func (s *simulation) data(number uint16, offset, length int64) {
 	s.started = true
 	if number != uint16(s.got+1) {
@@ -179,7 +183,7 @@ func (s *simulation) data(number uint16, offset, length int64) {
 		return
 	}
 	if s.complete != 0 {
-		s.t.Fatal("a block behind the end")
+		s.t.Fatal("a block after the end")
 	}
 	if offset != s.got*s.block {
 		s.t.Fatalf("block %d holds the bytes from %d, want %d", number, offset, s.got*s.block)
@@ -198,7 +202,7 @@ func (s *simulation) data(number uint16, offset, length int64) {
 	}
 }
 
-// ack sends an ACK, after what the client does before.
+// ack sends an ACK, after the time that the client needs.
 func (s *simulation) ack(block int64) {
 	if s.kind.mute && s.complete != 0 {
 		return
@@ -216,7 +220,8 @@ func (s *simulation) ack(block int64) {
 	})
 }
 
-// clientTimer is the client's own retransmission: of the request until something came, then of its last ACK.
+// clientTimer is the client's own retransmission: of the request until
+// something arrives, then of its last ACK.
 func (s *simulation) clientTimer(since time.Duration) {
 	s.at(since+s.kind.timeout, func(now time.Duration) {
 		if s.complete != 0 {
@@ -242,7 +247,7 @@ func (s *simulation) clientTimer(since time.Duration) {
 	})
 }
 
-// simulate plays one seed.
+// simulate runs the transfer of a seed.
 func simulate(t *testing.T, seed uint64, w wire, kind clientKind, size, block int64) *simulation {
 	t.Helper()
 	agreed := terms{granted: Options{BlockSize: int(block), Size: true}, block: int(block), window: kind.window}
@@ -254,7 +259,9 @@ func simulate(t *testing.T, seed uint64, w wire, kind clientKind, size, block in
 	return s
 }
 
-// Every client kind gets every byte in order over bad wires, and what is sent stays in proportion to what was lost: no apprentice.
+// TestSimulationBadWires checks that every kind of client gets every byte in
+// order over bad wires, and that what is sent stays in proportion to what was
+// lost.
 func TestSimulationBadWires(t *testing.T) {
 	t.Parallel()
 	const seeds = 10_000
@@ -283,7 +290,8 @@ func TestSimulationBadWires(t *testing.T) {
 	}
 }
 
-// On wires that only repeat and reorder nothing may be doubled for long: a packet sent twice must not breed another at every round.
+// TestSimulationNoApprentice checks wires that only repeat packets: a packet
+// sent twice must not cause another one at every round trip.
 func TestSimulationNoApprentice(t *testing.T) {
 	t.Parallel()
 	for _, kind := range clientKinds {
@@ -301,7 +309,8 @@ func TestSimulationNoApprentice(t *testing.T) {
 	}
 }
 
-// One spurious repetition against a client that answers every duplicate must die out, whatever the window: the apprentice would double until the end.
+// TestSimulationOneLossOnly checks that one loss does not double packets until
+// the end, with clients that answer every duplicate and any window.
 func TestSimulationOneLossOnly(t *testing.T) {
 	t.Parallel()
 	for _, kind := range clientKinds {
@@ -322,7 +331,8 @@ func TestSimulationOneLossOnly(t *testing.T) {
 	}
 }
 
-// loseWhen runs with a wire that loses exactly the packets that lose says.
+// loseWhen runs with a wire that loses exactly the packets for which lose
+// returns true.
 func (s *simulation) loseWhen(lose func() bool) {
 	s.wire.loss = 0
 	s.random = rand.New(chosen{lose})
@@ -330,7 +340,8 @@ func (s *simulation) loseWhen(lose func() bool) {
 	s.run()
 }
 
-// chosen is a random source that makes Float64 fall below one half when told so.
+// chosen is a random source that makes Float64 less than one half when lose
+// returns true.
 type chosen struct{ lose func() bool }
 
 func (c chosen) Uint64() uint64 {
@@ -340,8 +351,9 @@ func (c chosen) Uint64() uint64 {
 	return 1<<64 - 1
 }
 
-// A transfer of 100 KiB with 1 ms of round trip: what issue 4 asks of lossy wires. Clients that answer one unexpected block only (nack) and lose
-// that answer are on their own timer, which no server can shorten.
+// TestSimulationLossTimes checks how long 100 KiB take with a round trip of 1
+// ms and losses. Clients that answer only one unexpected block (nack) and lose
+// that answer wait for their own timer, which no server can shorten.
 func TestSimulationLossTimes(t *testing.T) {
 	t.Parallel()
 	const seeds = 500
@@ -373,7 +385,8 @@ func TestSimulationLossTimes(t *testing.T) {
 	}
 }
 
-// A client that takes 100 ms for each ACK is not sent everything twice.
+// TestSimulationSlowClient checks that a client that takes 100 ms for each ACK
+// is not sent everything twice.
 func TestSimulationSlowClient(t *testing.T) {
 	t.Parallel()
 	for _, kind := range clientKinds {
@@ -385,7 +398,8 @@ func TestSimulationSlowClient(t *testing.T) {
 	}
 }
 
-// A file of more than 65,535 blocks, twice around, whatever the window.
+// TestSimulationRollOver checks block numbers that roll over twice, with any
+// window.
 func TestSimulationRollOver(t *testing.T) {
 	t.Parallel()
 	for _, kind := range clientKinds {
@@ -398,7 +412,8 @@ func TestSimulationRollOver(t *testing.T) {
 	}
 }
 
-// A client that does not acknowledge the final block has it all the same.
+// TestSimulationMuteClient checks that a transfer completes when the client
+// does not acknowledge the final block.
 func TestSimulationMuteClient(t *testing.T) {
 	t.Parallel()
 	kind := clientKind{name: "intel", window: 1, timeout: time.Second, mute: true}

@@ -8,9 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// ms is a millisecond.
 const ms = time.Millisecond
 
-// A step is one event and what it must lead to.
+// step is one event and what must follow.
 type step struct {
 	at     time.Duration
 	event  string // "begin", "ack N", "expire", "ask", "ask other", "error N"
@@ -18,7 +19,7 @@ type step struct {
 	result Result
 }
 
-// play runs steps and compares.
+// play runs steps and compares what follows.
 func play(t *testing.T, name string, agreed terms, size int64, steps []step) {
 	t.Helper()
 	m := newTransfer(agreed, size, 1)
@@ -36,8 +37,8 @@ func play(t *testing.T, name string, agreed terms, size int64, steps []step) {
 		case s.event == "ask":
 			got, _ = m.ask(true, s.at)
 		case s.event == "ask other":
-			if _, anew := m.ask(false, s.at); !anew {
-				t.Errorf("%s, step %d: not anew", name, i)
+			if _, restart := m.ask(false, s.at); !restart {
+				t.Errorf("%s, step %d: not restarted", name, i)
 			}
 		default:
 			if _, err := fmt.Sscanf(s.event, "ack %d", &n); err == nil {
@@ -55,6 +56,7 @@ func play(t *testing.T, name string, agreed terms, size int64, steps []step) {
 	}
 }
 
+// TestTransfer checks transfers step by step.
 func TestTransfer(t *testing.T) {
 	plain := terms{block: 512, window: 1}
 	lockstep := terms{granted: Options{BlockSize: 512, Size: true}, block: 512, window: 1}
@@ -215,7 +217,8 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// The timer follows the round trip, with a floor, and stays backed off until it has a clean measurement.
+// TestEstimator checks that the timer follows the round trip, with a minimum,
+// and stays backed off until a clean measurement.
 func TestEstimator(t *testing.T) {
 	e := newEstimator(0)
 	var got []time.Duration
@@ -227,11 +230,11 @@ func TestEstimator(t *testing.T) {
 	note()
 	e.backOff(maxRTO)
 	note()
-	e.recover(400 * ms) // the answer of a slow client: no sign
+	e.recover(400 * ms) // maybe a slow client's answer to the first copy
 	note()
 	e.recover(100 * ms)
 	note()
-	for range 4 { // so long is forgotten soon
+	for range 4 { // long round trips are forgotten soon
 		e.sample(ms)
 	}
 	note()
@@ -243,7 +246,7 @@ func TestEstimator(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("timer (-want +got):\n%s", diff)
 	}
-	// A client that is slow now and then is not taken for a fast one in between.
+	// A client that is slow from time to time does not count as fast in between.
 	e = newEstimator(0)
 	for i := range 40 {
 		e.sample([]time.Duration{ms, 100 * ms}[i%2])

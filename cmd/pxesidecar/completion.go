@@ -42,7 +42,8 @@ compdef _pxesidecar pxesidecar
 `,
 }
 
-// completionCommand returns the command that prints a shell's completion script.
+// completionCommand returns the command that prints a shell's completion
+// script.
 func completionCommand() *cli.Command {
 	return &cli.Command{
 		Name:         "completion",

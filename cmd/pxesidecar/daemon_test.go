@@ -11,9 +11,9 @@ import (
 )
 
 // TestUpgradeByScript plays a machine that is upgraded by script, where no DHCP
-// is answered: it reads the version check, then the ROM. If it then asks for the
-// check again, its iPXE is still not the wanted one, and the check lets it go on.
-// The next time it gets the first check again.
+// is answered: it reads the version check, then the ROM. If it then asks for
+// the check again, its iPXE is still not the wanted one, and the check lets it
+// go on. The next time it gets the first check again.
 func TestUpgradeByScript(t *testing.T) {
 	l := mustLoad(t, config.Settings{
 		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}},

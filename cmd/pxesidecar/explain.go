@@ -33,8 +33,8 @@ func explainCommand() *cli.Command {
 	}
 }
 
-// clientFlags returns the flags that describe a client. They have no environment
-// variables.
+// clientFlags returns the flags that describe a client. They have no
+// environment variables.
 func clientFlags() []cli.Flag {
 	text := func(name, value, usage string) cli.Flag {
 		return &cli.StringFlag{Name: name, Category: catClient, Value: value, Usage: usage}

@@ -40,7 +40,8 @@ func loadHere(s config.Settings) (*loaded, error) {
 func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: "/"}) }
 
 // load parses settings, opens the boot files that they name, and makes the
-// policy. The error joins all problems, a line each. The caller closes the files.
+// policy. The error joins all problems, a line each. The caller closes the
+// files.
 func load(s config.Settings, h host) (*loaded, error) {
 	cfg, parseErr := config.Parse(s, h.interfaces)
 	files, filesErr := bootfiles.Open(cfg, h.root, version())
@@ -57,8 +58,8 @@ func load(s config.Settings, h host) (*loaded, error) {
 	return &loaded{cfg, files, policy, certificate, distinct(files.Warnings, warnings, cfg.Warnings)}, nil
 }
 
-// loadCertificate reads the certificate of HTTP. It returns nil if HTTP is plain
-// or off.
+// loadCertificate reads the certificate of HTTP. It returns nil if HTTP is
+// plain or off.
 func loadCertificate(cfg *config.Config) (*tls.Config, error) {
 	if cfg.HTTP.CertFile == "" {
 		return nil, nil

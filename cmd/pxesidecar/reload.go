@@ -99,8 +99,9 @@ func (r *reloader) reload() {
 	report(r.log, next, r.daemon)
 }
 
-// needRestart returns the keys that next has changed, but which take effect at a
-// restart only. The certificate belongs to them also if its file was replaced.
+// needRestart returns the keys that next has changed, but which take effect at
+// a restart only. The certificate belongs to them also if its file was
+// replaced.
 func needRestart(started, next *loaded) []string {
 	keys := started.NeedRestart(next.Config)
 	if !reflect.DeepEqual(chains(started.tls), chains(next.tls)) {

@@ -82,9 +82,9 @@ func changes(cert, key, other string) map[string]change {
 	}
 }
 
-// TestReload checks for each flag that a reload either puts its change in force,
-// which is then seen in the policy or in the boot files, or names it among those
-// that take effect at a restart only.
+// TestReload checks for each flag that a reload either puts its change in
+// force, which is then seen in the policy or in the boot files, or names it
+// among those that take effect at a restart only.
 func TestReload(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	cert, key := writeCertificate(t, dir)
@@ -174,8 +174,8 @@ func sameInForce(t *testing.T, a, b *loaded) bool {
 	return cmp.Equal(a.policy, b.policy, all, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})) && maps.Equal(read(a), read(b))
 }
 
-// TestReloadDerived checks what a reload cannot put in force although no text of
-// a flag says it.
+// TestReloadDerived checks what a reload cannot put in force although no text
+// of a flag says it.
 func TestReloadDerived(t *testing.T) {
 	cert, key := writeCertificate(t, t.TempDir())
 	web := config.Settings{HTTP: ":443", TLSCert: cert, TLSKey: key}

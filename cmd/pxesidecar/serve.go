@@ -2,8 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
-	"runtime"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,14 +24,8 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	}
 }
 
-// leastProcessors is the GOMAXPROCS that package internal/poll wants at least, also where there is one processor.
-const leastProcessors = 2
-
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	if runtime.GOMAXPROCS(0) < leastProcessors && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(leastProcessors)
-	}
 	s, err := settings(c, config.Flags())
 	if err != nil {
 		return err
@@ -55,7 +47,10 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	}
 	defer d.close()
 	report(log, l, d)
-	r := &reloader{path: c.String("config"), watch: s.WatchConfig, read: func() (*loaded, error) { return loadServed(c) }, daemon: d, log: log, started: l}
+	r := &reloader{
+		path: c.String("config"), watch: s.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
+		daemon: d, log: log, started: l,
+	}
 	stopReloading := r.start(ctx)
 	defer stopReloading()
 	err = d.serve(ctx)

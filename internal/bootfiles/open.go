@@ -19,8 +19,8 @@ type Set struct {
 }
 
 // Open opens the boot files that a configuration names: the directories of its
-// segments, the ROMs and the boot scripts. hostRoot is the root directory of this
-// host, where distributions have their ROMs. version is our own, for the
+// segments, the ROMs and the boot scripts. hostRoot is the root directory of
+// this host, where distributions have their ROMs. version is our own, for the
 // generated scripts. The error joins all problems, a line each. The caller
 // closes the Set.
 func Open(c *config.Config, hostRoot, version string) (*Set, error) {

@@ -44,8 +44,8 @@ func copyROM(t *testing.T, from, to string, version proxydhcp.Version) {
 	write(t, filepath.Dir(to), filepath.Base(to), string(b))
 }
 
-// newHost returns the root directory of a host that has the distribution's ROMs,
-// unless it is bare.
+// newHost returns the root directory of a host that has the distribution's
+// ROMs, unless it is bare.
 func newHost(t *testing.T, bare bool) string {
 	t.Helper()
 	root := t.TempDir()

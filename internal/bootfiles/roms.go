@@ -17,16 +17,16 @@ import (
 
 // romFinder finds the ROM of each platform for one segment: the one that is
 // named, or else a file of a usual name in the user's directory. The
-// distribution's ROMs are used only if that directory has none for any platform:
-// ROMs of two origins side by side are rarely meant.
+// distribution's ROMs are used only if that directory has none for any
+// platform: ROMs of two origins side by side are rarely meant.
 type romFinder struct {
 	set      *Set
 	answers  config.Answers
 	hostRoot string // the root directory of this host
 }
 
-// romFile is a ROM that was found. name and source are empty for a platform that
-// shall have none.
+// romFile is a ROM that was found. name and source are empty for a platform
+// that shall have none.
 type romFile struct {
 	name   string    // in the boot file tree or on the next server, or a URL; "" if it is not published yet
 	source string    // the file on this host; "" if it is elsewhere
@@ -95,8 +95,8 @@ func (r *romFile) unpack() {
 	}
 }
 
-// named returns the ROMs that the user names, by platform. A platform whose file
-// is wrong gets none.
+// named returns the ROMs that the user names, by platform. A platform whose
+// file is wrong gets none.
 func (f *romFinder) named(problems config.Problems) map[proxydhcp.Platform]romFile {
 	named := map[proxydhcp.Platform]romFile{}
 	for _, choice := range f.answers.ROMs {
@@ -192,8 +192,8 @@ func (f *romFinder) inDirectory() map[proxydhcp.Platform]romFile {
 	return found
 }
 
-// inDistribution returns the ROMs that the distribution's packages installed, by
-// platform.
+// inDistribution returns the ROMs that the distribution's packages installed,
+// by platform.
 func (f *romFinder) inDistribution() map[proxydhcp.Platform]romFile {
 	found := map[proxydhcp.Platform]romFile{}
 	if f.answers.Remote {

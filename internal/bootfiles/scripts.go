@@ -47,9 +47,9 @@ func notFound(name, root string, err error) error {
 	return fmt.Errorf("not found in %s", root)
 }
 
-// generatedScripts returns the scripts that are served unless the user has files
-// of these names. The version check is generated if upgrades go by script: if no
-// DHCP is answered, or the accepted versions are named.
+// generatedScripts returns the scripts that are served unless the user has
+// files of these names. The version check is generated if upgrades go by
+// script: if no DHCP is answered, or the accepted versions are named.
 func generatedScripts(c *config.Config, roms []config.ROM, version string) (map[string][]byte, error) {
 	files := map[string][]byte{config.LocalDiskScriptName: ipxescript.LocalDisk()}
 	upgrade := ipxescript.Upgrade{Accepted: c.IPXETexts, ROMs: map[proxydhcp.Platform]ipxescript.Replacement{}}

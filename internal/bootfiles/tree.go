@@ -78,8 +78,9 @@ func (t *Tree) Close() error {
 
 // Open opens the named file in the first layer that has it (io/fs.FS). A layer
 // that has the name but refuses it, because it may not be read or leads out of
-// the directory, hides the layers below: they hold another file. What is neither
-// a file nor a directory is refused as well: opening a named pipe would wait.
+// the directory, hides the layers below: they hold another file. What is
+// neither a file nor a directory is refused as well: opening a named pipe would
+// wait.
 func (t *Tree) Open(name string) (fs.File, error) {
 	return first(t, "open", name, func(l layer, inside string) (fs.File, error) {
 		info, err := fs.Stat(l.FS, inside)
@@ -117,8 +118,8 @@ func first[T any](t *Tree, op, name string, get func(l layer, inside string) (T,
 	return found, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 }
 
-// Source returns where the named file comes from, for people: a path on disk, or
-// "generated"; "" if the tree does not have it.
+// Source returns where the named file comes from, for people: a path on disk,
+// or "generated"; "" if the tree does not have it.
 func (t *Tree) Source(name string) string {
 	for _, l := range t.layers {
 		inside, ok := l.name(name)

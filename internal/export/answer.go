@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
-	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // answer is the answer to a client.
@@ -122,7 +121,7 @@ func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 		arch = s.archs.only[0]
 	}
 	request := proxydhcp.Request{
-		Message: &dhcp4.Message{}, Client: s.clients.client(arch), Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server},
+		Client: s.clients.client(arch), Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: f.Server},
 	}
 	reply, reason := proxydhcp.Compose(&request, proxydhcp.Decision{Kind: o.Kind, File: marked, NextServer: o.NextServer},
 		proxydhcp.FixedShape, proxydhcp.ReplyOptions{HTTPPort: f.HTTPPort})

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
-	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // decide returns the step that takes a client, and whether it is answered. seen
@@ -220,7 +219,7 @@ func TestExactServerDecidesAsPolicy(t *testing.T) {
 			for range 40 {
 				c := randomClient(r)
 				want := (&proxydhcp.Policy{Rules: rules}).Decide(c, false)
-				request := proxydhcp.Request{Message: &dhcp4.Message{}, Client: c, Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: testFacts.Server}}
+				request := proxydhcp.Request{Client: c, Arrival: proxydhcp.Arrival{Port: proxydhcp.PortProxy, Server: testFacts.Server}}
 				reply, reason := proxydhcp.Compose(&request, want, proxydhcp.FixedShape, proxydhcp.ReplyOptions{HTTPPort: testFacts.HTTPPort})
 				s, answered := plan.decide(c)
 				var got string

@@ -217,9 +217,10 @@ func TestPackageHint(t *testing.T) {
 }
 
 func ExampleChoose() {
-	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "ipxe-x86_64.efi": efiFile(proxydhcp.ARM64)}
+	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "x64/ipxe.efi": efiFile(proxydhcp.ARM64)}
 	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64).Name)
-	fmt.Println(Choose(fsys, ".", proxydhcp.X64).Passed)
-	// Output: ipxe.efi [boot file "ipxe-x86_64.efi": is an EFI image for arm64,
-	// iPXE 2.0.0, not for x64]
+	fmt.Println(Choose(fsys, ".", proxydhcp.X64).Passed[0])
+	// Output:
+	// ipxe.efi
+	// boot file "x64/ipxe.efi": is an EFI image for arm64, iPXE 2.0.0, not for x64
 }

@@ -1,12 +1,12 @@
 package server
 
-// Where a datagram arrived and from where one is sent. FreeBSD takes a
-// source address, but no interface: a broadcast goes where its network is.
+// Where a datagram arrived and from where one is sent. FreeBSD takes a source
+// address, but no interface: a broadcast goes where its network is.
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
@@ -36,8 +36,8 @@ func (c *controls) ask(conn *net.UDPConn) error {
 	return set
 }
 
-// read returns to which address a datagram was sent, and the index of the
-// interface that received it; zeros where that is not told.
+// read returns the address to which a datagram was sent, and the index of the
+// interface that received it; zeros if the system did not say.
 func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	c.message.IfIndex = 0
 	if len(oob) == 0 || c.message.Parse(oob) != nil {
@@ -47,22 +47,23 @@ func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	return to, c.message.IfIndex
 }
 
-// controlMessage has a datagram sent from an address, where that is not
-// zero.
+// controlMessage returns the message by which a datagram is sent from an
+// address; zero leaves the choice to the system.
 func controlMessage(from netip.Addr, _ int) []byte {
 	if !from.Is4() {
 		return nil
 	}
+	// The C type cmsghdr is a length that includes the header, a level and a type.
 	b := make([]byte, unix.CmsgSpace(4))
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
-	h.Level, h.Type = unix.IPPROTO_IP, unix.IP_SENDSRCADDR
-	h.SetLen(unix.CmsgLen(4))
+	binary.NativeEndian.PutUint32(b, uint32(unix.CmsgLen(4)))
+	binary.NativeEndian.PutUint32(b[4:], unix.IPPROTO_IP)
+	binary.NativeEndian.PutUint32(b[8:], unix.IP_SENDSRCADDR)
 	a := from.As4()
 	copy(b[unix.CmsgLen(0):], a[:])
 	return b
 }
 
-// linkBroadcast is the address that reaches everybody on the link of ours.
+// linkBroadcast returns the address that reaches everybody on our link.
 func linkBroadcast(ours []netip.Prefix) netip.Addr {
 	for _, p := range ours {
 		if last := netstate.Broadcast(p); last.IsValid() {

@@ -1,33 +1,28 @@
 package server
 
-// Where a datagram arrived and from where one is sent: IP_PKTINFO, as
-// Windows lays it out. x/net/ipv4 leaves it out there.
+// Where a datagram arrived and from where one is sent: IP_PKTINFO, as Windows
+// lays it out. x/net/ipv4 leaves it out there.
 
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
 	"net"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/windows"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// controlHeader is the C type WSACMSGHDR; what it announces follows, aligned as
-// it is itself.
-type controlHeader struct {
-	length      uintptr // with the header
-	level, kind int32
-}
-
-// Sizes of the header, of the C type IN_PKTINFO (an address, then the index of
-// an interface), and of the whole message.
+// Sizes of a control message in bytes. It begins with the C type WSACMSGHDR:
+// its length, one word, that includes the header; the level; the type. The C
+// type IN_PKTINFO follows: an address, then the index of an interface.
 const (
-	headerSize  = int(unsafe.Sizeof(controlHeader{}))
-	infoSize    = 8
-	messageSize = headerSize + (infoSize+int(unsafe.Sizeof(uintptr(0)))-1)&^(int(unsafe.Sizeof(uintptr(0)))-1)
+	wordSize    = bits.UintSize / 8
+	headerSize  = wordSize + 4 + 4
+	infoSize    = 4 + 4
+	messageSize = headerSize + (infoSize+wordSize-1)&^(wordSize-1)
 )
 
 // controls reads the control messages of one socket.
@@ -48,43 +43,61 @@ func (controls) ask(conn *net.UDPConn) error {
 	return set
 }
 
-// read returns to which address a datagram was sent, and the index of the
-// interface that received it; zeros where that is not told. Nothing else was
+// read returns the address to which a datagram was sent, and the index of the
+// interface that received it; zeros if the system did not say. Nothing else was
 // asked for, so it is the first message.
 func (controls) read(oob []byte) (to netip.Addr, index int) {
 	if len(oob) < headerSize+infoSize {
 		return netip.Addr{}, 0
 	}
-	h := (*controlHeader)(unsafe.Pointer(&oob[0]))
-	if h.level != windows.IPPROTO_IP || h.kind != windows.IP_PKTINFO || h.length < uintptr(headerSize+infoSize) {
+	length, rest := word(oob), oob[wordSize:]
+	level, kind := binary.NativeEndian.Uint32(rest), binary.NativeEndian.Uint32(rest[4:])
+	if level != windows.IPPROTO_IP || kind != windows.IP_PKTINFO || length < headerSize+infoSize {
 		return netip.Addr{}, 0
 	}
 	info := oob[headerSize:]
-	return netip.AddrFrom4([4]byte(info)), int(binary.LittleEndian.Uint32(info[4:]))
+	return netip.AddrFrom4([4]byte(info)), int(binary.NativeEndian.Uint32(info[4:]))
 }
 
-// controlMessage has a datagram sent from an address and by an interface,
-// each where it is not zero.
+// controlMessage returns the message by which a datagram is sent from an
+// address and by an interface; zeros leave the choice to the system.
 func controlMessage(from netip.Addr, index int) []byte {
 	if !from.Is4() && index == 0 {
 		return nil
 	}
-	words := make([]uintptr, messageSize/int(unsafe.Sizeof(uintptr(0)))) // aligned
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), messageSize)
-	*(*controlHeader)(unsafe.Pointer(&b[0])) = controlHeader{uintptr(headerSize + infoSize), windows.IPPROTO_IP, windows.IP_PKTINFO}
+	b := appendWord(make([]byte, 0, messageSize), headerSize+infoSize)
+	b = binary.NativeEndian.AppendUint32(b, windows.IPPROTO_IP)
+	b = binary.NativeEndian.AppendUint32(b, windows.IP_PKTINFO)
+	var source [4]byte
 	if from.Is4() {
-		a := from.As4()
-		copy(b[headerSize:], a[:])
+		source = from.As4()
 	}
-	binary.LittleEndian.PutUint32(b[headerSize+4:], uint32(index))
-	return b
+	b = append(b, source[:]...)
+	b = binary.NativeEndian.AppendUint32(b, uint32(index))
+	return b[:messageSize]
 }
 
-// linkBroadcast is the address that reaches everybody on the link of ours.
+// word reads a number that is as large as a pointer.
+func word(b []byte) uint64 {
+	if wordSize == 8 {
+		return binary.NativeEndian.Uint64(b)
+	}
+	return uint64(binary.NativeEndian.Uint32(b))
+}
+
+// appendWord appends a number that is as large as a pointer.
+func appendWord(b []byte, n uint64) []byte {
+	if wordSize == 8 {
+		return binary.NativeEndian.AppendUint64(b, n)
+	}
+	return binary.NativeEndian.AppendUint32(b, uint32(n))
+}
+
+// linkBroadcast returns the address that reaches everybody on our link.
 func linkBroadcast([]netip.Prefix) netip.Addr { return proxydhcp.Broadcast }
 
-// isTaken reports whether a port could not be had because another process has
-// it: Windows says "access denied" of one that is held exclusively.
+// isTaken reports whether a port could not be opened because another process
+// has it. Windows says "access denied" for one that is held exclusively.
 func isTaken(err error) bool {
 	return errors.Is(err, windows.WSAEADDRINUSE) || errors.Is(err, windows.WSAEACCES)
 }

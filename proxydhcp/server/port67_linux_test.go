@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -12,8 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/pxesidecar/pxesidecar/internal/mmsg"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
-	"github.com/pxesidecar/pxesidecar/internal/poll"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
@@ -79,13 +80,13 @@ func benchmarkListener(b *testing.B, payloads [][]byte, tagged bool) {
 		if left > 0 {
 			continue
 		}
-		for i := range receiveBatch * len(frames) {
+		for i := range mmsg.BatchSize * len(frames) {
 			if _, err := unix.Write(send, frames[i%len(frames)]); err != nil {
 				b.Error(err)
 				return
 			}
 		}
-		for answered := 0; answered < receiveBatch; {
+		for answered := 0; answered < mmsg.BatchSize; {
 			count, err := conn.receive()
 			if err != nil {
 				b.Error(err)
@@ -105,7 +106,7 @@ func benchmarkListener(b *testing.B, payloads [][]byte, tagged bool) {
 				b.Error(err)
 			}
 		}
-		left = receiveBatch * len(frames)
+		left = mmsg.BatchSize * len(frames)
 	}
 }
 
@@ -121,31 +122,25 @@ func broadcastFrame(payload []byte, tagged bool) []byte {
 
 // TestFlushToStuckWire checks that a wire that takes nothing is waited for once
 // in a batch. A pair of sockets whose other end nobody reads stands for it: it
-// takes a few messages, whatever addresses they carry.
+// takes a few messages.
 func TestFlushToStuckWire(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fds[1])
-	c := &packetConn{fd: fds[0]}
-	defer c.Close()
-	if err := c.setOptions(); err != nil {
-		t.Fatal(err)
-	}
-	if c.poller, err = poll.New(c.fd); err != nil {
-		t.Fatal(err)
-	}
 	if err := unix.SetsockoptInt(fds[0], unix.SOL_SOCKET, unix.SO_SNDBUF, 1); err != nil { // the least there is
 		t.Fatal(err)
 	}
-	c.out.layOut(false)
-	for i := range c.out.messages {
-		c.out.messages[i].header.Namelen = 0
+	conn, err := mmsg.New(os.NewFile(uintptr(fds[0]), "stuck wire"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	c := newPacketConn(conn)
+	defer c.Close()
 	d := dhcp4.Datagram{From: netip.MustParseAddrPort("192.0.2.2:67"), To: netip.AddrPortFrom(proxydhcp.Broadcast, proxydhcp.PortClient), Payload: make([]byte, 300)}
-	for range receiveBatch {
-		if err := c.send(broadcastHop, 0, d); err != nil {
+	for range mmsg.BatchSize {
+		if err := c.send(mmsg.LinkAddr{}, 0, d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,11 +148,11 @@ func TestFlushToStuckWire(t *testing.T) {
 	if err := c.flush(); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("error %v, want that of a full socket", err)
 	}
-	if took := time.Since(began); took < sendPatience || took > receiveBatch/2*sendPatience {
-		t.Errorf("flushing took %s, the patience with a wire is %s", took, sendPatience)
+	if took := time.Since(began); took < mmsg.SendTimeout || took > mmsg.BatchSize/2*mmsg.SendTimeout {
+		t.Errorf("flushing took %s, a wire is waited for %s", took, mmsg.SendTimeout)
 	}
-	if c.queued != 0 {
-		t.Errorf("%d packets left", c.queued)
+	if c.out.Len() != 0 {
+		t.Errorf("%d packets left", c.out.Len())
 	}
 }
 

@@ -2,7 +2,7 @@
 
 package tftp
 
-// A UDP socket on systems other than Linux: one datagram a call.
+// A UDP socket on systems other than Linux: one datagram for each system call.
 
 import (
 	"errors"
@@ -15,13 +15,15 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// receiveBuffer is asked for and may be cut down by the system.
+// receiveBuffer is the size asked for; the system may give less.
 const receiveBuffer = 4 << 20
 
-// failures is how many errors in a row a socket may give. Windows reports a client that closed its port as an error of the next read.
-const failures = 1000
+// maxFailures is how many errors in a row a socket may return. Windows reports
+// a client that closed its port as an error of the next read.
+const maxFailures = 1000
 
-// A socket is a UDP socket. All but wake and close belong to one goroutine.
+// socket is a UDP socket. One goroutine may use it at a time, except for wake
+// and close.
 type socket struct {
 	conn    *net.UDPConn
 	packet4 *ipv4.PacketConn
@@ -33,13 +35,14 @@ type socket struct {
 }
 
 // openSocket opens a socket on an IPv4 address.
-func openSocket(addr netip.AddrPort, _ bool) (*socket, error) {
+func openSocket(addr netip.AddrPort) (*socket, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
 	s := &socket{conn: conn, packet4: ipv4.NewPacketConn(conn)}
-	// Both are improvements where the system has them: Windows has no arrival address, and there the routing table picks the reply's.
+	// Both are improvements if the system has them. Windows has no arrival
+	// address; there the routing table chooses that of the reply.
 	_ = conn.SetReadBuffer(receiveBuffer)
 	_ = s.packet4.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 	return s, nil
@@ -51,12 +54,10 @@ func (s *socket) addr() netip.AddrPort {
 	return bound
 }
 
-// receive returns what has arrived, after waiting for it from now to until (which may be never) or until wake. It has but one way to wait.
-func (s *socket) receive(now, until time.Duration, _ bool) (arrived []datagram, more bool, err error) {
-	var deadline time.Time
-	if until != never {
-		deadline = time.Now().Add(until - now)
-	}
+// receive returns what has arrived, after waiting for it until the deadline or
+// until wake; the zero time is no deadline. The result is valid until the next
+// call.
+func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err error) {
 	if err := s.conn.SetReadDeadline(deadline); err != nil {
 		return nil, false, err
 	}
@@ -70,7 +71,7 @@ func (s *socket) receive(now, until time.Duration, _ bool) (arrived []datagram, 
 	case errors.Is(err, net.ErrClosed):
 		return nil, false, err
 	case err != nil:
-		if s.failed++; s.failed > failures {
+		if s.failed++; s.failed > maxFailures {
 			return nil, false, err
 		}
 		return nil, false, nil
@@ -102,7 +103,8 @@ func (s *socket) wake() {
 // close closes the socket. It may be called twice.
 func (s *socket) close() { _ = s.conn.Close() }
 
-// packet sends a datagram. What the system does not take is lost, as datagrams may be.
+// packet sends a datagram. What the system does not take is lost, as datagrams
+// may be.
 func (s *socket) packet(r *route, p []byte) {
 	var info *ipv4.ControlMessage
 	if r.local.IsValid() {

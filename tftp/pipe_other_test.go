@@ -4,5 +4,5 @@ package tftp
 
 import "os"
 
-// makePipe makes what is refused like the pipe of other systems.
+// makePipe makes something that is refused like a pipe.
 func makePipe(path string) error { return os.Symlink(path, path) }
