@@ -25,8 +25,8 @@ var Example []byte
 
 // File is a configuration file.
 type File struct {
-	Path     string
 	Settings Settings
+	path     string
 	lines    map[string]int // of each key, such as "rule[2].mac"
 }
 
@@ -34,7 +34,7 @@ type File struct {
 // The error has a line for each thing that is wrong: file, line, key, and what
 // is possible instead.
 func ParseFile(path string, text []byte) (*File, error) {
-	f := &File{Path: path, lines: keyLines(text)}
+	f := &File{path: path, lines: keyLines(text)}
 	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	err := decoder.Decode(&f.Settings)
 	var unknown *toml.StrictMissingError
@@ -81,10 +81,10 @@ func (f *File) has(key string) bool {
 // the file is named as a flag.
 func (f *File) place(key string) string {
 	if line, ok := f.lines[key]; ok {
-		return fmt.Sprintf("%s:%d: %s", f.Path, line, key)
+		return fmt.Sprintf("%s:%d: %s", f.path, line, key)
 	}
 	if table, name, ok := strings.Cut(key, "]."); ok {
-		return fmt.Sprintf("%s:%d: %s", f.Path, f.lines[table+"]"], name)
+		return fmt.Sprintf("%s:%d: %s", f.path, f.lines[table+"]"], name)
 	}
 	return "--" + key
 }
@@ -124,9 +124,9 @@ func (f *File) unknownKey(e *toml.DecodeError) error {
 	key := e.Key()
 	known := knownKeys(key)
 	if near := nearest(key[len(key)-1], known); near != "" {
-		return fmt.Errorf("%s:%d: unknown key %q; did you mean %q?", f.Path, line, strings.Join(key, "."), near)
+		return fmt.Errorf("%s:%d: unknown key %q; did you mean %q?", f.path, line, strings.Join(key, "."), near)
 	}
-	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.Path, line, strings.Join(key, "."), strings.Join(known, ", "))
+	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.path, line, strings.Join(key, "."), strings.Join(known, ", "))
 }
 
 // knownKeys returns the keys of the table that a key is in.

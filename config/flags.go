@@ -167,10 +167,10 @@ var flags = []Flag{
 		Field: func(s *Settings) any { return &s.TFTPAllow }},
 
 	{Name: "log-level", Category: catLog, Default: "info", Restart: true,
-		Usage: "log from `LEVEL` on: debug, info, warn or error",
+		Usage: "log from `LEVEL` on: " + either(logLevels),
 		Field: func(s *Settings) any { return &s.LogLevel }},
 	{Name: "log-format", Category: catLog, Default: "text", Restart: true,
-		Usage: "log as `FORMAT`: text or json",
+		Usage: "log as `FORMAT`: " + either(logFormats),
 		Field: func(s *Settings) any { return &s.LogFormat }},
 }
 

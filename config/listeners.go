@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
@@ -35,6 +37,12 @@ type TFTP struct {
 // Allows reports whether requests from an address are served.
 func (t TFTP) Allows(client netip.Addr) bool {
 	return slices.ContainsFunc(t.allowed, func(n netip.Prefix) bool { return n.Contains(client) })
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level slog.Level
+	JSON  bool // as JSON, not as text
 }
 
 // maxBlockSize is the largest block size of TFTP in bytes (RFC 2348).
@@ -81,6 +89,26 @@ func (p *parser) tftp(chosen []netstate.Interface) TFTP {
 		t.allowed = append(t.allowed, i.Addresses...)
 	}
 	return t
+}
+
+// The values of --log-level and --log-format.
+var (
+	logLevels  = []string{"debug", "info", "warn", "error"}
+	logFormats = []string{"text", "json"}
+)
+
+// log parses what is logged. "" is the default.
+func (p *parser) log() Log {
+	s := p.settings
+	var l Log
+	if s.LogLevel != "" && l.Level.UnmarshalText([]byte(s.LogLevel)) != nil {
+		p.Add("log-level", s.LogLevel, fmt.Errorf("one of %s", strings.Join(logLevels, ", ")))
+	}
+	if s.LogFormat != "" && !slices.Contains(logFormats, s.LogFormat) {
+		p.Add("log-format", s.LogFormat, fmt.Errorf("one of %s", strings.Join(logFormats, ", ")))
+	}
+	l.JSON = s.LogFormat == "json"
+	return l
 }
 
 // limit checks a number that is 0 or between least and most.

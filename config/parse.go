@@ -1,19 +1,3 @@
-// Package config turns the text that the user wrote into typed values, and
-// these into a policy. It does no I/O. A program that serves calls
-//
-//	cfg, err := config.Parse(settings, interfaces)   // the text
-//	files, err := bootfiles.Open(cfg, "/", version)  // the files that it names
-//	policy, warnings, err := cfg.Policy(files.Segments)
-//
-// Each call reports everything that is wrong at once.
-//
-//	settings.go    the settings as text
-//	flags.go       the table of flags
-//	file.go        the configuration file; print.go writes one
-//	problems.go    the list of what is wrong
-//	parse.go       Parse; with values.go, segments.go, rules.go, menu.go,
-//	               listeners.go and interfaces.go
-//	policy.go      the rules; romcheck.go checks the ROMs against them
 package config
 
 import (
@@ -27,12 +11,14 @@ import (
 
 // Config is what settings say, parsed.
 type Config struct {
-	DHCP      DHCP
-	TFTP      TFTP
-	HTTP      HTTP
-	Segments  []Answers // the parts of the network; the last is everybody else
-	IPXETexts []string  // values of ${version} that the version check accepts, beside those of the ROMs
-	Warnings  []string  // what works, but probably not as meant
+	DHCP        DHCP
+	TFTP        TFTP
+	HTTP        HTTP
+	Log         Log
+	WatchConfig bool      // reload when the configuration file changes
+	Segments    []Answers // the parts of the network; the last is everybody else
+	IPXETexts   []string  // values of ${version} that the version check accepts, beside those of the ROMs
+	Warnings    []string  // what works, but probably not as meant
 
 	settings    Settings
 	allow, deny []proxydhcp.MACPrefix
@@ -64,11 +50,12 @@ type Interface struct {
 // parsed, so that its files can be checked too.
 func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	p := &parser{Problems: newProblems(&s), settings: s, host: host, mounts: map[string]mount{}}
-	c := &Config{settings: s, IPXETexts: s.IPXETexts}
+	c := &Config{settings: s, WatchConfig: s.WatchConfig, IPXETexts: s.IPXETexts}
 	servers := p.servers()
 	chosen := p.interfaces(servers)
 	c.HTTP = p.http()
 	c.TFTP = p.tftp(chosen)
+	c.Log = p.log()
 	c.allow = parseAll(p.Problems, "allow-mac", s.AllowMACs, dhcp4.ParseMACPrefix)
 	c.deny = parseAll(p.Problems, "deny-mac", s.DenyMACs, dhcp4.ParseMACPrefix)
 	everybody := p.answers(s.AnswersText, p.Problems)

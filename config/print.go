@@ -35,7 +35,7 @@ func (s *Settings) origin(f Flag) string {
 	case source == Environment:
 		return "environment " + f.Env()
 	case s.file != nil && s.file.has(f.Name):
-		return fmt.Sprintf("%s:%d", s.file.Path, s.file.lines[f.Name])
+		return fmt.Sprintf("%s:%d", s.file.path, s.file.lines[f.Name])
 	}
 	return "default"
 }

@@ -232,3 +232,9 @@ func joined[T fmt.Stringer](values []T) string {
 	}
 	return strings.Join(texts, ", ")
 }
+
+// either lists alternatives for people: "a, b or c".
+func either(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}

@@ -56,9 +56,6 @@ func checkAction(c *cli.Context) error {
 	if c.Bool("print") {
 		return s.Print(c.App.Writer)
 	}
-	if _, err := newLogger(s, io.Discard); err != nil {
-		return err
-	}
 	l, err := loadHere(s)
 	if err != nil {
 		return err

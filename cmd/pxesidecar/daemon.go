@@ -41,7 +41,7 @@ type daemon struct {
 // newDaemon returns a daemon without sockets.
 func newDaemon(l *loaded) *daemon {
 	d := &daemon{machines: proxydhcp.NewMachines()}
-	d.files = bootfiles.NewFiles(l.files.Tree, l.files.ROMNames(), func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
+	d.files = bootfiles.NewFiles(l.files, func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
 		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
 	})
@@ -149,7 +149,7 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 // replace puts another configuration's policy and files in force. What belongs
 // to open sockets stays.
 func (d *daemon) replace(l *loaded) {
-	d.files.Replace(l.files.Tree, l.files.ROMNames())
+	d.files.Replace(l.files)
 	d.responder.SetPolicy(l.policy)
 }
 

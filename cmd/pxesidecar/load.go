@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
@@ -24,6 +26,16 @@ type loaded struct {
 type host struct {
 	root       string               // the root directory of its file system
 	interfaces []netstate.Interface // nil if nothing is served
+}
+
+// loadServed loads the configuration of a command that serves, as it is written
+// now.
+func loadServed(c *cli.Context) (*loaded, error) {
+	s, err := settings(c, config.Flags())
+	if err != nil {
+		return nil, err
+	}
+	return loadHere(s)
 }
 
 // loadHere loads a configuration that is served on this host.

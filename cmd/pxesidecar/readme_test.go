@@ -420,9 +420,6 @@ func (r *readme) load(c *cli.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := newLogger(s, io.Discard); err != nil {
-		return err
-	}
 	l, err := load(s, r.host)
 	if err != nil {
 		return err

@@ -26,18 +26,11 @@ func serveCommand(stderr io.Writer) *cli.Command {
 
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	s, err := settings(c, config.Flags())
+	l, err := loadServed(c)
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(s, stderr)
-	if err != nil {
-		return err
-	}
-	l, err := loadHere(s)
-	if err != nil {
-		return err
-	}
+	log := newLogger(l.Log, stderr)
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
 	d, err := listen(l, eventlog.New(log))
@@ -48,7 +41,7 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	defer d.close()
 	report(log, l, d)
 	r := &reloader{
-		path: c.String("config"), watch: s.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
+		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
 		daemon: d, log: log, started: l,
 	}
 	stopReloading := r.start(ctx)
@@ -56,13 +49,4 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	err = d.serve(ctx)
 	log.Info("stopped")
 	return err
-}
-
-// loadServed loads the configuration for this host, as it is written now.
-func loadServed(c *cli.Context) (*loaded, error) {
-	s, err := settings(c, config.Flags())
-	if err != nil {
-		return nil, err
-	}
-	return loadHere(s)
 }

@@ -9,46 +9,35 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 )
 
-// grace is how long a replaced tree stays open for those who were about to open
+// grace is how long a replaced Set stays open for those who were about to open
 // a file in it.
 const grace = time.Minute
 
-// Files are the boot files as they are served now: the tree of the
-// configuration in force, which a reload replaces under the servers, and the
-// version check, which differs for a machine that has just read a ROM.
+// Files are the boot files as they are served now: the Set of the configuration
+// in force, which a reload replaces under the servers, and the version check,
+// which differs for a machine that has just read a ROM.
 type Files struct {
-	current    atomic.Pointer[served]
+	current    atomic.Pointer[Set]
 	hasReadROM func(netip.Addr) bool
 }
 
-// served is one configuration's boot files.
-type served struct {
-	tree *Tree
-	roms map[string]bool // the names of its ROMs
-}
-
-// NewFiles returns the boot files of a tree, with the names of its ROMs.
-// hasReadROM reports whether the client at an address has just read a ROM.
-func NewFiles(t *Tree, roms []string, hasReadROM func(netip.Addr) bool) *Files {
+// NewFiles returns the boot files of a Set. hasReadROM reports whether the
+// client at an address has just read a ROM.
+func NewFiles(s *Set, hasReadROM func(netip.Addr) bool) *Files {
 	f := &Files{hasReadROM: hasReadROM}
-	f.Replace(t, roms)
+	f.current.Store(s)
 	return f
 }
 
-// Replace puts another tree in place of the current one, which is closed a
+// Replace puts another Set in place of the current one, which is closed a
 // little later.
-func (f *Files) Replace(t *Tree, roms []string) {
-	next := &served{tree: t, roms: map[string]bool{}}
-	for _, name := range roms {
-		next.roms[name] = true
-	}
-	if last := f.current.Swap(next); last != nil {
-		time.AfterFunc(grace, func() { last.tree.Close() })
-	}
+func (f *Files) Replace(s *Set) {
+	last := f.current.Swap(s)
+	time.AfterFunc(grace, func() { last.Close() })
 }
 
-// Close closes the current tree.
-func (f *Files) Close() error { return f.current.Load().tree.Close() }
+// Close closes the current Set.
+func (f *Files) Close() error { return f.current.Load().Close() }
 
 // Open opens a file of the current tree (io/fs.FS), as everybody sees it.
 func (f *Files) Open(name string) (fs.File, error) { return f.current.Load().tree.Open(name) }
@@ -70,14 +59,14 @@ func (f *Files) For(client netip.Addr) fs.FS {
 }
 
 // IsROM reports whether a name is that of a boot ROM.
-func (f *Files) IsROM(name string) bool { return f.current.Load().roms[name] }
+func (f *Files) IsROM(name string) bool { return f.current.Load().hasROM(name) }
 
 // IsVersionCheck reports whether a name is that of the version check.
 func IsVersionCheck(name string) bool { return name == ipxescript.CheckName }
 
 // afterUpgrade is the tree as a machine sees it that has just read a ROM: the
 // version check, if there is one, goes on.
-type afterUpgrade struct{ tree *Tree }
+type afterUpgrade struct{ tree *tree }
 
 // Open opens a file (io/fs.FS).
 func (t afterUpgrade) Open(name string) (fs.File, error) {

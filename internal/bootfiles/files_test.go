@@ -6,17 +6,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 )
 
-func newTree(files map[string]string) *Tree {
-	t := &Tree{}
+// newSet returns a Set of generated files, with the name of its ROM.
+func newSet(romName string, files map[string]string) *Set {
 	texts := map[string][]byte{}
 	for name, text := range files {
 		texts[name] = []byte(text)
 	}
-	t.AddGenerated(texts)
-	return t
+	s := &Set{tree: &tree{}, Segments: []config.SegmentFiles{{ROMs: []config.ROM{{Name: romName}}}}}
+	s.addGenerated(texts)
+	return s
 }
 
 // TestVersionCheck checks that a client that has just read a ROM sees a version
@@ -24,8 +26,8 @@ func newTree(files map[string]string) *Tree {
 func TestVersionCheck(t *testing.T) {
 	client, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
 	hasRead := map[netip.Addr]bool{}
-	files := NewFiles(newTree(map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}),
-		[]string{"undionly.kpxe"}, func(a netip.Addr) bool { return hasRead[a] })
+	files := NewFiles(newSet("undionly.kpxe", map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}),
+		func(a netip.Addr) bool { return hasRead[a] })
 	defer files.Close()
 	check := func(at netip.Addr, want string) {
 		t.Helper()
@@ -59,9 +61,9 @@ func TestVersionCheck(t *testing.T) {
 func TestReplace(t *testing.T) {
 	client := netip.MustParseAddr("192.0.2.50")
 	read := false
-	files := NewFiles(newTree(map[string]string{"a": "old"}), []string{"old-rom"}, func(a netip.Addr) bool { return a == client && read })
+	files := NewFiles(newSet("old-rom", map[string]string{"a": "old"}), func(a netip.Addr) bool { return a == client && read })
 	before := files.For(client)
-	files.Replace(newTree(map[string]string{"a": "new"}), []string{"rom"})
+	files.Replace(newSet("rom", map[string]string{"a": "new"}))
 	defer files.Close()
 	for source, want := range map[fs.FS]string{before: "old", files.For(client): "new", files: "new"} {
 		if text, err := fs.ReadFile(source, "a"); err != nil || string(text) != want {

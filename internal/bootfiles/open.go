@@ -3,15 +3,16 @@ package bootfiles
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/rom"
 )
 
-// Set is the boot files of one configuration: the tree, and what each segment
-// gets from it.
+// Set is the boot files of one configuration: the boot file tree, and what each
+// segment gets from it. As a file system it is the tree.
 type Set struct {
-	*Tree
+	*tree
 	Segments []config.SegmentFiles // in the order of the configuration's segments
 	Warnings []string              // what works, but probably not as meant
 
@@ -24,7 +25,7 @@ type Set struct {
 // generated scripts. The error joins all problems, a line each. The caller
 // closes the Set.
 func Open(c *config.Config, hostRoot, version string) (*Set, error) {
-	s := &Set{Tree: &Tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}}
+	s := &Set{tree: &tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}}
 	problems := c.Problems()
 	// Everybody's files come first: of two layers of the tree with a name, the
 	// first one serves it.
@@ -35,7 +36,7 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 	}
 	generated, err := generatedScripts(c, s.Segments[everybody].ROMs, version)
 	problems.Note(err)
-	s.AddGenerated(generated)
+	s.addGenerated(generated)
 	hasPi := s.hasRaspberryPi()
 	for i := range s.Segments {
 		s.Segments[i].RaspberryPi = hasPi
@@ -52,7 +53,7 @@ func (s *Set) Close() error {
 	if s == nil {
 		return nil
 	}
-	return s.Tree.Close()
+	return s.tree.Close()
 }
 
 // open finds the files of one segment, and adds them to the tree.
@@ -60,8 +61,8 @@ func (s *Set) open(a config.Answers, hostRoot string, problems config.Problems) 
 	if a.Deny {
 		return config.SegmentFiles{}
 	}
-	if dir := a.Text.Root; dir != "" && !s.Has(a.Mount, dir) {
-		if err := s.AddDir(a.Mount, dir); err != nil {
+	if dir := a.Text.Root; dir != "" && !s.has(a.Mount, dir) {
+		if err := s.addDir(a.Mount, dir); err != nil {
 			problems.Add("root", dir, errors.Unwrap(err)) // without the directory's name
 			return config.SegmentFiles{}
 		}
@@ -73,22 +74,18 @@ func (s *Set) open(a config.Answers, hostRoot string, problems config.Problems) 
 // of those that its boot loaders ask for first.
 func (s *Set) hasRaspberryPi() bool {
 	for _, name := range []string{"bootcode.bin", "config.txt", "start4.elf"} {
-		if _, err := fs.Stat(s.Tree, name); err == nil {
+		if _, err := fs.Stat(s.tree, name); err == nil {
 			return true
 		}
 	}
 	return false
 }
 
-// ROMNames returns the names of all ROMs.
-func (s *Set) ROMNames() []string {
-	var names []string
-	for _, segment := range s.Segments {
-		for _, r := range segment.ROMs {
-			names = append(names, r.Name)
-		}
-	}
-	return names
+// hasROM reports whether a name is that of a ROM.
+func (s *Set) hasROM(name string) bool {
+	return slices.ContainsFunc(s.Segments, func(segment config.SegmentFiles) bool {
+		return slices.ContainsFunc(segment.ROMs, func(r config.ROM) bool { return r.Name == name })
+	})
 }
 
 // Image returns what a ROM says about itself. ok is false for one that is not

@@ -18,12 +18,12 @@ func TestPipe(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var tr Tree
+	var tr tree
 	defer tr.Close()
-	if err := tr.AddDir("", dir); err != nil {
+	if err := tr.addDir("", dir); err != nil {
 		t.Fatal(err)
 	}
-	tr.AddFile("elsewhere", pipe)
+	tr.addFile("elsewhere", pipe)
 	looked := make(chan struct{})
 	go func() {
 		defer close(looked)

@@ -138,7 +138,7 @@ func (f *romFinder) locate(platform proxydhcp.Platform, value string) (romFile, 
 		if rel, err := filepath.Rel(dir, value); filepath.IsAbs(value) && err == nil && filepath.IsLocal(rel) {
 			name = filepath.ToSlash(rel)
 		}
-		name = Join(f.answers.Mount, name)
+		name = path.Join(f.answers.Mount, name)
 		if info, err := fs.Stat(f.set, name); err == nil && info.Mode().IsRegular() {
 			return romFile{name: name, source: f.set.Source(name)}, nil
 		}
@@ -168,7 +168,7 @@ func (f *romFinder) publish(platform proxydhcp.Platform, file string) string {
 	if _, err := fs.Stat(f.set, name); err == nil && f.set.Source(name) != file {
 		name = path.Join(platform.String(), name)
 	}
-	f.set.AddFile(name, file)
+	f.set.addFile(name, file)
 	return name
 }
 
@@ -186,7 +186,7 @@ func (f *romFinder) inDirectory() map[proxydhcp.Platform]romFile {
 			f.set.Warnings = append(f.set.Warnings, err.Error())
 		}
 		if choice.Found() {
-			found[platform] = romFile{name: Join(f.answers.Mount, choice.Name), source: filepath.Join(dir, choice.Name), image: choice.Image}
+			found[platform] = romFile{name: path.Join(f.answers.Mount, choice.Name), source: filepath.Join(dir, choice.Name), image: choice.Image}
 		}
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -23,14 +24,14 @@ func (s *Set) findScript(a config.Answers, problems config.Problems) string {
 	if name == "" {
 		name = config.BootScriptName
 	}
-	inSegment := Join(a.Mount, name)
+	inSegment := path.Join(a.Mount, name)
 	if strings.Contains(name, "{") {
 		return inSegment
 	}
-	if _, err := fs.Stat(s.Tree, inSegment); err == nil {
+	if _, err := fs.Stat(s.tree, inSegment); err == nil {
 		return inSegment
 	}
-	if _, err := fs.Stat(s.Tree, name); err != nil && a.Script != "" {
+	if _, err := fs.Stat(s.tree, name); err != nil && a.Script != "" {
 		problems.Add("boot-url", a.Text.BootURL, notFound(name, a.Text.Root, err))
 	}
 	return name

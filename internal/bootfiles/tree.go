@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// Tree is the boot file tree: the one namespace that TFTP and HTTP serve. It is
+// tree is the boot file tree: the one namespace that TFTP and HTTP serve. It is
 // a read-only file system made of layers: the user's directories, single files
 // from elsewhere such as the distribution's ROMs, and generated scripts. If
 // several layers have a name, the one that was added first serves it. The tree
 // follows no symbolic link out of a directory. It is filled before it is used;
 // after that several goroutines may read it.
-type Tree struct {
+type tree struct {
 	layers []layer
 	roots  []*os.Root
 }
@@ -29,12 +29,9 @@ type layer struct {
 	folder bool   // source is a directory with its files
 }
 
-// Join returns the name that a file of a layer has in the tree.
-func Join(mount, name string) string { return path.Join(mount, name) }
-
-// AddDir adds a directory as a layer, in the directory mount of the tree; "" is
+// addDir adds a directory as a layer, in the directory mount of the tree; "" is
 // the tree's root. The error says what is wrong with it.
-func (t *Tree) AddDir(mount, dir string) error {
+func (t *tree) addDir(mount, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("directory %s: %w", dir, cause(err))
@@ -47,28 +44,28 @@ func (t *Tree) AddDir(mount, dir string) error {
 	return nil
 }
 
-// Has reports whether a directory was added in that place.
-func (t *Tree) Has(mount, dir string) bool {
+// has reports whether a directory was added in that place.
+func (t *tree) has(mount, dir string) bool {
 	return slices.ContainsFunc(t.layers, func(l layer) bool { return l.mount == mount && l.source == dir })
 }
 
-// AddFile adds one file from elsewhere under a name of its own. The user named
+// addFile adds one file from elsewhere under a name of its own. The user named
 // that file, so links are followed. A file that replaces it is served from then
 // on.
-func (t *Tree) AddFile(name, file string) {
+func (t *tree) addFile(name, file string) {
 	if t.Source(name) == file {
 		return
 	}
 	t.layers = append(t.layers, layer{single{name, file}, "", file, false})
 }
 
-// AddGenerated adds a layer of files that are kept in memory.
-func (t *Tree) AddGenerated(files map[string][]byte) {
+// addGenerated adds a layer of files that are kept in memory.
+func (t *tree) addGenerated(files map[string][]byte) {
 	t.layers = append(t.layers, layer{generated(files), "", "generated", false})
 }
 
 // Close closes the directories.
-func (t *Tree) Close() error {
+func (t *tree) Close() error {
 	var errs []error
 	for _, r := range t.roots {
 		errs = append(errs, r.Close())
@@ -81,7 +78,7 @@ func (t *Tree) Close() error {
 // the directory, hides the layers below: they hold another file. What is
 // neither a file nor a directory is refused as well: opening a named pipe would
 // wait.
-func (t *Tree) Open(name string) (fs.File, error) {
+func (t *tree) Open(name string) (fs.File, error) {
 	return first(t, "open", name, func(l layer, inside string) (fs.File, error) {
 		info, err := fs.Stat(l.FS, inside)
 		if err != nil {
@@ -99,12 +96,12 @@ var errIrregular = errors.New("not a regular file")
 
 // Stat describes the named file in the first layer that has it, without opening
 // it (io/fs.StatFS): each TFTP request begins with that.
-func (t *Tree) Stat(name string) (fs.FileInfo, error) {
+func (t *tree) Stat(name string) (fs.FileInfo, error) {
 	return first(t, "stat", name, func(l layer, inside string) (fs.FileInfo, error) { return fs.Stat(l.FS, inside) })
 }
 
 // first returns what get returns for a name in the first layer that has it.
-func first[T any](t *Tree, op, name string, get func(l layer, inside string) (T, error)) (found T, err error) {
+func first[T any](t *tree, op, name string, get func(l layer, inside string) (T, error)) (found T, err error) {
 	for _, l := range t.layers {
 		inside, ok := l.name(name)
 		if !ok {
@@ -120,7 +117,7 @@ func first[T any](t *Tree, op, name string, get func(l layer, inside string) (T,
 
 // Source returns where the named file comes from, for people: a path on disk,
 // or "generated"; "" if the tree does not have it.
-func (t *Tree) Source(name string) string {
+func (t *tree) Source(name string) string {
 	for _, l := range t.layers {
 		inside, ok := l.name(name)
 		if !ok {

@@ -31,19 +31,19 @@ func TestLayers(t *testing.T) {
 	write(t, distro, "only", "distro")
 	file := write(t, single, "x.efi", "single")
 
-	var tr Tree
+	var tr tree
 	defer tr.Close()
-	if err := tr.AddDir("", user); err != nil {
+	if err := tr.addDir("", user); err != nil {
 		t.Fatal(err)
 	}
-	tr.AddFile("rom.efi", file)
-	tr.AddGenerated(map[string][]byte{"boot.ipxe": []byte("made")})
+	tr.addFile("rom.efi", file)
+	tr.addGenerated(map[string][]byte{"boot.ipxe": []byte("made")})
 	for _, mount := range []string{"", "vlan20"} {
-		if err := tr.AddDir(mount, distro); err != nil {
+		if err := tr.addDir(mount, distro); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !tr.Has("vlan20", distro) || tr.Has("vlan20", user) {
+	if !tr.has("vlan20", distro) || tr.has("vlan20", user) {
 		t.Error("it does not know what is where")
 	}
 
@@ -77,10 +77,10 @@ func TestNoWayOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, below, "link", "below")
-	var tr Tree
+	var tr tree
 	defer tr.Close()
 	for _, d := range []string{dir, below} {
-		if err := tr.AddDir("", d); err != nil {
+		if err := tr.addDir("", d); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,10 +98,10 @@ func TestAddDirErrors(t *testing.T) {
 		{filepath.Join(dir, "absent"), "directory " + dir + "/absent: no such file or directory"},
 		{file, "directory " + file + ": not a directory"},
 	} {
-		var tr Tree
-		err := tr.AddDir("", tt.dir)
+		var tr tree
+		err := tr.addDir("", tt.dir)
 		if err == nil || err.Error() != tt.want {
-			t.Errorf("AddDir(%s): %v, want %s", tt.dir, err, tt.want)
+			t.Errorf("addDir(%s): %v, want %s", tt.dir, err, tt.want)
 		}
 		tr.Close()
 	}
