@@ -94,7 +94,7 @@ var flags = []Flag{
 		Usage: "serve HTTP on `ADDRESS`, such as :80; UEFI HTTP boot needs it",
 		Field: func(s *Settings) any { return &s.HTTP }},
 	{Name: "tls-cert", Category: catWhat, Policy: true, Restart: true,
-		Usage: "HTTP speaks TLS with the certificate chain in the PEM `FILE`, which clients must trust",
+		Usage: "serve HTTP over TLS, with the certificate chain in the PEM `FILE`, which clients must trust",
 		Field: func(s *Settings) any { return &s.TLSCert }},
 	{Name: "tls-key", Category: catWhat, Policy: true, Restart: true,
 		Usage: "the certificate's key in the PEM `FILE`",
@@ -110,7 +110,7 @@ var flags = []Flag{
 		Usage: "accept an iPXE whose ${version} is `TEXT` in the version check script (repeatable; the ROMs' own by default)",
 		Field: func(s *Settings) any { return &s.IPXETexts }},
 	{Name: "user-class", Category: catIPXE, Policy: true,
-		Usage: "demand an iPXE that says user class `NAME`, a mark built into your ROM",
+		Usage: "demand an iPXE that sends user class `NAME`, which is built into your ROM",
 		Field: func(s *Settings) any { return &s.UserClass }},
 
 	{Name: "watch-config", Category: catWhere, Restart: true,

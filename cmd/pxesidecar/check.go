@@ -26,8 +26,8 @@ func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "check",
 		Usage: "check configuration, ROMs, interfaces and ports without serving",
-		Description: "Tells what each kind of machine would get in each part of the network, what the ROMs say of themselves, and what\n" +
-			"would be in the way. Exit code 0: it would serve; 1: it would not.",
+		Description: "Reports what each kind of machine would get in each part of the network, what the ROMs say about themselves, and\n" +
+			"what would prevent serving. Exit code 0: it would serve; 1: it would not.",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "fetch", Usage: "fetch the boot URL, too", DisableDefaultText: true},

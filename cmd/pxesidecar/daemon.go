@@ -93,15 +93,6 @@ func (d *daemon) dhcpConfig(c config.DHCP, log *eventlog.Log) server.Config {
 
 // tftpConfig returns the configuration of the TFTP server.
 func (d *daemon) tftpConfig(c config.TFTP, log *eventlog.Log) tftp.Config {
-	events := log.TFTPEvents()
-	logFinished := events.Finished
-	events.Started = func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) }
-	events.Finished = func(t tftp.Transfer) {
-		logFinished(t)
-		if t.Result == tftp.Completed {
-			d.fileRead(t.Client.Addr(), t.File)
-		}
-	}
 	return tftp.Config{
 		FS:           d.files,
 		Tree:         func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr()) },
@@ -113,7 +104,19 @@ func (d *daemon) tftpConfig(c config.TFTP, log *eventlog.Log) tftp.Config {
 		MaxTransfers: c.MaxTransfers,
 		CacheBytes:   c.CacheBytes,
 		Allow:        c.Allows,
-		Events:       events,
+		Events:       tftp.JoinEvents(log.TFTPEvents(), d.tftpEvents()),
+	}
+}
+
+// tftpEvents returns events that note which files machines read.
+func (d *daemon) tftpEvents() tftp.Events {
+	return tftp.Events{
+		Started: func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) },
+		Finished: func(t tftp.Transfer) {
+			if t.Result == tftp.Completed {
+				d.fileRead(t.Client.Addr(), t.File)
+			}
+		},
 	}
 }
 

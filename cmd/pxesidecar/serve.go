@@ -14,9 +14,8 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "answer machines that boot from the network, until stopped",
-		Description: "With no flags it serves the only interface there is, the iPXE ROMs that the distribution\n" +
-			"packages, and a boot script of its own. Each flag has an environment variable. SIGHUP reads the\n" +
-			"configuration file again.",
+		Description: "Without flags it serves the only interface, the iPXE ROMs that the distribution packages, and\n" +
+			"a built-in boot script. Each flag has an environment variable. SIGHUP reads the configuration file again.",
 		Flags:        newFlags(config.Flags()),
 		OnUsageError: onUsageError,
 		Before:       noArguments,
