@@ -61,6 +61,7 @@ func TestFileErrors(t *testing.T) {
 				`x.toml:5: unknown key "rule.zzzzzzzz"; there are arch, boot-file, circuit, firmware, interface, ipxe, ipxe-feature, ipxe-lacks, ipxe-version, mac, name, next-server, nic, outcome, relay, user-class, uuid, vendor-class, vlan`},
 		{"wrong type", "\nhttp = 80\n", `x.toml:2: http: found integer, wanted a text in quotes`},
 		{"text for a list", "interface = \"eth0\"\n", `x.toml:1: interface: found string, wanted a list of texts, such as ["a", "b"]`},
+		{"log level", "root = \"/srv\"\nlog-level = \"loud\"\n", `x.toml:2: log-level "loud": one of debug, info, warn, error`},
 		{"no TOML", "a = \n", `x.toml:1: `},
 		{"values", `ipxe-version = "new"
 deny-mac = ["1:2"]

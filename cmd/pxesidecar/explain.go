@@ -135,52 +135,80 @@ func explainedRequest(c *cli.Context) ([]byte, proxydhcp.Client, error) {
 
 // describedClient parses the client's flags. The error joins all problems.
 func describedClient(c *cli.Context) (proxydhcp.Client, error) {
-	var errs []error
-	check := func(flag string, err error) {
-		if err != nil {
-			errs = append(errs, usageError{fmt.Errorf("--%s %q: %w", flag, c.String(flag), err)})
-		}
+	d := &description{Context: c}
+	client := d.machine()
+	client.Segment = d.segment()
+	if c.String("ipxe") != "" {
+		client.UserClass = c.String("client-class")
+		client.IPXE = d.ipxe()
 	}
+	return client, errors.Join(d.errs...)
+}
+
+// description is a client as flags describe it. It collects what is wrong with
+// them.
+type description struct {
+	*cli.Context
+	errs []error
+}
+
+// check notes what is wrong with the value of a flag, if err is not nil.
+func (d *description) check(flag string, err error) {
+	if err != nil {
+		d.errs = append(d.errs, usageError{fmt.Errorf("--%s %q: %w", flag, d.String(flag), err)})
+	}
+}
+
+// machine parses what the client is.
+func (d *description) machine() proxydhcp.Client {
 	var client proxydhcp.Client
 	var err error
-	client.Arch, err = proxydhcp.ParseArch(c.String("arch"))
-	check("arch", err)
-	client.Hardware, err = dhcp4.ParseHardwareAddr(c.String("mac"))
-	check("mac", err)
+	client.Arch, err = proxydhcp.ParseArch(d.String("arch"))
+	d.check("arch", err)
+	client.Hardware, err = dhcp4.ParseHardwareAddr(d.String("mac"))
+	d.check("mac", err)
 	client.VendorClass = fmt.Sprintf("PXEClient:Arch:%05d:UNDI:003001", client.Arch)
 	if client.Arch.HTTP() {
 		client.VendorClass = fmt.Sprintf("HTTPClient:Arch:%05d:UNDI:003001", client.Arch)
 	}
-	if class := c.String("vendor-class"); class != "" {
+	if class := d.String("vendor-class"); class != "" {
 		client.VendorClass = class
 	}
-	if text := c.String("uuid"); text != "" {
+	if text := d.String("uuid"); text != "" {
 		client.UUID, err = config.ParseUUID(text)
-		check("uuid", err)
+		d.check("uuid", err)
 	}
-	client.Segment.Interface = c.String("interface")
-	client.Segment.VLAN = uint16(c.Uint("vlan"))
-	if c.Uint("vlan") > 4094 {
-		check("vlan", errors.New("not a VLAN id from 1 to 4094"))
+	return client
+}
+
+// segment parses where the client is heard.
+func (d *description) segment() proxydhcp.Segment {
+	s := proxydhcp.Segment{Interface: d.String("interface"), VLAN: uint16(d.Uint("vlan"))}
+	if d.Uint("vlan") > 4094 {
+		d.check("vlan", errors.New("not a VLAN id from 1 to 4094"))
 	}
-	if text := c.String("relay"); text != "" {
-		client.Segment.Relay, err = netip.ParseAddr(text)
-		check("relay", err)
+	if text := d.String("relay"); text != "" {
+		var err error
+		s.Relay, err = netip.ParseAddr(text)
+		d.check("relay", err)
 	}
-	if text := c.String("ipxe"); text != "" {
-		client.UserClass = c.String("client-class")
-		client.IPXE = proxydhcp.IPXE{Present: true, HasVersion: true, HasFeatures: true}
-		client.IPXE.Version, err = proxydhcp.ParseVersion(text)
-		check("ipxe", err)
-		for _, name := range c.StringSlice("feature") {
-			f, err := proxydhcp.ParseFeature(name)
-			check("feature", err)
-			client.IPXE.Features = client.IPXE.Features.With(f)
-		}
-		if text := c.String("nic"); text != "" {
-			client.IPXE.NIC, err = config.ParsePCIID(text)
-			check("nic", err)
-		}
+	return s
+}
+
+// ipxe parses which iPXE the client runs.
+func (d *description) ipxe() proxydhcp.IPXE {
+	x := proxydhcp.IPXE{Present: true, HasVersion: true, HasFeatures: true}
+	var err error
+	x.Version, err = proxydhcp.ParseVersion(d.String("ipxe"))
+	d.check("ipxe", err)
+	for _, name := range d.StringSlice("feature") {
+		f, err := proxydhcp.ParseFeature(name)
+		d.check("feature", err)
+		x.Features = x.Features.With(f)
 	}
-	return client, errors.Join(errs...)
+	if text := d.String("nic"); text != "" {
+		x.NIC, err = config.ParsePCIID(text)
+		d.check("nic", err)
+	}
+	return x
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/portowner"
 )
 
 // TestLoad checks that the problems of the text, of the files and of the
@@ -81,15 +82,11 @@ func TestPortTaken(t *testing.T) {
 	if !errors.As(err, &taken) || !errors.Is(err, syscall.EADDRINUSE) {
 		t.Fatalf("%v", err)
 	}
-	for owner, want := range map[string]string{
-		"":        "bind: address already in use: another process has it; ss -lnp shows which",
-		"dnsmasq": "bind: address already in use: dnsmasq (process 812) has it; stop that, or let only one of the two serve",
+	for owner, want := range map[portowner.Owner]string{
+		{}:                             "bind: address already in use: another process has it; ss -lnp shows which",
+		{Program: "dnsmasq", PID: 812}: "bind: address already in use: dnsmasq (process 812) has it; stop that, or let only one of the two serve",
 	} {
-		if taken.owner.Program = owner; owner != "" {
-			taken.owner.PID = 812
-		} else {
-			taken.owner.PID = 0
-		}
+		taken.owner = owner
 		if taken.Error() != want {
 			t.Errorf("%s\nwant %s", taken, want)
 		}
