@@ -10,7 +10,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// TestMenu checks what each kind of client gets where there is a boot menu.
+// TestMenu checks what each kind of client gets of a boot menu.
 func TestMenu(t *testing.T) {
 	s := Settings{Menu: []string{"Install=rom", "Memory test=memtest.efi", "Local disk=local-disk"}, MenuPrompt: "F8", MenuTimeout: 5, DenyMACs: []string{"00:11"}}
 	policy := policyOf(t, parse(t, s))

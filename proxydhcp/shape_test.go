@@ -21,7 +21,7 @@ type rom struct {
 	// takes judges an OFFER of a proxy: a ROM drops what it does not take, and
 	// repeats its DISCOVER as though nothing had come.
 	takes func(m *dhcp4.Message) bool
-	// asks tells whether it goes to port 4011 with an OFFER that it took, and
+	// asks reports whether it goes to port 4011 with an OFFER that it took, and
 	// boots whether it boots from the OFFER. A ROM that does neither takes the
 	// address, gives up, and is started again.
 	asks, boots func(m *dhcp4.Message) bool
@@ -41,7 +41,7 @@ type mainServer struct {
 	// answers is how long after a DISCOVER the server offers an address; -1 for
 	// a server that does not.
 	answers time.Duration
-	// audible tells whether its answers are broadcast, so that we hear them.
+	// audible says whether its answers are broadcast, so that we hear them.
 	audible bool
 }
 

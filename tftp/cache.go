@@ -36,8 +36,8 @@ const (
 	// used, so that a burst of requests for it still needs only one read.
 	unsettledLife = 200 * time.Millisecond
 
-	// maxSpare bounds the memory of former chunks that is kept for new ones. Each
-	// worker may be about to read one.
+	// maxSpare bounds the memory of former chunks that is kept for new ones.
+	// Each worker may be about to read one.
 	maxSpare = workerCount
 )
 

@@ -22,22 +22,22 @@ const (
 // Config says what a server serves, and its limits. FS or Tree must be set;
 // every other zero field has a default.
 type Config struct {
-	// FS holds the files. Use a file system with a root (os.Root.FS): everything
-	// in it is served.
+	// FS holds the files. Use a file system with a root (os.Root.FS):
+	// everything in it is served.
 	FS fs.FS
 
-	// Tree chooses the files for one request, so that interfaces and addresses can
-	// have their own. If it is nil or returns nil, the files are those of FS. It
-	// is called from several goroutines and may block. It must return the same
-	// comparable value for the same tree, because that is part of the key under
-	// which content is shared.
+	// Tree chooses the files for one request, so that interfaces and addresses
+	// can have their own. If it is nil or returns nil, the files are those of
+	// FS. It is called from several goroutines and may block. It must return
+	// the same comparable value for the same tree, because that is part of the
+	// key under which content is shared.
 	Tree func(Request) fs.FS
 
 	// Addr is where requests are received, 0.0.0.0:69 by default. IPv4 only.
 	Addr netip.AddrPort
 
-	// SinglePort has everything sent from Addr's port, for networks where nothing
-	// else gets through (Docker, Kubernetes, some firewalls).
+	// SinglePort has everything sent from Addr's port, for networks where
+	// nothing else gets through (Docker, Kubernetes, some firewalls).
 	SinglePort bool
 
 	// PortRange is the first and the last port that transfers may be sent from,
@@ -51,9 +51,9 @@ type Config struct {
 	// MaxWindow limits windowsize, in blocks; DefaultMaxWindow by default.
 	MaxWindow int
 
-	// MaxTransfers and MaxTransfersPerClient limit how many transfers run at once;
-	// DefaultMaxTransfers and 8 by default. Further requests are ignored, and
-	// succeed when the client repeats them.
+	// MaxTransfers and MaxTransfersPerClient limit how many transfers run at
+	// once; DefaultMaxTransfers and 8 by default. Further requests are ignored,
+	// and succeed when the client repeats them.
 	MaxTransfers, MaxTransfersPerClient int
 
 	// MaxRequestRate limits the requests of one address in a second; 100 by
@@ -63,17 +63,17 @@ type Config struct {
 	MaxRequestRate int
 
 	// CacheBytes limits the file content kept in memory; DefaultCacheBytes by
-	// default. Files of up to half of it are held whole, larger ones streamed. The
-	// chunks of these that are being read, and memory for more, may take 4 MiB on
-	// top.
+	// default. Files of up to half of it are held whole, larger ones streamed.
+	// The chunks of these that are being read, and memory for more, may take 4
+	// MiB on top.
 	CacheBytes int64
 
 	// IgnoreCase has a name that does not exist match one that differs only in
 	// case.
 	IgnoreCase bool
 
-	// Allow reports whether a client's requests are answered; nil allows all. It
-	// is called for each request and must not block.
+	// Allow reports whether a client's requests are answered; nil allows all.
+	// It is called for each request and must not block.
 	Allow func(netip.Addr) bool
 
 	// Events are the hooks.

@@ -13,12 +13,12 @@ import (
 // several at a time. A hook must be safe for concurrent use and must not block,
 // because transfers wait while it runs.
 type Events struct {
-	// Started is called when the first packet of a transfer (OACK or DATA 1) has
-	// been handed to the socket.
+	// Started is called when the first packet of a transfer (OACK or DATA 1)
+	// has been handed to the socket.
 	Started func(Transfer)
 
-	// Finished is called once for every Started, at the moment the transfer ends.
-	// For Completed that is when the final ACK arrives.
+	// Finished is called once for every Started, at the moment the transfer
+	// ends. For Completed that is when the final ACK arrives.
 	Finished func(Transfer)
 
 	// Refused is called for every datagram that asked for something and got no

@@ -9,8 +9,8 @@ const (
 	// firstRTO is the timer before anything was measured. RFC 6298 says 1 s for
 	// the Internet; boot clients are a few routers away and answer an OACK at
 	// once. With its jitter it must end before 250 ms, when iPXE repeats its
-	// packet: an answer that the client's own timer caused looks like a long round
-	// trip, and it takes many short ones to forget that.
+	// packet: an answer that the client's own timer caused looks like a long
+	// round trip, and it takes many short ones to forget that.
 	firstRTO = 200 * time.Millisecond
 
 	// minRTO keeps the timer above the delays of busy hosts and polled network
@@ -21,9 +21,9 @@ const (
 	maxRTO = 5 * time.Second
 
 	// activeRTO is the end of the back-off for a client that was heard moments
-	// ago. On a wire that loses a tenth of the packets, several losses in a row do
-	// not mean that the client is gone, and waiting seconds for it makes other
-	// servers take half a minute. It is below iPXE's timer, too.
+	// ago. On a wire that loses a tenth of the packets, several losses in a row
+	// do not mean that the client is gone, and waiting seconds for it makes
+	// other servers take half a minute. It is below iPXE's timer, too.
 	activeRTO = 200 * time.Millisecond
 )
 

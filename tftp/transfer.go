@@ -27,24 +27,25 @@ import (
 )
 
 const (
-	// offerTries is how often a packet is repeated to an address that has not yet
-	// proved that it wants it. It bounds what a forged request can cause.
+	// offerTries is how often a packet is repeated to an address that has not
+	// yet proved that it wants it. It bounds what a forged request can cause.
 	offerTries = 6
 
 	// tailTries is how often a final block is repeated before silence counts as
 	// success: several ROMs do not acknowledge it.
 	tailTries = 8
 
-	// patience is how long a client may make no progress. GRUB stops acknowledging
-	// while it works on what it has.
+	// patience is how long a client may make no progress. GRUB stops
+	// acknowledging while it works on what it has.
 	patience = 60 * time.Second
 
-	// fullTries is how many repetitions of a window are whole. Later ones shrink.
+	// fullTries is how many repetitions of a window are whole. Later ones
+	// shrink.
 	fullTries = 2
 
-	// duplicateAge is how old a block in lock-step must be before a duplicate ACK
-	// has it sent again. Without windows such an ACK means that the client's own
-	// timer fired.
+	// duplicateAge is how old a block in lock-step must be before a duplicate
+	// ACK has it sent again. Without windows such an ACK means that the
+	// client's own timer fired.
 	duplicateAge = 100 * time.Millisecond
 
 	// restartSilence is how long a client must have made no progress when it

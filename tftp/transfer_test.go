@@ -246,7 +246,8 @@ func TestEstimator(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("timer (-want +got):\n%s", diff)
 	}
-	// A client that is slow from time to time does not count as fast in between.
+	// A client that is slow from time to time does not count as fast in
+	// between.
 	e = newEstimator(0)
 	for i := range 40 {
 		e.sample([]time.Duration{ms, 100 * ms}[i%2])

@@ -33,8 +33,8 @@ type Conn struct {
 	stale    bool        // deadline may not be the socket's any more
 	woken    atomic.Bool // a wait is to end
 
-	// The current system call: its arguments and results. They are here, and the
-	// functions are made once, so that no call allocates.
+	// The current system call: its arguments and results. They are here, and
+	// the functions are made once, so that no call allocates.
 	messages []message
 	done     int
 	errno    unix.Errno

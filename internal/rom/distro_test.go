@@ -219,8 +219,11 @@ func TestPackageHint(t *testing.T) {
 func ExampleChoose() {
 	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "x64/ipxe.efi": efiFile(proxydhcp.ARM64)}
 	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64).Name)
-	fmt.Println(Choose(fsys, ".", proxydhcp.X64).Passed[0])
+	file, why, _ := strings.Cut(Choose(fsys, ".", proxydhcp.X64).Passed[0].Error(), ": ")
+	fmt.Println(file)
+	fmt.Println(why)
 	// Output:
 	// ipxe.efi
-	// boot file "x64/ipxe.efi": is an EFI image for arm64, iPXE 2.0.0, not for x64
+	// boot file "x64/ipxe.efi"
+	// is an EFI image for arm64, iPXE 2.0.0, not for x64
 }

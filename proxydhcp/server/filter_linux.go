@@ -20,10 +20,10 @@ var keepAll = bpf.RetConstant{Val: 0xffff}
 // set, other servers' answers to port 68.
 //
 // Three kinds of packets have the right bytes and must be dropped by what the
-// kernel knows of them: our own, which a socket on tagged frames sees; those for
-// another host, which for a socket on untagged frames include those of VLANs
-// that have no interface here, their tag already removed; and those of a VLAN
-// interface above this one.
+// kernel knows of them: our own, which a socket on tagged frames sees; those
+// for another host, which for a socket on untagged frames include those of
+// VLANs that have no interface here, their tag already removed; and those of a
+// VLAN interface above this one.
 func serverFilter(sc *scope, answers bool) []bpf.Instruction {
 	f := filter{
 		bpf.LoadExtension{Num: bpf.ExtType},

@@ -53,7 +53,8 @@ func controlMessage(from netip.Addr, _ int) []byte {
 	if !from.Is4() {
 		return nil
 	}
-	// The C type cmsghdr is a length that includes the header, a level and a type.
+	// The C type cmsghdr is a length that includes the header, a level and a
+	// type.
 	b := make([]byte, unix.CmsgSpace(4))
 	binary.NativeEndian.PutUint32(b, uint32(unix.CmsgLen(4)))
 	binary.NativeEndian.PutUint32(b[4:], unix.IPPROTO_IP)

@@ -33,8 +33,8 @@ func (c *controls) read(oob []byte) (to netip.Addr, index int) {
 	return to, c.message.IfIndex
 }
 
-// controlMessage returns the message by which a datagram is sent from an address
-// and by an interface; zeros leave the choice to the system.
+// controlMessage returns the message by which a datagram is sent from an
+// address and by an interface; zeros leave the choice to the system.
 func controlMessage(from netip.Addr, index int) []byte {
 	return (&ipv4.ControlMessage{Src: from.AsSlice(), IfIndex: index}).Marshal()
 }

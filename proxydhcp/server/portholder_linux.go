@@ -17,9 +17,9 @@ import (
 // have it.
 type portHolder struct{ conn *net.UDPConn }
 
-// holdPort holds a port. If another process has it, that one answers for it, and
-// there is nothing to hold: the nil holder. The socket must not share its port,
-// or it would take requests away from a DHCP server on this host.
+// holdPort holds a port. If another process has it, that one answers for it,
+// and there is nothing to hold: the nil holder. The socket must not share its
+// port, or it would take requests away from a DHCP server on this host.
 func holdPort(port int) (*portHolder, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{Port: port})
 	if errors.Is(err, unix.EADDRINUSE) {
