@@ -52,16 +52,16 @@ func (l *Log) allow(now time.Time) (suppressed int, ok bool) {
 
 // ServerEvents returns hooks that write the events of a ProxyDHCP server.
 func (l *Log) ServerEvents() server.Events {
-	return server.Events{Request: l.Request, Conflict: l.Conflict, Link: l.Link, Error: l.Error}
+	return server.Events{Request: l.request, Conflict: l.conflict, Link: l.link, Error: l.error}
 }
 
 // TFTPEvents returns hooks that write the events of a TFTP server.
 func (l *Log) TFTPEvents() tftp.Events {
-	return tftp.Events{Finished: l.TFTPFinished, Refused: l.TFTPRefused}
+	return tftp.Events{Finished: l.tftpFinished, Refused: l.tftpRefused}
 }
 
-// Request writes how a request to port 67 or 4011 ended.
-func (l *Log) Request(res proxydhcp.Result) {
+// request writes how a request to port 67 or 4011 ended.
+func (l *Log) request(res proxydhcp.Result) {
 	level, message := slog.LevelInfo, "offered"
 	switch {
 	case res.Err != nil:
@@ -113,7 +113,7 @@ func dhcpAttrs(res proxydhcp.Result, suppressed int) []slog.Attr {
 		attrs = append(attrs, slog.String("arch", c.Arch.String()), slog.String("client", c.String()))
 		attrs = appendText(attrs, "features", c.IPXE.Features.String())
 	} else if res.Arrival.From.IsValid() {
-		attrs = append(attrs, slog.String("from", res.Arrival.From.String()))
+		attrs = append(attrs, slog.String("ip", res.Arrival.From.Addr().String()))
 	}
 	attrs = appendText(attrs, "rule", d.Rule)
 	attrs = appendText(attrs, "unmet", d.Unmet.Text)
@@ -154,8 +154,8 @@ func (l *Log) loopEnded(res proxydhcp.Result) {
 		slog.String("hint", hint))
 }
 
-// Error writes a failure of our own reading or writing.
-func (l *Log) Error(e server.Error) {
+// error writes a failure of our own reading or writing.
+func (l *Log) error(e server.Error) {
 	suppressed, ok := l.allow(time.Now())
 	if !ok {
 		return
@@ -165,8 +165,8 @@ func (l *Log) Error(e server.Error) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 }
 
-// Conflict writes a fault in another DHCP server's answers, with what mends it.
-func (l *Log) Conflict(c proxydhcp.Conflict) {
+// conflict writes a fault in another DHCP server's answers, with what mends it.
+func (l *Log) conflict(c proxydhcp.Conflict) {
 	level := slog.LevelWarn
 	if c.Kind.Harmless() {
 		level = slog.LevelInfo
@@ -178,8 +178,8 @@ func (l *Log) Conflict(c proxydhcp.Conflict) {
 	l.log.LogAttrs(context.Background(), level, "the DHCP server gets in the way of network boot", attrs...)
 }
 
-// Link writes that a served interface has changed.
-func (l *Log) Link(k server.Link) {
+// link writes that a served interface has changed.
+func (l *Log) link(k server.Link) {
 	level, message := slog.LevelWarn, "interface not served"
 	if k.State == server.LinkServing {
 		level, message = slog.LevelInfo, "interface served"
@@ -199,8 +199,8 @@ func (l *Log) Link(k server.Link) {
 	l.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
-// TFTPFinished writes how a transfer ended.
-func (l *Log) TFTPFinished(t tftp.Transfer) {
+// tftpFinished writes how a transfer ended.
+func (l *Log) tftpFinished(t tftp.Transfer) {
 	level, message := slog.LevelInfo, "transferred"
 	switch t.Result {
 	case tftp.Completed:
@@ -227,8 +227,8 @@ func (l *Log) TFTPFinished(t tftp.Transfer) {
 	l.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
-// TFTPRefused writes that a request got no transfer.
-func (l *Log) TFTPRefused(r tftp.Refusal) {
+// tftpRefused writes that a request got no transfer.
+func (l *Log) tftpRefused(r tftp.Refusal) {
 	level, message := slog.LevelDebug, "transfer refused"
 	switch r.Reason {
 	case tftp.NotFound:

@@ -64,7 +64,7 @@ func TestDHCP(t *testing.T) {
 		{"no address", change(func(r *proxydhcp.Result) { r.Reason, r.Decision = proxydhcp.NoAddress, proxydhcp.Decision{} }),
 			`level=WARN msg="cannot answer" interface=eth0 mac=52:54:00:00:00:01 arch=bios client="iPXE 1.0.0" reason="no IPv4 address of ours there"`},
 		{"ignored", proxydhcp.Result{Arrival: proxydhcp.Arrival{From: netip.MustParseAddrPort("192.0.2.1:68")}, Reason: proxydhcp.NotBooting},
-			`level=DEBUG msg=ignored from=192.0.2.1:68 reason="not booting from the network"`},
+			`level=DEBUG msg=ignored ip=192.0.2.1 reason="not booting from the network"`},
 		{"relayed, by a user class that tries to break the line", change(func(r *proxydhcp.Result) {
 			r.Client.Segment.Relay = netip.MustParseAddr("198.51.100.1")
 			r.Decision = proxydhcp.Decision{Rule: "a\nb", File: "x", NextServer: netip.MustParseAddr("192.0.2.9")}
@@ -77,13 +77,13 @@ func TestDHCP(t *testing.T) {
 			`hint="the ROM reports this version itself (iPXE 1.x built outside a git clone reports 1.0.0), or the machine did not run it; rebuild it with a bumped VERSION_MAJOR, VERSION_MINOR or VERSION_PATCH, or demand features instead of a version"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := logged(slog.LevelDebug, func(l *Log) { l.Request(tt.res) })
+			got := logged(slog.LevelDebug, func(l *Log) { l.request(tt.res) })
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
-	if got := logged(slog.LevelInfo, func(l *Log) { l.Request(proxydhcp.Result{Reason: proxydhcp.NotBooting}) }); got != "" {
+	if got := logged(slog.LevelInfo, func(l *Log) { l.request(proxydhcp.Result{Reason: proxydhcp.NotBooting}) }); got != "" {
 		t.Errorf("ordinary clients are logged: %s", got)
 	}
 }
@@ -105,13 +105,13 @@ func TestTFTP(t *testing.T) {
 		write func(*Log)
 		want  string
 	}{
-		{"completed", func(l *Log) { l.TFTPFinished(done) }, `level=INFO msg=transferred ip=192.0.2.50 file=x.efi bytes=300 duration=12ms`},
-		{"aborted", func(l *Log) { l.TFTPFinished(early) },
+		{"completed", func(l *Log) { l.tftpFinished(done) }, `level=INFO msg=transferred ip=192.0.2.50 file=x.efi bytes=300 duration=12ms`},
+		{"aborted", func(l *Log) { l.tftpFinished(early) },
 			`level=INFO msg="transfer ended early" ip=192.0.2.50 file=x.efi bytes=300 sent=100 reason=aborted resent=2 duration=12ms error="client sent error 3: \"disk\\nfull\""`},
-		{"probed", func(l *Log) { l.TFTPFinished(probed) }, `level=DEBUG msg="size probed" ip=192.0.2.50 file=x.efi bytes=300 duration=12ms`},
-		{"not found", func(l *Log) { l.TFTPRefused(refused) }, `level=INFO msg="boot file not found" ip=192.0.2.50 file="no\n.efi" reason=not-found`},
-		{"not found, and not expected to be", func(l *Log) { l.TFTPRefused(speculative) }, `level=DEBUG msg="boot file not found" ip=192.0.2.50 file=dir/autoexec.ipxe reason=not-found`},
-		{"not allowed", func(l *Log) { l.TFTPRefused(foreign) },
+		{"probed", func(l *Log) { l.tftpFinished(probed) }, `level=DEBUG msg="size probed" ip=192.0.2.50 file=x.efi bytes=300 duration=12ms`},
+		{"not found", func(l *Log) { l.tftpRefused(refused) }, `level=INFO msg="boot file not found" ip=192.0.2.50 file="no\n.efi" reason=not-found`},
+		{"not found, and not expected to be", func(l *Log) { l.tftpRefused(speculative) }, `level=DEBUG msg="boot file not found" ip=192.0.2.50 file=dir/autoexec.ipxe reason=not-found`},
+		{"not allowed", func(l *Log) { l.tftpRefused(foreign) },
 			`level=WARN msg="transfer refused" ip=192.0.2.50 file="no\n.efi" reason=not-allowed hint="add its network with --tftp-allow if it is one of yours"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -38,6 +38,8 @@ const (
 
 // machinePlatforms are the platforms whose UEFI firmware runs a machine's code.
 // EBC has none: iPXE is not built for it.
+//
+//exhaustive:ignore
 var machinePlatforms = map[machine]proxydhcp.Platform{
 	machineI386:    proxydhcp.IA32,
 	machineX64:     proxydhcp.X64,

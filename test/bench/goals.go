@@ -110,8 +110,12 @@ func (r *record) atLeast(v []verdict, id, name string, as role, m measure, facto
 	if most, ok := r.ratio(id, limit, of, m); ok && as == peer && most < factor {
 		found += fmt.Sprintf(", the limit itself %.2f", most)
 	}
+	whose := "the best peer"
+	if as == bound {
+		whose = "the limit"
+	}
 	return append(v, verdict{
-		goal:    fmt.Sprintf("%s: at least %.2f of %s", titleOf(id), factor, map[role]string{peer: "the best peer", bound: "the limit"}[as]),
+		goal:    fmt.Sprintf("%s: at least %.2f of %s", titleOf(id), factor, whose),
 		found:   found,
 		reached: ratio >= factor,
 	})

@@ -28,6 +28,7 @@ type flash struct{ code, vars string }
 
 // flash returns the files of a firmware.
 func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
+	//exhaustive:ignore BIOS and U-Boot are not started from a flash.
 	place := map[Firmware]struct{ pkg, code, vars string }{
 		OVMF64:  {"ovmf", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"},
 		OVMF32:  {"ovmf-ia32", "OVMF/OVMF32_CODE_4M.secboot.fd", "OVMF/OVMF32_VARS_4M.fd"},
