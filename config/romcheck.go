@@ -26,7 +26,7 @@ func (s segment) checkROMs(policy *proxydhcp.Policy) (warnings []string, err err
 		case unmet == (proxydhcp.Unmet{}):
 			continue
 		case r.Packed:
-			warnings = append(warnings, s.rejection([]ROM{r}, unmet.Text, "so the machines that run it are given the boot script as they are"))
+			warnings = append(warnings, s.rejection([]ROM{r}, unmet, "so the machines that run it are given the boot script as they are"))
 			continue
 		case lacking[unmet] == nil:
 			order = append(order, unmet)
@@ -35,20 +35,20 @@ func (s segment) checkROMs(policy *proxydhcp.Policy) (warnings []string, err err
 	}
 	var errs []error
 	for _, unmet := range order {
-		errs = append(errs, errors.New(s.rejection(lacking[unmet], unmet.Text, "so the machines that run it would be handed it again for ever")))
+		errs = append(errs, errors.New(s.rejection(lacking[unmet], unmet, "so the machines that run it would be handed it again for ever")))
 	}
 	return warnings, errors.Join(errs...)
 }
 
 // rejection returns the text for ROMs that the policy would replace: what they
 // lack, what follows, and what the user can do.
-func (s segment) rejection(roms []ROM, unmet, consequence string) string {
+func (s segment) rejection(roms []ROM, unmet proxydhcp.Unmet, consequence string) string {
 	var sources, without []string
 	remark := ""
 	for _, r := range roms {
 		sources = append(sources, fmt.Sprintf("%s (%s)", r.Source, r.Platform))
 		without = append(without, fmt.Sprintf("--rom %s=%s", r.Platform, noROM))
-		if text := s.versionRemark(r); text != "" {
+		if text := versionRemark(r); unmet.Version && text != "" {
 			remark = text
 		}
 	}
@@ -57,17 +57,15 @@ func (s segment) rejection(roms []ROM, unmet, consequence string) string {
 		rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
 	}
 	return fmt.Sprintf("ROM %s: %s%s, %s: %s, demand less (--ipxe-version %s), or leave it out (%s)",
-		strings.Join(sources, ", "), unmet, remark, consequence, rebuild, autoVersion, strings.Join(without, " "))
+		strings.Join(sources, ", "), unmet.Text, remark, consequence, rebuild, autoVersion, strings.Join(without, " "))
 }
 
 // versionRemark returns what explains a version that is not accepted: iPXE 1.x
 // built outside a git clone reports 1.0.0, whatever its release (see iPXE's
-// src/Makefile, VERSION_MAJOR). It returns "" if the version is accepted.
-func (s segment) versionRemark(r ROM) string {
+// src/Makefile, VERSION_MAJOR). It returns "" if the version is as it seems.
+func versionRemark(r ROM) string {
 	reported := r.IPXE.Version
-	switch accepted := s.demands.match.Version; {
-	case !accepted.IsZero() && accepted.Contains(reported):
-		return ""
+	switch {
 	case r.VersionText != "" && !strings.HasPrefix(r.VersionText, reported.String()):
 		return fmt.Sprintf(" (it calls itself %s, but iPXE 1.x built outside a git clone reports 1.0.0 in DHCP, and DHCP is all there is to go by)", r.VersionText)
 	case reported == (proxydhcp.Version{1, 0, 0}):

@@ -38,13 +38,14 @@ func serve(c *cli.Context, stderr io.Writer) error {
 		return err
 	}
 	defer d.close()
-	report(log, l, d)
 	r := &reloader{
 		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
 		daemon: d, log: log, started: l,
 	}
 	stopReloading := r.start(ctx)
 	defer stopReloading()
+	// Last: whoever waits for "ready" may send a signal at once.
+	report(log, l, d)
 	err = d.serve(ctx)
 	log.Info("stopped")
 	return err

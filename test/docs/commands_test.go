@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestCommands types every line that a person can type: the shell blocks, and
@@ -209,9 +208,6 @@ func (m *machine) advice() (string, error) {
 	return p.Output.String(), nil
 }
 
-// handlerTime is how long after "ready" SIGHUP may still end the program.
-const handlerTime = 200 * time.Millisecond
-
 // TestService runs the commands of unit files, with the capabilities that they
 // give and no others: serving, reloading, stopping.
 func TestService(t *testing.T) {
@@ -234,7 +230,6 @@ func TestService(t *testing.T) {
 			t.Errorf("%s: %s: %v", b.at(0), unit["ExecStart"], err)
 			continue
 		}
-		time.Sleep(handlerTime)
 		reload := strings.ReplaceAll(unit["ExecReload"], "$MAINPID", itoa(d.PID()))
 		if out, err := exec.Command("sh", "-c", reload).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s: %v: %s", b.at(0), reload, err, out)

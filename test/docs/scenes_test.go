@@ -389,7 +389,6 @@ func (p *play) http() {
 }
 
 func (p *play) reload() {
-	time.Sleep(handlerTime)
 	for _, tt := range []struct{ text, logs string }{
 		{"boot-url =\n", "configuration not reloaded"},
 		{"root = \"/srv/pxe\"\nhttp = \":80\"\n", "these settings take effect at a restart only"},
