@@ -59,10 +59,10 @@ func TestDecide(t *testing.T) {
 	old, current := ipxe(Version{1, 0, 0}, https), ipxe(Version{2, 0, 0}, https)
 	const script = "http://boot.example/boot.ipxe"
 	for _, tt := range []struct {
-		name    string
-		client  Client
-		settled bool
-		want    Decision
+		name          string
+		client        Client
+		upgradeFailed bool
+		want          Decision
 	}{
 		{"firmware gets the ROM", Client{Hardware: mac, Arch: ArchX64}, false,
 			Decision{Rule: "rom", Kind: BootROM, File: "ipxe.efi"}},
@@ -86,7 +86,7 @@ func TestDecide(t *testing.T) {
 			Decision{Rule: "script", Kind: BootScript, File: script}},
 		{"iPXE that tells no version", Client{Hardware: mac, Arch: ArchBIOS, IPXE: IPXE{Present: true}}, false,
 			Decision{Rule: "upgrade", Kind: BootROM, File: "undionly.kpxe", Unmet: Unmet{Version: true, Text: "iPXE reports no version, wanted >=2.0.0"}}},
-		{"settled iPXE gets the script", Client{Hardware: mac, Arch: ArchBIOS, IPXE: old}, true,
+		{"iPXE whose upgrade failed gets the script", Client{Hardware: mac, Arch: ArchBIOS, IPXE: old}, true,
 			Decision{Rule: "script", Kind: BootScript, File: script, UpgradeFailed: true, Unmet: Unmet{Version: true, Text: "iPXE reports version 1.0.0, wanted >=2.0.0"}}},
 		{"old iPXE without a ROM for it gets the script", Client{Hardware: mac, Arch: ArchARM64, IPXE: old}, false,
 			Decision{Rule: "as-is", Kind: BootScript, File: script}},
@@ -100,7 +100,7 @@ func TestDecide(t *testing.T) {
 			Decision{Rule: "allow", Kind: Ignore, Reason: Denied}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := testPolicy(t).Decide(tt.client, tt.settled)
+			got := testPolicy(t).Decide(tt.client, tt.upgradeFailed)
 			if diff := cmp.Diff(tt.want, got, compareAddrs); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -193,7 +193,7 @@ func TestTrail(t *testing.T) {
 	c.Arch = ArchX64
 	want[2] = Passed{"upgrade", "the client loaded the ROM, and it did not help"}
 	if diff := cmp.Diff(want[:2], testPolicy(t).Trail(c, true)); diff != "" {
-		t.Errorf("settled (-want +got):\n%s", diff)
+		t.Errorf("upgradeFailed (-want +got):\n%s", diff)
 	}
 }
 
@@ -283,10 +283,10 @@ func TestRejectsBehindMenu(t *testing.T) {
 	if got := p.Rejects(Match{}, X64, old); got != (Unmet{}) {
 		t.Errorf("with a script: %q", got)
 	}
-	settled := Client{Arch: ArchX64, IPXE: old}
+	upgradeFailed := Client{Arch: ArchX64, IPXE: old}
 	p.Rules[0].Match.IPXE = &IPXEMatch{Version: mustRange(t, ">=2.0.0")}
-	if got := p.Decide(settled, true); got.Rule != "menu" || got.Kind != BootScript || !got.UpgradeFailed {
-		t.Errorf("settled: %+v", got)
+	if got := p.Decide(upgradeFailed, true); got.Rule != "menu" || got.Kind != BootScript || !got.UpgradeFailed {
+		t.Errorf("upgradeFailed: %+v", got)
 	}
 }
 

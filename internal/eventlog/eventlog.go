@@ -2,7 +2,7 @@
 //
 // Info is for what was offered and transferred, Debug for what was ignored,
 // Warn for a fault in the network's set-up that a person should mend, Error for
-// a failure of our own reading or writing. Lines that strangers can cause at
+// a failure of our own reading or writing. Lines that anybody can cause at
 // will are limited in number.
 //
 // The keys are an interface: docs/log.md lists them. They come in one order:
@@ -28,11 +28,11 @@ import (
 // goroutines.
 type Log struct {
 	log        *slog.Logger
-	limit      *rate.Limiter // of lines that strangers can cause
+	limit      *rate.Limiter // of lines that anybody can cause
 	suppressed atomic.Int64  // lines left out since the last one
 }
 
-// linesPerSecond is how many lines a second strangers can cause.
+// linesPerSecond is how many lines a second anybody can cause.
 const linesPerSecond = 20
 
 // New returns an event log that writes to log.
@@ -40,7 +40,7 @@ func New(log *slog.Logger) *Log {
 	return &Log{log: log, limit: rate.NewLimiter(linesPerSecond, linesPerSecond)}
 }
 
-// allow reports whether a line that a stranger caused may be written now, and
+// allow reports whether such a line may be written now, and
 // how many were left out before it.
 func (l *Log) allow(now time.Time) (suppressed int, ok bool) {
 	if !l.limit.AllowN(now, 1) {

@@ -147,7 +147,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// TestLimit checks that strangers cannot fill the log, and that the number of
+// TestLimit checks that nobody can fill the log, and that the number of
 // lines left out is exact.
 func TestLimit(t *testing.T) {
 	l := New(slog.New(slog.DiscardHandler))

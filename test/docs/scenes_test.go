@@ -262,8 +262,8 @@ func (p *play) tftp() {
 	asText := bytes.ReplaceAll(request("large.img"), []byte("octet"), []byte("netascii"))
 	c.sendTo(c.socket(bootingIP, 0), requestPort, asText)
 	p.await("level=ERROR", "transfer refused", "reason=unreadable")
-	stranger := p.stranger()
-	if _, err := stranger.Write(request("snponly.efi")); err != nil {
+	outsider := p.outsider()
+	if _, err := outsider.Write(request("snponly.efi")); err != nil {
 		p.t.Fatal(err)
 	}
 	p.await("transfer refused", "reason=not-allowed", "hint=")
@@ -298,9 +298,9 @@ func (p *play) repeated() {
 	p.await("msg=transferred", "resent=")
 }
 
-// stranger is a socket in another network, whose packets to the sidecar are
+// outsider is a socket in another network, whose packets to the sidecar are
 // sent from an address that this does not serve.
-func (p *play) stranger() *net.UDPConn {
+func (p *play) outsider() *net.UDPConn {
 	p.t.Helper()
 	if err := p.client.IP("address", "add", "203.0.113.9/32", "dev", "eth0"); err != nil {
 		p.t.Fatal(err)

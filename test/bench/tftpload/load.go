@@ -70,7 +70,7 @@ const tick = 5 * time.Millisecond
 type flight struct {
 	transfer Transfer
 	group    int
-	place    int // in rack.flights
+	slot     int // in rack.flights
 	address  [4]byte
 	began    time.Duration
 	left     int // transfers after this one
@@ -192,7 +192,7 @@ func (r *rack) begin(group, left int) {
 	}
 	f := &flight{
 		transfer: Transfer{Request: g.Request, Behaviour: Behaviours[g.Behaviour]},
-		group:    group, place: len(r.flights), began: r.now, left: left,
+		group:    group, slot: len(r.flights), began: r.now, left: left,
 	}
 	binary.BigEndian.PutUint32(f.address[:], r.base+r.serial)
 	r.addresses[r.serial] = f
@@ -268,7 +268,7 @@ func (r *rack) send(f *flight, step Step) {
 // remove removes a transfer that has ended.
 func (r *rack) remove(f *flight) {
 	last := r.flights[len(r.flights)-1]
-	r.flights[f.place], last.place = last, f.place
+	r.flights[f.slot], last.slot = last, f.slot
 	r.flights = r.flights[:len(r.flights)-1]
 	r.addresses[binary.BigEndian.Uint32(f.address[:])-r.base] = nil
 	r.count(f)
