@@ -52,9 +52,9 @@ type ROMs map[Platform]string
 
 // Decision is what a policy gives to one client.
 type Decision struct {
-	Rule          string // the rule that decided; "" where none did
+	Rule          string // the rule that decided; "" if none did
 	Kind          OutcomeKind
-	File          string // a name or a URL, without placeholders; empty only where Kind is Ignore, or there is a menu to choose from
+	File          string // a name or a URL, without placeholders; empty only if Kind is Ignore, or there is a menu to choose from
 	NextServer    netip.Addr
 	Reason        Reason // why Kind is Ignore
 	UpgradeFailed bool   // the script is given because the ROM did not help before

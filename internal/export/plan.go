@@ -116,22 +116,27 @@ func (p *plan) split(r proxydhcp.Rule, base step) []step {
 
 // setAnswer sets the answer of a step, or why there is none.
 func (p *plan) setAnswer(r proxydhcp.Rule, s *step) error {
-	switch {
-	case s.leftOut:
+	if s.leftOut {
 		return nil
-	case r.Outcome.Kind == proxydhcp.Ignore:
+	}
+	switch r.Outcome.Kind {
+	case proxydhcp.Ignore:
 		s.silence = "the rule says to ignore these"
-	case r.Outcome.Kind == proxydhcp.LocalDisk && s.clients != iPXEs:
-		s.silence = "the rule sends these to their local disk, and firmware boots from it if it gets no boot file"
-	default:
-		if err := s.compose(r.Outcome, p.facts); err != nil {
-			return fmt.Errorf("rule %q: %w", r.Name, err)
+		return nil
+	case proxydhcp.LocalDisk:
+		if s.clients != iPXEs {
+			s.silence = "the rule sends these to their local disk, and firmware boots from it if it gets no boot file"
+			return nil
 		}
-		for _, part := range s.answer.file {
-			if part.key != "" && !p.target.limits.canFill(part.key, s.clients) {
-				s.leaveOut("LEFT OUT: %s cannot fill in {%s} for %s.", p.target.product, part.key, s.clients)
-				return nil
-			}
+	case proxydhcp.BootROM, proxydhcp.BootScript, proxydhcp.BootFile, proxydhcp.BootMenu:
+	}
+	if err := s.compose(r.Outcome, p.facts); err != nil {
+		return fmt.Errorf("rule %q: %w", r.Name, err)
+	}
+	for _, part := range s.answer.file {
+		if part.key != "" && !p.target.limits.canFill(part.key, s.clients) {
+			s.leaveOut("LEFT OUT: %s cannot fill in {%s} for %s.", p.target.product, part.key, s.clients)
+			return nil
 		}
 	}
 	return nil

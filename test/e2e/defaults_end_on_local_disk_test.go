@@ -93,7 +93,7 @@ func (r *trial) bootUnattended(t *testing.T, g lab.Guest) (p unattendedBoot) {
 		return p
 	}
 	defer m.Stop()
-	err = m.AwaitConsole(ctx, pageMark)
+	err = m.AwaitConsole(ctx, pageMark, lab.DiskGreeting)
 	release()
 	if err == nil {
 		err = m.AwaitConsole(ctx, lab.DiskGreeting)
@@ -101,8 +101,8 @@ func (r *trial) bootUnattended(t *testing.T, g lab.Guest) (p unattendedBoot) {
 	if err != nil {
 		t.Errorf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
 	}
-	before, _, started := strings.Cut(m.Console(), lab.DiskGreeting)
-	p = unattendedBoot{Page: strings.Contains(before, pageMark) && strings.Contains(before, "pxesidecar"), Disk: started}
+	before, _, started := strings.Cut(lab.Squeezed(m.Console()), lab.Squeezed(lab.DiskGreeting))
+	p = unattendedBoot{Page: strings.Contains(before, lab.Squeezed(pageMark)) && strings.Contains(before, "pxesidecar"), Disk: started}
 	sessions := map[[4]byte]bool{}
 	for _, message := range r.lab.Capture.Traffic.Messages(m.MAC, lab.Message.Discover) {
 		if strings.HasPrefix(message.DHCP.ClassIdentifier(), "PXEClient") {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -283,15 +284,23 @@ func (m *Machine) Console() string {
 	return b.String()
 }
 
-// AwaitConsole waits until the machine has written a text on its screen, within
-// one line.
-func (m *Machine) AwaitConsole(ctx context.Context, text string) error {
-	return poll(ctx, fmt.Sprintf("%s to write %q", m.Name, text), func() (bool, error) {
+// AwaitConsole waits until the machine has written one of the texts on its
+// screen, within one line. It does not mind doubled characters.
+func (m *Machine) AwaitConsole(ctx context.Context, texts ...string) error {
+	return poll(ctx, fmt.Sprintf("%s to write %q", m.Name, texts), func() (bool, error) {
 		if m.exited() {
 			return false, errGuestEnded
 		}
-		return strings.Contains(m.Console(), text), nil
+		console := Squeezed(m.Console())
+		return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(console, Squeezed(text)) }), nil
 	})
+}
+
+// Squeezed returns a text with one of each run of a character. On a busy
+// machine, edk2 now and then writes a character twice on the serial console
+// ("start itt with"); squeezed texts are equal then, too.
+func Squeezed(text string) string {
+	return string(slices.Compact([]rune(text)))
 }
 
 // errGuestEnded is the error of a wait for a machine that ended by itself.
