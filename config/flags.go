@@ -48,7 +48,8 @@ const (
 	catLog   = "Logging"
 )
 
-// Flags returns the flags, in the order in which people look for them.
+// Flags returns the flags in the order of check --print. The help text sorts
+// them by category and name.
 func Flags() []Flag { return slices.Clone(flags) }
 
 // flags is the table of the flags.

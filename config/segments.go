@@ -215,8 +215,8 @@ func (p *parser) mount(t SegmentText, in Problems) string {
 	return name
 }
 
-// mountName returns a segment's name as firmware can ask for it: without blanks
-// or slashes.
+// mountName returns a segment's name as firmware can ask for it: a hyphen
+// replaces each character that is not safe in a path, a URL or a script.
 func mountName(segment string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' || strings.ContainsRune(`/\%{}$?#"`, r) {

@@ -62,7 +62,7 @@ const (
 	Loong64
 )
 
-// platformNames are the names of the command line's --rom ARCH=FILE.
+// platformNames are the names that --rom ARCH=FILE takes.
 var platformNames = [...]string{
 	NoPlatform: "none", BIOS: "bios", IA32: "ia32", X64: "x64", ARM32: "arm32", ARM64: "arm64", RISCV32: "riscv32", RISCV64: "riscv64", Loong64: "loong64",
 }
@@ -155,8 +155,8 @@ func (a Arch) row() (archRow, bool) {
 	return archRow{}, false
 }
 
-// String returns the field's name for a, such as "x64-uefi"; "arch-42" if the
-// registry has none.
+// String returns the name of a, such as "x64-uefi", or its number, such as
+// "arch-42", if the table does not have it.
 func (a Arch) String() string {
 	if r, ok := a.row(); ok {
 		return r.name

@@ -36,7 +36,7 @@ const (
 )
 
 // conflictRow is what a person needs to know of a kind of conflict. Most such
-// servers are Windows servers, so the steps that mend it are theirs.
+// servers are Windows servers, so the steps that fix it are theirs.
 type conflictRow struct {
 	name     string
 	harmless bool
@@ -139,7 +139,7 @@ func (c Conflict) Problem() string {
 // Affects says which clients it keeps from booting.
 func (c Conflict) Affects() string { return c.Kind.row().affects }
 
-// Remedy says how to mend it: the places in the Windows DHCP console, the
+// Remedy says how to fix it: the places in the Windows DHCP console, the
 // PowerShell command for each level at which an option can be set, and what
 // else helps.
 func (c Conflict) Remedy() string {

@@ -21,16 +21,16 @@ const (
 	UBootFirmware                    // U-Boot, if it is served
 )
 
-// firmwareNames are the names of the configuration file.
+// firmwareNames are the names of the kinds in the configuration file.
 var firmwareNames = [...]string{
 	AnyClient: "any", BIOSFirmware: "bios", UEFIFirmware: "uefi", HTTPBootFirmware: "uefi-http",
 	NoIPXE: "no-ipxe", RaspberryPi: "raspberry-pi", UBootFirmware: "u-boot",
 }
 
-// FirmwareNames returns the names of the configuration file.
+// FirmwareNames returns the names of the kinds in the configuration file.
 func FirmwareNames() []string { return slices.Clone(firmwareNames[:]) }
 
-// String returns the name of the configuration file.
+// String returns the name of f in the configuration file.
 func (f Firmware) String() string { return enumName(firmwareNames[:], f, "firmware") }
 
 // ParseFirmware reads the name of a kind of firmware. The error lists them.

@@ -9,7 +9,7 @@ package proxydhcp
 // An iPXE that comes back and satisfies the policy is forgotten, so that its
 // next reboot, with the old iPXE of its card, is upgraded again. So is one that
 // the ROM turned into another iPXE, when it comes back as the old one: somebody
-// may have mended the ROM in the meantime. Firmware that is not iPXE may read
+// may have fixed the ROM in the meantime. Firmware that is not iPXE may read
 // the same ROM at every boot.
 //
 // If several sidecars serve a machine, each knows only of the reads that it

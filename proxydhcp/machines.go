@@ -106,7 +106,7 @@ func (m *Machines) HasReadROM(ip netip.Addr, now time.Time) bool {
 	return !read.at.IsZero() && !read.checked && !read.assumed && now.Sub(read.at) < guardMemory
 }
 
-// understood notes that the machine acts upon an OFFER.
+// understood notes that the machine acts on an OFFER.
 func (k *machine) understood(now time.Time) {
 	if !k.client.IPXE.Present {
 		k.offer.understood(now)

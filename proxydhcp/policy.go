@@ -29,7 +29,7 @@ const (
 	BootMenu                      // PXE firmware gets a boot menu, an iPXE the script File; clients without menus get the first item
 )
 
-// outcomeNames are those of the configuration file.
+// outcomeNames are the names of the kinds in the configuration file.
 var outcomeNames = [...]string{
 	Ignore: "ignore", BootROM: "rom", BootScript: "script", BootFile: "boot-file", LocalDisk: "local-disk", BootMenu: "menu",
 }

@@ -1,8 +1,8 @@
 package proxydhcp
 
 // Reason says why a request gets no answer. The zero value, Answerable, is for
-// a request that gets one. The enumeration is closed, and shared by logs,
-// counters and diagnosis.
+// a request that gets one. The enumeration is closed. The log and explain
+// show the same reasons.
 type Reason uint8
 
 // The reasons, in the order in which they are checked.

@@ -132,7 +132,7 @@ func (o *offering) chosen(xid [4]byte, now time.Time) {
 	}
 }
 
-// understood notes that the machine acts upon an OFFER: it comes to port 4011,
+// understood notes that the machine acts on an OFFER: it comes to port 4011,
 // or for a file.
 func (o *offering) understood(now time.Time) {
 	if !o.since.IsZero() && now.Sub(o.since) <= guardMemory {
@@ -153,6 +153,6 @@ func (o *offering) overheard(m *dhcp4.Message, now time.Time) {
 	case m.Type() == dhcp4.MessageTypeAck:
 		o.acked = true
 	case m.Type() == dhcp4.MessageTypeNak:
-		o.leased, o.answered = time.Time{}, time.Time{} // it has to begin anew
+		o.leased, o.answered = time.Time{}, time.Time{} // it has to begin again
 	}
 }

@@ -58,8 +58,8 @@
 // for each client. What may block on a disk (opening, reading, asking
 // Config.Tree) is done by a few workers, which send their results to the
 // socket's inbox. So a slow disk delays only the transfers that need it. A file
-// system that hangs for good holds up new files; transfers of files in memory
-// go on.
+// system that hangs and does not recover holds up new files; transfers of files
+// in memory go on.
 //
 // # Names and errors on the wire
 //

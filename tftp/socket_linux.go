@@ -210,8 +210,9 @@ func (s *socket) end(r *route, segment int) {
 }
 
 // flush writes the batch. What the system does not take is lost, as datagrams
-// may be; the transfers' timers see to it. When a wire takes nothing, the rest
-// of the batch is dropped, or each message would be waited for.
+// may be, and the transfers' timers have it sent again. When a wire takes
+// nothing, the rest of the batch is dropped: otherwise each message would have
+// to wait for it.
 func (s *socket) flush() {
 	for i := 0; i < s.out.Len(); {
 		n, err := s.conn.Send(s.out, i)

@@ -20,8 +20,8 @@ type source struct {
 	position int64
 }
 
-// read fills b from an offset. It fails when the file is not the version any
-// more that was opened.
+// read fills b from an offset. It fails when the file is no longer the version
+// that was opened.
 func (s *source) read(b []byte, offset int64) error {
 	var err error
 	if at, ok := s.file.(io.ReaderAt); ok {

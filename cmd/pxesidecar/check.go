@@ -31,7 +31,7 @@ func checkCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the report as JSON", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "fetch", Usage: "fetch the boot URL, too", DisableDefaultText: true},
-			&cli.BoolFlag{Name: "print", Usage: "print the settings that count, and where each comes from", DisableDefaultText: true},
+			&cli.BoolFlag{Name: "print", Usage: "print the settings in force, and where each comes from", DisableDefaultText: true},
 			&cli.BoolFlag{Name: "example", Usage: "print a commented configuration file", DisableDefaultText: true},
 		}, newFlags(config.Flags())...),
 		OnUsageError: onUsageError,

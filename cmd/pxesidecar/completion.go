@@ -49,7 +49,7 @@ func completionCommand() *cli.Command {
 		Name:         "completion",
 		Usage:        "print the completion script of a shell: " + either(shells),
 		ArgsUsage:    strings.Join(shells, "|"),
-		Description:  "For this session: source <(pxesidecar completion bash). For good: write it to where your shell looks for completions.",
+		Description:  "For this session: source <(pxesidecar completion bash). To keep it, write it to where your shell looks for completions.",
 		OnUsageError: onUsageError,
 		Action: func(c *cli.Context) error {
 			shell := c.Args().First()

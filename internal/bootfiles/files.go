@@ -64,8 +64,8 @@ func (f *Files) IsROM(name string) bool { return f.current.Load().hasROM(name) }
 // IsVersionCheck reports whether a name is that of the version check.
 func IsVersionCheck(name string) bool { return name == ipxescript.CheckName }
 
-// afterUpgrade is the tree as a machine sees it that has just read a ROM: the
-// version check, if there is one, goes on.
+// afterUpgrade is the tree for a machine that has just read a ROM: its version
+// check, if there is one, lets the boot go on.
 type afterUpgrade struct{ tree *tree }
 
 // Open opens a file (io/fs.FS).

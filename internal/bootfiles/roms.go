@@ -26,7 +26,7 @@ type romFinder struct {
 }
 
 // romFile is a ROM that was found. name and source are empty for a platform
-// that shall have none.
+// that has none.
 type romFile struct {
 	name   string    // in the boot file tree or on the next server, or a URL; "" if it is not published yet
 	source string    // the file on this host; "" if it is elsewhere

@@ -1,9 +1,9 @@
 // Package eventlog is the one place where events become log lines.
 //
 // Info is for what was offered and transferred, Debug for what was ignored,
-// Warn for a fault in the network's set-up that a person should mend, Error for
-// a failure of our own reading or writing. Lines that anybody can cause at
-// will are limited in number.
+// Warn for a fault in the network's set-up that a person should fix, Error for
+// a failure of our own reading or writing. Lines that anybody can cause at will
+// are limited in number.
 //
 // The keys are an interface: docs/log.md lists them. They come in one order:
 // interface vlan relay mac ip arch client features rule unmet file item reason.
@@ -165,7 +165,7 @@ func (l *Log) error(e server.Error) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 }
 
-// conflict writes a fault in another DHCP server's answers, with what mends it.
+// conflict writes a fault in another DHCP server's answers, with what fixes it.
 func (l *Log) conflict(c proxydhcp.Conflict) {
 	level := slog.LevelWarn
 	if c.Kind.Harmless() {

@@ -146,8 +146,8 @@ const handOver = `iseq ${platform} pcbios && exit 0 || exit 1
 `
 
 // LocalDisk returns the script that boots from the local disk at once, for an
-// iPXE that shall not boot from the network. No answer would not do: some iPXEs
-// then load again what their firmware loaded.
+// iPXE that must not boot from the network. To send no answer is not enough:
+// some iPXEs then load again what their firmware loaded.
 func LocalDisk() []byte {
 	return []byte("#!ipxe\n# The script of pxesidecar for machines that boot from their local disk.\n\n" + localDisk + handOver)
 }

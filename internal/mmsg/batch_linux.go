@@ -158,7 +158,7 @@ type Outgoing struct {
 	single   [1]message // what SendSegments sends
 }
 
-// NewOutgoing returns a batch with room for so many pieces, and for so many
+// NewOutgoing returns a batch with room for that many pieces, and for that many
 // bytes copied by AppendCopy.
 func NewOutgoing(pieces, copied int) *Outgoing {
 	out := &Outgoing{vectors: make([]unix.Iovec, 0, pieces), copies: make([]byte, 0, copied)}
@@ -176,8 +176,8 @@ func (out *Outgoing) Bytes() int { return out.bytes }
 // single datagram.
 func (out *Outgoing) Segment(i int) int { return out.segments[i] }
 
-// HasRoom reports whether one more message fits that has so many pieces, and so
-// many bytes to be copied.
+// HasRoom reports whether there is room for one more message with that many
+// pieces, and that many bytes to be copied.
 func (out *Outgoing) HasRoom(pieces, copied int) bool {
 	return out.count < BatchSize && len(out.vectors)+pieces <= cap(out.vectors) && len(out.copies)+copied <= cap(out.copies)
 }

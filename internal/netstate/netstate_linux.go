@@ -85,10 +85,10 @@ func consistent[T any](read func() ([]T, error)) ([]T, error) {
 	return list, err
 }
 
-// addressesOf returns an interface's addresses in the kernel's order, except
-// that those come last which the kernel does not use by itself: secondary ones,
-// and deprecated ones, whose preferred lifetime is over. Tentative ones are not
-// ours yet.
+// addressesOf returns an interface's addresses in the kernel's order. Those
+// that the kernel does not use by itself come last: secondary ones, and
+// deprecated ones, whose preferred lifetime is over. Tentative ones are left
+// out, because they are not ours yet.
 func addressesOf(index int, all []netlink.Addr) []netip.Prefix {
 	var first, last []netip.Prefix
 	for _, a := range all {

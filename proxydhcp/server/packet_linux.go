@@ -46,8 +46,8 @@ var broadcastHop = mmsg.LinkAddr{Bytes: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0x
 
 // listenPacket opens the socket of a scope, with its filter in place before the
 // first packet can reach it. A socket on tagged frames must take every protocol
-// to be shown the tags. A network card that drops the VLANs which the system
-// does not know of stops doing so only when it takes everybody's frames.
+// to be shown the tags. A network card may drop the VLANs that the system does
+// not know of. In promiscuous mode it passes them.
 func listenPacket(sc *scope, answers bool) (*packetConn, error) {
 	filter, err := bpf.Assemble(serverFilter(sc, answers))
 	if err != nil {
@@ -151,8 +151,8 @@ func (c *packetConn) send(to mmsg.LinkAddr, vlan uint16, d dhcp4.Datagram) error
 }
 
 // flush sends what is queued. A packet that the system refuses is reported and
-// does not hold up the others. When a wire takes nothing, the rest is dropped,
-// or each packet would be waited for.
+// does not hold up the others. When a wire takes nothing, the rest is dropped:
+// otherwise each packet would have to wait for it.
 func (c *packetConn) flush() error {
 	var failed error
 	for first := 0; first < c.out.Len(); {

@@ -36,7 +36,7 @@ type scopeKey struct {
 	trunk        bool
 }
 
-// network is the host's network as far as serving matters, worked out anew
+// network is the host's network as far as serving matters. A new one is made
 // whenever the kernel's list of interfaces changes. It is immutable.
 type network struct {
 	scopes  []scope

@@ -19,7 +19,7 @@ const (
 	// the time that they take on a fast, idle machine.
 	paceLoops     = 50_000_000
 	paceReference = 300 * time.Millisecond
-	// paceLimit bounds the measurement, and maxPace its result: tests shall
+	// paceLimit bounds the measurement, and maxPace its result: tests must
 	// fail on a machine that is slower still.
 	paceLimit = time.Minute
 	maxPace   = 5
