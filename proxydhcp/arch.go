@@ -17,29 +17,29 @@ type Arch uint16
 // x64 firmware too: RFC 4578 as printed had 7 and 9 the other way round
 // (erratum 4624), so both stand for x64.
 const (
-	ArchBIOS         Arch = 0x00
-	ArchIA32         Arch = 0x06
-	ArchX64          Arch = 0x07
-	ArchEBC          Arch = 0x09
-	ArchARM32        Arch = 0x0a
-	ArchARM64        Arch = 0x0b
-	ArchIA32HTTP     Arch = 0x0f
-	ArchX64HTTP      Arch = 0x10
-	ArchEBCHTTP      Arch = 0x11
-	ArchARM32HTTP    Arch = 0x12
-	ArchARM64HTTP    Arch = 0x13
-	ArchBIOSHTTP     Arch = 0x14
-	ArchARM32UBoot   Arch = 0x15
-	ArchARM64UBoot   Arch = 0x16
-	ArchARM32UBootHT Arch = 0x17
-	ArchARM64UBootHT Arch = 0x18
-	ArchRISCV32      Arch = 0x19
-	ArchRISCV32HTTP  Arch = 0x1a
-	ArchRISCV64      Arch = 0x1b
-	ArchRISCV64HTTP  Arch = 0x1c
-	ArchLoong64      Arch = 0x27
-	ArchLoong64HTTP  Arch = 0x28
-	ArchRPiBoot      Arch = 0x29
+	ArchBIOS           Arch = 0x00
+	ArchIA32           Arch = 0x06
+	ArchX64            Arch = 0x07
+	ArchEBC            Arch = 0x09
+	ArchARM32          Arch = 0x0a
+	ArchARM64          Arch = 0x0b
+	ArchIA32HTTP       Arch = 0x0f
+	ArchX64HTTP        Arch = 0x10
+	ArchEBCHTTP        Arch = 0x11
+	ArchARM32HTTP      Arch = 0x12
+	ArchARM64HTTP      Arch = 0x13
+	ArchBIOSHTTP       Arch = 0x14
+	ArchARM32UBoot     Arch = 0x15
+	ArchARM64UBoot     Arch = 0x16
+	ArchARM32UBootHTTP Arch = 0x17
+	ArchARM64UBootHTTP Arch = 0x18
+	ArchRISCV32        Arch = 0x19
+	ArchRISCV32HTTP    Arch = 0x1a
+	ArchRISCV64        Arch = 0x1b
+	ArchRISCV64HTTP    Arch = 0x1c
+	ArchLoong64        Arch = 0x27
+	ArchLoong64HTTP    Arch = 0x28
+	ArchRPiBoot        Arch = 0x29
 
 	noArch Arch = 0xffff // U-Boot sends it if it was built without PXE
 )
@@ -125,8 +125,8 @@ var archTable = []archRow{
 	{ArchBIOSHTTP, "bios-http", BIOS, true},
 	{ArchARM32UBoot, "arm32-uboot", ARM32, false},
 	{ArchARM64UBoot, "arm64-uboot", ARM64, false},
-	{ArchARM32UBootHT, "arm32-uboot-http", ARM32, true},
-	{ArchARM64UBootHT, "arm64-uboot-http", ARM64, true},
+	{ArchARM32UBootHTTP, "arm32-uboot-http", ARM32, true},
+	{ArchARM64UBootHTTP, "arm64-uboot-http", ARM64, true},
 	{ArchRISCV32, "riscv32-uefi", RISCV32, false},
 	{ArchRISCV32HTTP, "riscv32-uefi-http", RISCV32, true},
 	{ArchRISCV64, "riscv64-uefi", RISCV64, false},

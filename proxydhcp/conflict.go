@@ -112,15 +112,6 @@ func (k ConflictKind) row() conflictRow {
 	return conflictRow{name: "conflict " + strconv.Itoa(int(k))}
 }
 
-// ConflictKinds returns every kind.
-func ConflictKinds() []ConflictKind {
-	var kinds []ConflictKind
-	for k := NoConflict + 1; int(k) < len(conflictTable); k++ {
-		kinds = append(kinds, k)
-	}
-	return kinds
-}
-
 // String returns the name that logs show.
 func (k ConflictKind) String() string { return k.row().name }
 

@@ -43,25 +43,9 @@ func ParseFirmware(s string) (Firmware, error) {
 
 // firmware returns the kind of firmware that c is, AnyClient for an iPXE.
 //
-// Quirks of single firmwares are handled where they matter, each in a function
-// of its own:
-//
-//	firmware                 quirk                                            function
-//	edk2 before April 2017   drops a proxy's OFFER with 43.6 to 43.10         shapes (shape.go)
-//	edk2, UEFI PXE           asks port 4011 of siaddr if there is no 43       compose (reply.go)
-//	edk2, menu               takes an answer only from a listed server        Menu.encode (menu.go)
-//	BIOS PXE ROMs            PXE-E74 without a prompt in 43                   bootOfferedFileInfo (reply.go)
-//	old BIOS ROMs, relays    drop messages shorter than 300 bytes             dhcp4.Reply.Append
-//	firmware in general      an empty option 97 upsets it                     dhcp4.AppendOption
-//	x64 firmware             sends type 9, EBC (RFC 4578, erratum 4624)       archTable (arch.go)
-//	iPXE                     prefers another server's name over a bare one    Decision.bootFile (reply.go)
-//	iPXE 1.x releases        report version 1.0.0                             guard.go, config's remark
-//	iPXE                     writes bare text into option 77                  readUserClass (request.go)
-//	Raspberry Pi             claims to be a BIOS, wants a menu entry          raspberrypi.go
-//	U-Boot                   does not say that it boots, type 0 or 0xffff     uboot.go
-//	Windows boot manager     asks again with option 250                       ReadRequest (request.go)
-//
-// docs/architecture.md has the same list with symptoms and sources.
+// A quirk of a single firmware is handled where it matters, in a function of
+// its own. docs/architecture.md has the table of them, with symptoms and
+// sources.
 func (c *Client) firmware() Firmware {
 	switch {
 	case c.IPXE.Present:

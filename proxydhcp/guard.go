@@ -46,8 +46,8 @@ type fingerprint struct {
 	userClass string
 }
 
-// printOf returns the fingerprint of an iPXE, the zero one for firmware.
-func printOf(c Client) fingerprint {
+// fingerprintOf returns the fingerprint of an iPXE, the zero one for firmware.
+func fingerprintOf(c Client) fingerprint {
 	if !c.IPXE.Present {
 		return fingerprint{}
 	}
@@ -64,13 +64,13 @@ func (u *upgrade) loaded(read romRead) time.Time {
 }
 
 // failed reports whether the ROM file was read within the last ten minutes and
-// led to the iPXE print, or led it back to itself.
-func (u *upgrade) failed(print fingerprint, file string, read romRead, now time.Time) bool {
+// led to the current iPXE, or back to the one before.
+func (u *upgrade) failed(current fingerprint, file string, read romRead, now time.Time) bool {
 	loaded := u.loaded(read)
 	if u.rom != file || loaded.IsZero() || now.Sub(loaded) >= guardMemory {
 		return false
 	}
-	return print != u.before || print == u.after
+	return current != u.before || current == u.after
 }
 
 // decided notes what a client was given. The offer of a ROM is remembered. A
@@ -81,7 +81,7 @@ func (u *upgrade) failed(print fingerprint, file string, read romRead, now time.
 func (u *upgrade) decided(c Client, d Decision, foreign bool, read romRead, now time.Time) (loopEnded string) {
 	switch {
 	case d.Kind == BootROM:
-		u.offered(printOf(c), d.File, read, now)
+		u.offered(fingerprintOf(c), d.File, read, now)
 		u.foreign = foreign
 	case d.Kind != BootScript:
 	case !d.UpgradeFailed:
@@ -95,9 +95,9 @@ func (u *upgrade) decided(c Client, d Decision, foreign bool, read romRead, now 
 
 // offered notes the offer of a ROM. What is known of that ROM stays, unless it
 // is of another iPXE and of long ago.
-func (u *upgrade) offered(print fingerprint, file string, read romRead, now time.Time) {
-	if u.rom != file || u.before != print && now.Sub(u.loaded(read)) >= guardMemory {
-		*u = upgrade{rom: file, clean: cleanName(file), since: now, before: print}
+func (u *upgrade) offered(current fingerprint, file string, read romRead, now time.Time) {
+	if u.rom != file || u.before != current && now.Sub(u.loaded(read)) >= guardMemory {
+		*u = upgrade{rom: file, clean: cleanName(file), since: now, before: current}
 	}
 }
 
@@ -123,6 +123,6 @@ func (u *upgrade) read(read romRead) {
 // returned notes which iPXE a ROM led to.
 func (u *upgrade) returned(c Client, read romRead) {
 	if !u.loaded(read).IsZero() && u.after == (fingerprint{}) {
-		u.after = printOf(c)
+		u.after = fingerprintOf(c)
 	}
 }

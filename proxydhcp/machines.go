@@ -194,7 +194,7 @@ func (v *visit) segment() (s Segment, ok bool) {
 // upgradeFailed reports whether c is an iPXE that the ROM file, which it would
 // be given, has not helped lately.
 func (v *visit) upgradeFailed(c Client, file string) bool {
-	return c.IPXE.Present && v.machine != nil && v.machine.upgrade.failed(printOf(c), file, v.machine.read, v.now)
+	return c.IPXE.Present && v.machine != nil && v.machine.upgrade.failed(fingerprintOf(c), file, v.machine.read, v.now)
 }
 
 // insert adds a record at the front, in place of the one that has been quiet

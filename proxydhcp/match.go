@@ -40,8 +40,8 @@ type demand uint8
 // The demands, in the order in which they are checked; matches means that all
 // hold.
 const (
-	matches demand = iota
-	wantsUntried
+	matches      demand = iota
+	wantsUntried        // a client that the rule's ROM has not failed to help
 	wantsPlatform
 	wantsArch
 	wantsFirmware

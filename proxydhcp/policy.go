@@ -25,8 +25,15 @@ const (
 	BootROM                       // the ROM for the client's platform
 	BootScript                    // the boot script; ends an iPXE's upgrade
 	BootFile                      // a file of the rule's own
-	LocalDisk                     // an iPXE gets a script that boots the local disk; PXE firmware a menu that ends its network boot; others get no answer, and go on to their next boot device
-	BootMenu                      // PXE firmware gets a boot menu, an iPXE the script File; clients without menus get the first item
+
+	// LocalDisk gives an iPXE a script that boots the local disk, and PXE
+	// firmware a menu that ends its network boot. Others get no answer, and go
+	// on to their next boot device.
+	LocalDisk
+
+	// BootMenu gives PXE firmware a boot menu, an iPXE the script File, and
+	// clients without menus the first item.
+	BootMenu
 )
 
 // outcomeNames are the names of the kinds in the configuration file.
