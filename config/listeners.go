@@ -48,6 +48,10 @@ type Log struct {
 // maxBlockSize is the largest block size of TFTP in bytes (RFC 2348).
 const maxBlockSize = 65464
 
+// maxWindow is the largest window of TFTP in blocks: with more, the numbers of
+// a window's blocks could be confused, which are modulo 65536.
+const maxWindow = 16384
+
 // http parses where HTTP is served, and with which certificate.
 func (p *parser) http() HTTP {
 	var h HTTP
@@ -81,7 +85,7 @@ func (p *parser) tftp(chosen []netstate.Interface) TFTP {
 	t.PortRange, err = parsePorts(s.TFTPPorts)
 	p.Add("tftp-ports", s.TFTPPorts, err)
 	t.MaxBlockSize = p.limit("tftp-block-size", s.TFTPBlockSize, 512, maxBlockSize)
-	t.MaxWindow = p.limit("tftp-window-size", s.TFTPWindow, 1, 65535)
+	t.MaxWindow = p.limit("tftp-window-size", s.TFTPWindow, 1, maxWindow)
 	t.MaxTransfers = p.limit("tftp-max-transfers", s.TFTPMaxTransfers, 1, 1<<20)
 	t.CacheBytes = int64(p.limit("tftp-cache", s.TFTPCache, 1, 1<<20)) << 20
 	t.allowed = append(privateNetworks(), parseAll(p.Problems, "tftp-allow", s.TFTPAllow, parseNetwork)...)

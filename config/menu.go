@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
@@ -27,8 +28,9 @@ type menuItem struct {
 	file string // a file, itemROM or itemLocalDisk
 }
 
-// menu parses the boot menu, nil if there is none.
-func (p *parser) menu() *menu {
+// menu parses the boot menu, nil if there is none. answers are those of all
+// segments.
+func (p *parser) menu(answers []Answers) *menu {
 	s := p.settings
 	if len(s.Menu) == 0 {
 		return nil
@@ -47,20 +49,27 @@ func (p *parser) menu() *menu {
 		_, err := ParseBootName(file)
 		p.Add("menu", item, err)
 	}
-	p.Add("menu", strings.Join(s.Menu, "; "), m.forROM("rom.efi").Check())
+	var nextServer netip.Addr // any: with one, an item takes more room
+	for _, a := range answers {
+		if a.NextServer.IsValid() {
+			nextServer = a.NextServer
+		}
+	}
+	p.Add("menu", strings.Join(s.Menu, "; "), m.forROM("rom.efi", nextServer).Check())
 	return m
 }
 
-// forROM returns the menu as the machines that get a ROM see it.
-func (m *menu) forROM(rom string) *proxydhcp.Menu {
+// forROM returns the menu for the machines that get a ROM. nextServer has the
+// files; it is invalid for ourselves.
+func (m *menu) forROM(rom string, nextServer netip.Addr) *proxydhcp.Menu {
 	out := &proxydhcp.Menu{Prompt: m.prompt, Timeout: m.timeout}
 	for i, item := range m.items {
-		next := proxydhcp.MenuItem{Type: proxydhcp.FirstItemType + uint16(i), Text: item.text, File: item.file}
+		next := proxydhcp.MenuItem{Type: proxydhcp.FirstItemType + uint16(i), Text: item.text, File: item.file, NextServer: nextServer}
 		switch item.file {
 		case itemROM:
 			next.File = rom
 		case itemLocalDisk:
-			next.Type, next.File = proxydhcp.LocalDiskItem, ""
+			next = proxydhcp.MenuItem{Type: proxydhcp.LocalDiskItem, Text: item.text}
 		}
 		out.Items = append(out.Items, next)
 	}

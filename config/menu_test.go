@@ -38,6 +38,48 @@ func TestMenu(t *testing.T) {
 	}
 }
 
+// TestMenuOfNextServer checks that the files of a menu come from the next
+// server, that the built-in script does not, and that there is room for both
+// addresses of each item.
+func TestMenuOfNextServer(t *testing.T) {
+	next := netip.MustParseAddr("192.0.2.99")
+	s := Settings{
+		AnswersText: AnswersText{NextServer: next.String(), ROMs: []string{"x64=a.efi"}},
+		Menu:        []string{"Install=rom", "Memory test=memtest.efi", "Local disk=local-disk"}, MenuTimeout: 5,
+	}
+	c := parse(t, s)
+	files := testFiles(c)
+	files[0] = SegmentFiles{ROMs: []ROM{{Platform: proxydhcp.X64, Name: "a.efi"}}, Script: BootScriptName}
+	policy, _, err := c.Policy(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []proxydhcp.MenuItem{
+		{Type: proxydhcp.FirstItemType, Text: "Install", File: "a.efi", NextServer: next},
+		{Type: proxydhcp.FirstItemType + 1, Text: "Memory test", File: "memtest.efi", NextServer: next},
+		{Type: proxydhcp.LocalDiskItem, Text: "Local disk"},
+	}
+	got := policy.Decide(proxydhcp.Client{Arch: proxydhcp.ArchX64}, false)
+	if diff := cmp.Diff(want, got.Menu.Items, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("items (-want +got):\n%s", diff)
+	}
+	for _, r := range policy.Rules {
+		if r.Outcome.Kind == proxydhcp.BootMenu && (r.Outcome.File != BootScriptName || r.Outcome.NextServer.IsValid()) {
+			t.Errorf("the script is %s of %s", r.Outcome.File, r.Outcome.NextServer)
+		}
+	}
+	for range 12 {
+		s.Menu = append(s.Menu, "Item=file.efi")
+	}
+	if _, err := Parse(s, testHost()); err == nil {
+		t.Error("a menu of 14 files with two addresses each is accepted")
+	}
+	s.NextServer = ""
+	if _, err := Parse(s, testHost()); err != nil {
+		t.Errorf("with one address each: %v", err)
+	}
+}
+
 // TestMenuErrors checks what is said of a menu that cannot be shown.
 func TestMenuErrors(t *testing.T) {
 	for _, tt := range []struct {

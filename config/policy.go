@@ -74,10 +74,11 @@ func (c *Config) Policy(files []SegmentFiles) (*proxydhcp.Policy, []string, erro
 	for _, s := range segments {
 		policy.Rules = append(policy.Rules, s.rules()...)
 	}
+	https := proxydhcp.Features(0).With(proxydhcp.FeatureHTTPS)
 	var warnings, romWarnings []string
 	var errs []error
 	for _, s := range segments {
-		if strings.HasPrefix(s.files.Script, "https://") && s.demands.match.Features == 0 {
+		if strings.HasPrefix(s.files.Script, "https://") && !s.demands.match.Features.Has(https) {
 			warnings = append(warnings, "the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first")
 		}
 		rejected, err := s.checkROMs(policy)
@@ -213,6 +214,7 @@ func (s segment) menuRules() []proxydhcp.Rule {
 	if s.menu == nil {
 		return nil
 	}
+	script := s.scriptOutcome()
 	var rules []proxydhcp.Rule
 	for _, r := range s.files.ROMs {
 		m := s.Scope
@@ -221,7 +223,7 @@ func (s segment) menuRules() []proxydhcp.Rule {
 			m.Firmware = proxydhcp.BIOSFirmware
 		}
 		rules = append(rules, proxydhcp.Rule{Name: s.label(ruleMenu), Match: m, Outcome: proxydhcp.Outcome{
-			Kind: proxydhcp.BootMenu, Menu: s.menu.forROM(r.Name), File: s.files.Script, NextServer: s.NextServer,
+			Kind: proxydhcp.BootMenu, Menu: s.menu.forROM(r.Name, s.NextServer), File: script.File, NextServer: script.NextServer,
 		}})
 	}
 	return rules

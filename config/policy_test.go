@@ -182,8 +182,10 @@ func TestROMCheck(t *testing.T) {
 		{"packed", AnswersText{IPXEVersion: ">=1.21.1", BootURL: "https://boot.example/"}, []ROM{packed}, []string{
 			"the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first",
 			"ROM /bios.efi (bios): iPXE reports version 1.20.0, wanted >=1.21.1, so the machines that run it are given the boot script as they are: " + rebuild + "(--rom bios=none)"}, ""},
+		{"another feature is wanted", AnswersText{IPXEFeatures: []string{"bzimage"}, BootURL: "https://boot.example/"}, nil, []string{
+			"the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first"}, ""},
 		{"no version is wanted", AnswersText{IPXEFeatures: []string{"https"}, BootURL: "https://boot.example/"}, []ROM{rom(proxydhcp.X64, proxydhcp.Version{1, 0, 0})}, nil,
-			"ROM /x64.efi (x64): iPXE lacks https" + again + "rebuild with what is wanted, demand less (--ipxe-version auto), or leave it out (--rom x64=none)"},
+			"ROM /x64.efi (x64): iPXE lacks https" + again + "rebuild with what is wanted, demand less, or leave it out (--rom x64=none)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := parse(t, Settings{AnswersText: tt.demands})

@@ -52,12 +52,15 @@ func (s segment) rejection(roms []ROM, unmet proxydhcp.Unmet, consequence string
 			remark = text
 		}
 	}
-	rebuild := "rebuild with what is wanted"
+	rebuild, less := "rebuild with what is wanted", "demand less"
+	if unmet.Version {
+		less += fmt.Sprintf(" (--ipxe-version %s)", autoVersion)
+	}
 	if v, ok := s.demands.match.Version.Example(); ok {
 		rebuild = fmt.Sprintf("rebuild with make VERSION_MAJOR=%d VERSION_MINOR=%d VERSION_PATCH=%d and what else is wanted", v[0], v[1], v[2])
 	}
-	return fmt.Sprintf("ROM %s: %s%s, %s: %s, demand less (--ipxe-version %s), or leave it out (%s)",
-		strings.Join(sources, ", "), unmet.Text, remark, consequence, rebuild, autoVersion, strings.Join(without, " "))
+	return fmt.Sprintf("ROM %s: %s%s, %s: %s, %s, or leave it out (%s)",
+		strings.Join(sources, ", "), unmet.Text, remark, consequence, rebuild, less, strings.Join(without, " "))
 }
 
 // versionRemark returns what explains a version that is not accepted: iPXE 1.x

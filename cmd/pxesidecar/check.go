@@ -141,7 +141,7 @@ func checkFirewall(ctx context.Context) []check.Problem {
 func checkScripts(ctx context.Context, files *bootfiles.Set) []check.Problem {
 	var problems []check.Problem
 	for _, segment := range files.Segments {
-		if !strings.HasPrefix(segment.Script, "http") || strings.Contains(segment.Script, "{") {
+		if !isHTTP(segment.Script) || strings.Contains(segment.Script, "{") {
 			continue
 		}
 		if err := fetchScript(ctx, segment.Script); err != nil {
@@ -149,6 +149,11 @@ func checkScripts(ctx context.Context, files *bootfiles.Set) []check.Problem {
 		}
 	}
 	return problems
+}
+
+// isHTTP reports whether a name is an HTTP or HTTPS URL.
+func isHTTP(name string) bool {
+	return strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://")
 }
 
 // fetchScript fetches the beginning of a boot script.

@@ -2,13 +2,45 @@ package main
 
 import (
 	"io/fs"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
+	"github.com/pxesidecar/pxesidecar/tftp"
 )
+
+// TestTFTPLimits checks that the largest limits that the configuration accepts
+// are those of the TFTP server, and that it refuses larger ones by name.
+func TestTFTPLimits(t *testing.T) {
+	s := config.Settings{
+		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}}, NoDHCP: true,
+		TFTPBlockSize: 65464, TFTPWindow: 16384, TFTPMaxTransfers: 1 << 20, TFTPCache: 1,
+	}
+	l := mustLoad(t, s)
+	l.TFTP.Addr = netip.MustParseAddrPort("127.0.0.1:0")
+	d := newDaemon(l)
+	defer d.close()
+	served, err := tftp.Listen(d.tftpConfig(l.TFTP, eventlog.New(slog.New(slog.DiscardHandler))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served.Close()
+	for flag, raise := range map[string]func(*config.Settings){
+		"--tftp-block-size":    func(s *config.Settings) { s.TFTPBlockSize++ },
+		"--tftp-window-size":   func(s *config.Settings) { s.TFTPWindow++ },
+		"--tftp-max-transfers": func(s *config.Settings) { s.TFTPMaxTransfers++ },
+	} {
+		larger := s
+		raise(&larger)
+		if _, err := config.Parse(larger, nil); err == nil || !strings.HasPrefix(err.Error(), flag) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+}
 
 // TestUpgradeByScript plays a machine that is upgraded by script, where no DHCP
 // is answered: it reads the version check, then the ROM. If it then asks for

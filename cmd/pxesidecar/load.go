@@ -18,7 +18,7 @@ type loaded struct {
 	*config.Config
 	files    *bootfiles.Set
 	policy   *proxydhcp.Policy
-	tls      *tls.Config // nil if HTTP is plain or off
+	tls      *tls.Config // nil if HTTP is plain or off, or nothing is served
 	warnings []string    // what works, but probably not as meant
 }
 
@@ -57,7 +57,11 @@ func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: 
 func load(s config.Settings, h host) (*loaded, error) {
 	cfg, parseErr := config.Parse(s, h.interfaces)
 	files, filesErr := bootfiles.Open(cfg, h.root, version())
-	certificate, tlsErr := loadCertificate(cfg)
+	var certificate *tls.Config
+	var tlsErr error
+	if h.interfaces != nil {
+		certificate, tlsErr = loadCertificate(cfg)
+	}
 	if err := errors.Join(parseErr, filesErr, tlsErr); err != nil {
 		files.Close()
 		return nil, err

@@ -46,6 +46,20 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestLoadPolicy checks that a command that serves nothing needs no
+// certificate: whoever asks may not be allowed to read its key.
+func TestLoadPolicy(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	l, err := loadPolicy(config.Settings{AnswersText: answers, HTTP: ":8443", TLSCert: "absent.pem", TLSKey: "absent.pem"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.files.Close()
+	if !l.DHCP.Options.HTTPS {
+		t.Error("URLs are not https")
+	}
+}
+
 // TestLoadTLS checks that a certificate is read, and that URLs then are https.
 func TestLoadTLS(t *testing.T) {
 	cert, key := writeCertificate(t, t.TempDir())

@@ -180,6 +180,8 @@ func (in Input) gets(client proxydhcp.Client, script string) string {
 		return res.Reason.String()
 	case res.Decision.Kind == proxydhcp.BootScript && res.Decision.File == script:
 		return "script"
+	case res.Decision.Kind == proxydhcp.BootMenu:
+		return "menu"
 	}
 	return res.Decision.File
 }

@@ -75,3 +75,31 @@ error: port 69 is in use
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestMenu checks what firmware is said to get of a boot menu.
+func TestMenu(t *testing.T) {
+	c, err := config.Parse(config.Settings{
+		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=new.efi"}}, Menu: []string{"Install=rom"},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := bootfiles.Open(c, t.TempDir(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	policy, _, err := c.Policy(files.Segments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range Run(Input{Config: c, Files: files, Policy: policy}).Segments[0].Rows {
+		want := map[string]string{"x64": "menu"}[row.Arch]
+		if want == "" {
+			want = "no ROM"
+		}
+		if got := row.Gets[0]; got != want {
+			t.Errorf("%s gets %q, want %q", row.Arch, got, want)
+		}
+	}
+}
