@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -85,20 +86,31 @@ func BenchmarkCompose(b *testing.B) {
 }
 
 func BenchmarkRespond(b *testing.B) {
-	for name, in := range map[string][]byte{
-		"firmware": discover(ArchX64, opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef")),
-		"iPXE":     discover(ArchX64, ipxeOptions(Version{2, 0, 0}, 19, 20)...),
+	firmware := func() []byte {
+		return discover(ArchX64, opt(dhcp4.OptionClientMachineIdentifier, "\x000123456789abcdef"))
+	}
+	for _, c := range []struct {
+		name     string
+		in       []byte
+		machines uint16 // that take turns
+	}{
+		{"firmware", firmware(), 1},
+		{"iPXE", discover(ArchX64, ipxeOptions(Version{2, 0, 0}, 19, 20)...), 1},
+		{"firmware of always another machine", firmware(), 4 * maxMachines},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(c.name, func(b *testing.B) {
 			r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{
 				{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
 				{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
 			}}})
 			a := onServerPort()
 			var out, frame []byte
+			var machine uint16
 			b.ReportAllocs()
 			for b.Loop() {
-				res := r.Respond(out[:0], in, a, testTime)
+				machine = (machine + 1) % c.machines
+				binary.BigEndian.PutUint16(c.in[32:], machine) // the end of its MAC address
+				res := r.Respond(out[:0], c.in, a, testTime)
 				if res.Reply == nil {
 					b.Fatal(res.Reason)
 				}

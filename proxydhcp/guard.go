@@ -29,7 +29,6 @@ const sessionsWithoutRead = 2
 // machine without a lock. The zero value is a machine that was offered none.
 type upgrade struct {
 	rom      string      // the file that it was offered last
-	clean    string      // its name as in romRead
 	since    time.Time   // when it was offered that first
 	before   fingerprint // what it was then; zero for firmware
 	foreign  bool        // another server's TFTP has the file
@@ -57,7 +56,7 @@ func fingerprintOf(c Client) fingerprint {
 // loaded returns when the machine last read the ROM of this upgrade, the zero
 // time if it did not.
 func (u *upgrade) loaded(read romRead) time.Time {
-	if u.rom == "" || read.file != u.clean || read.at.Before(u.since) {
+	if read.at.IsZero() || read.at.Before(u.since) || u.rom == "" || read.file != cleanName(u.rom) {
 		return time.Time{}
 	}
 	return read.at
@@ -97,7 +96,7 @@ func (u *upgrade) decided(c Client, d Decision, foreign bool, read romRead, now 
 // is of another iPXE and of long ago.
 func (u *upgrade) offered(current fingerprint, file string, read romRead, now time.Time) {
 	if u.rom != file || u.before != current && now.Sub(u.loaded(read)) >= guardMemory {
-		*u = upgrade{rom: file, clean: cleanName(file), since: now, before: current}
+		*u = upgrade{rom: file, since: now, before: current}
 	}
 }
 
@@ -109,7 +108,7 @@ func (u *upgrade) session(xid [4]byte, read *romRead, now time.Time) {
 	}
 	u.xid = xid
 	if u.sessions++; u.foreign && u.sessions >= sessionsWithoutRead {
-		*read = romRead{file: u.clean, at: now, assumed: true}
+		*read = romRead{file: cleanName(u.rom), at: now, assumed: true}
 	}
 }
 
