@@ -55,10 +55,10 @@ fuzz: ## every fuzzer for a while (FUZZ=1m for longer)
 	done
 
 lab: ## real DHCP servers, real firmware, and the documents, in network namespaces
-	go test -p 1 -timeout 20m ./test/...
+	go test -p 1 -count 1 -timeout 20m ./test/...
 
 docs: ## the documents alone: every command, configuration and log line in them
-	go test ./test/docs
+	go test -count 1 ./test/docs
 
 bench: ## benchmarks, and the peers side by side (ARGS=-quick for two minutes of it)
 	go test -run '^$$' -bench . -benchmem ./proxydhcp/... ./tftp

@@ -131,6 +131,25 @@ func TestUpgradeLoop(t *testing.T) {
 	}
 }
 
+// TestSpellings checks that a ROM counts as read, however the policy spells its
+// name in the boot file tree.
+func TestSpellings(t *testing.T) {
+	for _, name := range []string{"undionly.kpxe", "/undionly.kpxe", "./undionly.kpxe", "roms//../undionly.kpxe"} {
+		l := newLooper(t, 1)
+		for _, rule := range l.sidecars[0].policy.Load().Rules {
+			if rule.Outcome.Kind == BootROM {
+				rule.Outcome.ROMs[BIOS] = name
+			}
+		}
+		got := l.asks(t, Version{1, 0, 0})
+		l.reads(0)
+		got = append(got, l.asks(t, Version{1, 0, 0})...)
+		if diff := cmp.Diff([]OutcomeKind{BootROM, BootScript}, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // TestUpgradeInSteps checks that a ROM that leads to an iPXE for which the
 // policy has another ROM is no loop, and that the other one is, when it does
 // not help.

@@ -1,14 +1,26 @@
 package main
 
-import "testing"
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
 
-// TestIsHTTP checks which boot scripts --fetch fetches.
-func TestIsHTTP(t *testing.T) {
-	for name, want := range map[string]bool{
-		"http://boot.example/": true, "https://boot.example/": true, "httpd.ipxe": false, "tftp://192.0.2.1/boot.ipxe": false,
+	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+)
+
+// TestCheckScripts checks which boot scripts --fetch fetches: those of an HTTP
+// URL without placeholders.
+func TestCheckScripts(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	for script, problems := range map[string]int{
+		server.URL + "/absent.ipxe": 1, server.URL + "/{mac}.ipxe": 0, "httpd.ipxe": 0, "tftp://192.0.2.1/boot.ipxe": 0,
 	} {
-		if isHTTP(name) != want {
-			t.Errorf("%s: %v", name, !want)
+		got := checkScripts(t.Context(), &bootfiles.Set{Segments: []config.SegmentFiles{{Script: script}}})
+		if len(got) != problems || problems > 0 && !strings.Contains(got[0].What, script) {
+			t.Errorf("%s: %v, want %d problems", script, got, problems)
 		}
 	}
 }

@@ -10,13 +10,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 )
 
-// TestWrite checks the report as people read it.
-func TestWrite(t *testing.T) {
-	s := config.Settings{
-		AnswersText:  config.AnswersText{NextServer: "192.0.2.99", BootURL: "http://boot.example/", ROMs: []string{"x64=new.efi", "bios=http://boot.example/undionly.kpxe"}, IPXEVersion: ">=2.0.0"},
-		SegmentFlags: []string{"vlan=66,deny", "relay=10.9.0.0/16,boot-url=https://other.example/"},
-		DenyMACs:     []string{"00:11"},
-	}
+// input loads a configuration to be checked.
+func input(t *testing.T, s config.Settings) Input {
+	t.Helper()
 	c, err := config.Parse(s, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -25,12 +21,23 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer files.Close()
+	t.Cleanup(func() { files.Close() })
 	policy, warnings, err := c.Policy(files.Segments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := Run(Input{Config: c, Files: files, Policy: policy, Warnings: warnings})
+	return Input{Config: c, Files: files, Policy: policy, Warnings: warnings}
+}
+
+// TestWrite checks the report as people read it.
+func TestWrite(t *testing.T) {
+	s := config.Settings{
+		AnswersText:  config.AnswersText{NextServer: "192.0.2.99", BootURL: "http://boot.example/", ROMs: []string{"x64=new.efi", "bios=http://boot.example/undionly.kpxe"}, IPXEVersion: ">=2.0.0"},
+		SegmentFlags: []string{"vlan=66,deny", "relay=10.9.0.0/16,boot-url=https://other.example/"},
+		DenyMACs:     []string{"00:11"},
+	}
+	in := input(t, s)
+	report := Run(in)
 	report.Problems = append(report.Problems, Problem{Serious: true, What: "port 69 is in use"})
 	if !report.Serious() {
 		t.Error("a serious problem is not")
@@ -78,22 +85,10 @@ error: port 69 is in use
 
 // TestMenu checks what firmware is said to get of a boot menu.
 func TestMenu(t *testing.T) {
-	c, err := config.Parse(config.Settings{
+	in := input(t, config.Settings{
 		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=new.efi"}}, Menu: []string{"Install=rom"},
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := bootfiles.Open(c, t.TempDir(), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer files.Close()
-	policy, _, err := c.Policy(files.Segments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range Run(Input{Config: c, Files: files, Policy: policy}).Segments[0].Rows {
+	})
+	for _, row := range Run(in).Segments[0].Rows {
 		want := map[string]string{"x64": "menu"}[row.Arch]
 		if want == "" {
 			want = "no ROM"

@@ -16,19 +16,7 @@ import (
 
 // iscLimits are the limits of ISC dhcpd.
 var iscLimits = limits{
-	criteria: [numCriteria]support{
-		byVersion:         {precision: exact},
-		byFeatures:        {precision: exact},
-		byLackingFeatures: {precision: exact},
-		byUserClass:       {precision: exact},
-		byVendorClass:     {precision: exact},
-		byUUID:            {precision: exact},
-		byNIC:             {precision: exact},
-		byInterface:       noInterface,
-		byVLAN:            noInterface,
-		byRelay:           {precision: exact},
-		byCircuit:         noCircuit,
-	},
+	criteria: byExpressions,
 	canFill: func(placeholder string, _ clientKinds) bool {
 		_, ok := iscFacts()[placeholder]
 		return ok || placeholder == "arch"

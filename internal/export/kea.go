@@ -19,19 +19,7 @@ import (
 
 // keaLimits are the limits of Kea.
 var keaLimits = limits{
-	criteria: [numCriteria]support{
-		byVersion:         {precision: exact},
-		byFeatures:        {precision: exact},
-		byLackingFeatures: {precision: exact},
-		byUserClass:       {precision: exact},
-		byVendorClass:     {precision: exact},
-		byUUID:            {precision: exact},
-		byNIC:             {precision: exact},
-		byInterface:       noInterface,
-		byVLAN:            noInterface,
-		byRelay:           {precision: exact},
-		byCircuit:         noCircuit,
-	},
+	criteria:    byExpressions,
 	canFill:     fillsOnlyFixed,
 	canGiveNone: always,
 }

@@ -135,3 +135,18 @@ var (
 	noInterface = support{reason: "interfaces and VLANs are those of the host that runs pxesidecar; put the answer into the declaration of that network instead"}
 	noCircuit   = support{reason: "circuits of relays are not exported"}
 )
+
+// byExpressions is what a server matches that has expressions over any option.
+var byExpressions = [numCriteria]support{
+	byVersion:         {precision: exact},
+	byFeatures:        {precision: exact},
+	byLackingFeatures: {precision: exact},
+	byUserClass:       {precision: exact},
+	byVendorClass:     {precision: exact},
+	byUUID:            {precision: exact},
+	byNIC:             {precision: exact},
+	byInterface:       noInterface,
+	byVLAN:            noInterface,
+	byRelay:           {precision: exact},
+	byCircuit:         noCircuit,
+}

@@ -29,17 +29,17 @@ type Error struct {
 func JoinEvents(listeners ...Events) Events {
 	var joined Events
 	for _, l := range listeners {
-		joined.Request = both(joined.Request, l.Request)
-		joined.Heard = both(joined.Heard, l.Heard)
-		joined.Conflict = both(joined.Conflict, l.Conflict)
-		joined.Link = both(joined.Link, l.Link)
-		joined.Error = both(joined.Error, l.Error)
+		joined.Request = joinHooks(joined.Request, l.Request)
+		joined.Heard = joinHooks(joined.Heard, l.Heard)
+		joined.Conflict = joinHooks(joined.Conflict, l.Conflict)
+		joined.Link = joinHooks(joined.Link, l.Link)
+		joined.Error = joinHooks(joined.Error, l.Error)
 	}
 	return joined
 }
 
-// both returns a hook that calls two; nil if both are nil.
-func both[T any](first, second func(T)) func(T) {
+// joinHooks returns a hook that calls two. Either may be nil.
+func joinHooks[T any](first, second func(T)) func(T) {
 	switch {
 	case first == nil:
 		return second
