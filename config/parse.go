@@ -16,6 +16,7 @@ type Config struct {
 	HTTP        HTTP
 	Log         Log
 	WatchConfig bool      // reload when the configuration file changes
+	Autoexec    bool      // make an autoexec.ipxe for EFI iPXEs
 	Segments    []Answers // the parts of the network; the last is everybody else
 	IPXETexts   []string  // values of ${version} that the version check accepts, beside those of the ROMs
 	Warnings    []string  // what works, but probably not as meant
@@ -50,7 +51,7 @@ type Interface struct {
 // parsed, so that its files can be checked too.
 func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	p := &parser{Problems: newProblems(&s), settings: s, host: host, mounts: map[string]mount{}}
-	c := &Config{settings: s, WatchConfig: s.WatchConfig, IPXETexts: s.IPXETexts}
+	c := &Config{settings: s, WatchConfig: s.WatchConfig, Autoexec: !s.NoAutoexec, IPXETexts: s.IPXETexts}
 	servers := p.servers()
 	chosen := p.interfaces(servers)
 	c.HTTP = p.http()

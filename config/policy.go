@@ -26,6 +26,11 @@ type ROM struct {
 	IPXE        proxydhcp.IPXE // what a machine that runs it reports, as far as the file says; unknown if it is elsewhere
 	VersionText string         // its ${version}; "" if unknown
 	Packed      bool           // the iPXE in the file is packed; IPXE was read by unpacking it
+	SecondStage string         // the file in the boot file tree that Name loads, if it is a shim that has one; IPXE is then that file's
+
+	// Alternatives are other ROMs of the platform, in the order in which a
+	// machine is given them that loads this one and does not start it.
+	Alternatives []ROM
 }
 
 // The names of generated files. A file of that name in the user's directory
@@ -202,7 +207,11 @@ func (s segment) scriptOutcome() proxydhcp.Outcome {
 func (s segment) romOutcome() proxydhcp.Outcome {
 	o := proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{}, NextServer: s.NextServer}
 	for _, r := range s.files.ROMs {
-		o.ROMs[r.Platform] = r.Name
+		roms := []string{r.Name}
+		for _, other := range r.Alternatives {
+			roms = append(roms, other.Name)
+		}
+		o.ROMs[r.Platform] = roms
 	}
 	return o
 }

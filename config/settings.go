@@ -29,6 +29,8 @@ type Settings struct {
 	DryRun    bool     `toml:"dry-run"`
 	Override  bool     `toml:"override-dhcp-filename"`
 
+	NoAutoexec bool `toml:"no-autoexec"` // generate no autoexec.ipxe
+
 	Menu        []string `toml:"menu"`         // items of a boot menu for PXE firmware: TEXT=FILE, TEXT=rom or TEXT=local-disk
 	MenuPrompt  string   `toml:"menu-prompt"`  // shown before the menu
 	MenuTimeout int      `toml:"menu-timeout"` // seconds until the first item is booted; 255 waits

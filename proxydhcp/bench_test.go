@@ -55,7 +55,7 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkDecide(b *testing.B) {
 	p := &Policy{Rules: []Rule{
 		{Name: "script", Match: Match{IPXE: &IPXEMatch{Version: AtLeast(Version{2, 0, 0})}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
-		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
+		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: {"ipxe.efi"}}}},
 	}}
 	c := Client{Hardware: hardware(testMAC), Arch: ArchX64}
 	b.ReportAllocs()
@@ -101,7 +101,7 @@ func BenchmarkRespond(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{
 				{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
-				{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}},
+				{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: {"ipxe.efi"}}}},
 			}}})
 			a := onServerPort()
 			var out, frame []byte

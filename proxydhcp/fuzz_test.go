@@ -38,7 +38,7 @@ func FuzzRespond(f *testing.F) {
 		{Name: "disk", Match: Match{Platforms: []Platform{ARM32}}, Outcome: Outcome{Kind: LocalDisk, File: "disk.ipxe"}},
 		{Name: "pi", Match: Match{Firmware: RaspberryPi}, Outcome: Outcome{Kind: BootFile, File: "bootcode.bin"}},
 		{Name: "script", Match: Match{IPXE: &IPXEMatch{Version: AtLeast(Version{2, 0, 0})}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}},
-		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "undionly.kpxe", X64: "ipxe.efi", ARM64: "ipxe-arm64.efi"}}},
+		{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: {"undionly.kpxe"}, X64: {"ipxe.efi"}, ARM64: {"ipxe-arm64.efi"}}}},
 	}}
 	f.Fuzz(func(t *testing.T, in []byte, proxy bool) {
 		a := onServerPort()

@@ -150,7 +150,7 @@ func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 			name, file, _ := strings.Cut(rest, " ")
 			var p Platform
 			p, err = ParsePlatform(name)
-			roms[p] = file
+			roms[p] = []string{file}
 		case "http":
 			_, err = fmt.Sscan(rest, &o.HTTPPort)
 		case "override":

@@ -116,7 +116,7 @@ func TestUpgradeLoop(t *testing.T) {
 				}
 				kind := l.asks(t, version)[0]
 				got = append(got, kind)
-				l.sidecars[0].machines.FileRequested(looperAddr, l.now)
+				l.sidecars[0].machines.FileRequested(looperAddr, "undionly.kpxe", true, l.now)
 				if tt.reads && kind == BootROM {
 					l.reads(0)
 				}
@@ -138,7 +138,7 @@ func TestSpellings(t *testing.T) {
 		l := newLooper(t, 1)
 		for _, rule := range l.sidecars[0].policy.Load().Rules {
 			if rule.Outcome.Kind == BootROM {
-				rule.Outcome.ROMs[BIOS] = name
+				rule.Outcome.ROMs[BIOS] = []string{name}
 			}
 		}
 		got := l.asks(t, Version{1, 0, 0})
@@ -154,7 +154,7 @@ func TestSpellings(t *testing.T) {
 // policy has another ROM is no loop, and that the other one is, when it does
 // not help.
 func TestUpgradeInSteps(t *testing.T) {
-	rom := func(file string) Outcome { return Outcome{Kind: BootROM, ROMs: ROMs{BIOS: file}} }
+	rom := func(file string) Outcome { return Outcome{Kind: BootROM, ROMs: ROMs{BIOS: {file}}} }
 	script := Outcome{Kind: BootScript, File: "http://boot.example/boot.ipxe"}
 	l := &looper{now: testTime, sidecars: []*Responder{NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{
 		{Name: "old", Match: Match{IPXE: &IPXEMatch{Version: mustRange(t, "<2.0.0")}}, Outcome: rom("second.kpxe")},

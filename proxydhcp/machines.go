@@ -18,15 +18,17 @@ const maxMachines = 4096
 const segmentMemory = 10 * time.Minute
 
 // Machines is what is remembered of the machines that boot: enough to end a
-// loop (guard.go), to try another shape of OFFER (shape.go), to recognise
-// another server's answer to a booting client (otherserver.go), and to serve
-// another version check after an upgrade (package bootfiles). Its methods may
-// be called from several goroutines.
+// loop (guard.go), to try another shape of OFFER (shape.go), to notice a ROM
+// that does not start (start.go), to recognise another server's answer to a
+// booting client (otherserver.go), and to serve scripts that depend on the
+// machine (package bootfiles). Its methods may be called from several
+// goroutines.
 type Machines struct {
 	mu      sync.Mutex
 	byAddr  map[HardwareAddr]*list.Element
 	byIP    map[netip.Addr]*list.Element
 	recency list.List // of *machine, the most recently heard in front
+	loading loading
 }
 
 // machine is what is known of one machine.
@@ -37,9 +39,17 @@ type machine struct {
 	xid       [4]byte   // of that DISCOVER
 	heard     time.Time // and when that was
 	ip        netip.Addr
+	server    netip.Addr // the address of ours that it was told last
+	next      netip.Addr // the next-server that the DHCP server names, if that is another host
+	nic       PCIID      // its network card, as its iPXE names it
 	read      romRead
 	upgrade   upgrade
 	offer     offering
+
+	start      start
+	candidates candidates
+	autoexec   *Autoexec     // what its iPXE was given by autoexec.ipxe last; nil for nothing
+	waiting    *list.Element // its place in loading.waiting; nil if it is not there
 }
 
 // romRead is the ROM that a machine read to its end last: the only record of
@@ -53,57 +63,114 @@ type romRead struct {
 
 // NewMachines returns an empty table.
 func NewMachines() *Machines {
-	return &Machines{byAddr: map[HardwareAddr]*list.Element{}, byIP: map[netip.Addr]*list.Element{}}
+	return &Machines{
+		byAddr:  map[HardwareAddr]*list.Element{},
+		byIP:    map[netip.Addr]*list.Element{},
+		loading: loading{models: map[cardModel]string{}},
+	}
 }
 
-// FileRequested is called when the client at ip asks for a boot file of ours,
-// by TFTP or HTTP: so it has understood the OFFER.
-func (m *Machines) FileRequested(ip netip.Addr, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e, ok := m.byIP[ip]; ok {
-		e.Value.(*machine).understood(now)
+// FileRequested is called when the client at ip asks for a boot file, by TFTP
+// or HTTP. there says that the boot file tree has it. A client that asks for a
+// file of ours has understood the OFFER.
+func (m *Machines) FileRequested(ip netip.Addr, file string, there bool, now time.Time) {
+	v := m.visitIP(ip, now)
+	defer v.end()
+	k := v.machine
+	if k == nil {
+		return
 	}
+	if there {
+		k.understood(now)
+	}
+	if path.Base(file) == AutoexecName {
+		m.loading.started(k, now)
+	}
+	k.start.asks(cleanName(file), there)
+	m.loading.follow(k)
+}
+
+// AutoexecRead is called when the client at ip has read autoexec.ipxe. It
+// returns what the machine was given by it, with ok false if that is up to
+// DHCP.
+func (m *Machines) AutoexecRead(ip netip.Addr, now time.Time) (a Autoexec, ok bool) {
+	v := m.visitIP(ip, now)
+	defer v.end()
+	if v.machine == nil || v.machine.autoexec == nil {
+		return Autoexec{}, false
+	}
+	a, v.machine.autoexec = *v.machine.autoexec, nil
+	return a, true
 }
 
 // ROMRead is called when the client at ip has read a boot ROM to its end. file
 // is its name in the boot file tree.
 func (m *Machines) ROMRead(ip netip.Addr, file string, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e, ok := m.byIP[ip]
-	if !ok { // as where we answer no DHCP
-		e = m.insert()
-		e.Value.(*machine).anonymous = true
+	v := m.visitIP(ip, now)
+	defer v.end()
+	if v.machine == nil { // as where we answer no DHCP
+		e := m.insert()
+		v.machine = e.Value.(*machine)
+		v.machine.anonymous = true
 		m.setIP(e, ip)
 	}
-	known := e.Value.(*machine)
-	known.understood(now)
-	known.read = romRead{file: cleanName(file), at: now}
-	known.upgrade.read(known.read)
+	k := v.machine
+	k.understood(now)
+	k.read = romRead{file: cleanName(file), at: now}
+	k.upgrade.read(k.read)
+	if !k.anonymous {
+		k.start.readROM(k.read.file, now)
+		m.loading.wait(k)
+	}
+}
+
+// SecondStageRead is called when the client at ip has read the file that its
+// ROM, a shim, loads.
+func (m *Machines) SecondStageRead(ip netip.Addr, file string, now time.Time) {
+	v := m.visitIP(ip, now)
+	defer v.end()
+	if k := v.machine; k != nil && !k.anonymous {
+		k.start.readStage(cleanName(file), now)
+		m.loading.wait(k)
+	}
 }
 
 // VersionCheckRead is called when the client at ip has read the version check.
-func (m *Machines) VersionCheckRead(ip netip.Addr) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e, ok := m.byIP[ip]; ok {
-		e.Value.(*machine).read.checked = true
+func (m *Machines) VersionCheckRead(ip netip.Addr, now time.Time) {
+	v := m.visitIP(ip, now)
+	defer v.end()
+	if v.machine != nil {
+		v.machine.read.checked = true
 	}
+}
+
+// LastROM returns the ROM that the client at ip was seen to read within the
+// last ten minutes, "" if there is none.
+func (m *Machines) LastROM(ip netip.Addr, now time.Time) string {
+	v := m.visitIP(ip, now)
+	defer v.end()
+	if v.machine == nil {
+		return ""
+	}
+	return v.machine.read.recent(now)
 }
 
 // HasReadROM reports whether the client at ip has just read a ROM of ours and
 // has not asked for the version check since. If the ROM were the wanted one,
 // its version check would end at once.
 func (m *Machines) HasReadROM(ip netip.Addr, now time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e, ok := m.byIP[ip]
-	if !ok {
-		return false
+	v := m.visitIP(ip, now)
+	defer v.end()
+	return v.machine != nil && v.machine.read.recent(now) != "" && !v.machine.read.checked
+}
+
+// recent returns the file if it was seen to be read within the last ten
+// minutes, else "".
+func (r romRead) recent(now time.Time) string {
+	if r.at.IsZero() || r.assumed || now.Sub(r.at) >= guardMemory {
+		return ""
 	}
-	read := e.Value.(*machine).read
-	return !read.at.IsZero() && !read.checked && !read.assumed && now.Sub(read.at) < guardMemory
+	return r.file
 }
 
 // understood notes that the machine acts on an OFFER.
@@ -142,6 +209,16 @@ func (m *Machines) visit(hw HardwareAddr, now time.Time) visit {
 	return v
 }
 
+// visitIP is visit for the machine that has an address.
+func (m *Machines) visitIP(ip netip.Addr, now time.Time) visit {
+	m.mu.Lock()
+	v := visit{machines: m, now: now}
+	if v.element = m.byIP[ip]; v.element != nil {
+		v.machine = v.element.Value.(*machine)
+	}
+	return v
+}
+
 // end unlocks the table.
 func (v *visit) end() { v.machines.mu.Unlock() }
 
@@ -157,6 +234,14 @@ func (v *visit) discovered(c Client, xid [4]byte) {
 	k := v.machine
 	k.client, k.xid, k.heard = c, xid, v.now
 	k.upgrade.returned(c, k.read)
+	if c.IPXE.NIC != (PCIID{}) {
+		k.nic = c.IPXE.NIC
+	}
+	if c.IPXE.Present && fingerprintOf(c) != k.upgrade.before {
+		v.machines.loading.started(k, v.now)
+	}
+	k.start.discovers(c)
+	v.machines.loading.follow(k)
 }
 
 // leased notes that the machine takes an address from the DHCP server, in the
@@ -197,6 +282,14 @@ func (v *visit) upgradeFailed(c Client, file string) bool {
 	return c.IPXE.Present && v.machine != nil && v.machine.upgrade.failed(fingerprintOf(c), file, v.machine.read, v.now)
 }
 
+// rom returns which of several ROMs the machine is given.
+func (v *visit) rom(roms []string, c Client) string {
+	if v.machine == nil {
+		return roms[0]
+	}
+	return v.machine.candidates.choose(roms, v.machines.loading.models[cardModel{v.machine.nic, c.Platform()}])
+}
+
 // insert adds a record at the front, in place of the one that has been quiet
 // for the longest time if the table is full.
 func (m *Machines) insert() *list.Element {
@@ -213,6 +306,7 @@ func (m *Machines) insert() *list.Element {
 // forget takes a record out of the maps.
 func (m *Machines) forget(e *list.Element) {
 	k := e.Value.(*machine)
+	m.loading.leave(k)
 	if m.byIP[k.ip] == e {
 		delete(m.byIP, k.ip)
 	}

@@ -74,18 +74,23 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 	if m.YIAddr.IsUnspecified() && server == ours {
 		return nil // our own answer
 	}
-	c, ok := r.machines.overheard(&m, now)
+	c, ok := r.machines.overheard(&m, a.Ours, now)
 	if !ok || m.Type() != dhcp4.MessageTypeOffer && m.Type() != dhcp4.MessageTypeAck {
 		return nil
 	}
 	base := Conflict{Server: server, Segment: a.Segment, Network: networkOf(&m), Client: c.Hardware, Ours: ours}
-	local := slices.ContainsFunc(a.Ours, func(p netip.Prefix) bool { return p.Addr() == server })
-	return r.otherServers.unreported(inspect(&m, base, local))
+	return r.otherServers.unreported(inspect(&m, base, isOurs(a.Ours, server)))
 }
 
-// overheard notes another server's answer. It returns the client that the
-// answer is for, with ok false if that client was not heard to boot.
-func (m *Machines) overheard(answer *dhcp4.Message, now time.Time) (c Client, ok bool) {
+// isOurs reports whether an address is one of ours.
+func isOurs(ours []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(ours, func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
+// overheard notes another server's answer, where our addresses are ours. It
+// returns the client that the answer is for, with ok false if that client was
+// not heard to boot.
+func (m *Machines) overheard(answer *dhcp4.Message, ours []netip.Prefix, now time.Time) (c Client, ok bool) {
 	v := m.visit(answer.Hardware, now)
 	defer v.end()
 	k := v.machine
@@ -93,6 +98,12 @@ func (m *Machines) overheard(answer *dhcp4.Message, now time.Time) (c Client, ok
 		return Client{}, false
 	}
 	k.offer.overheard(answer, now)
+	if !answer.YIAddr.IsUnspecified() {
+		k.next = netip.Addr{}
+		if s := answer.SIAddr; !s.IsUnspecified() && !isOurs(ours, s) {
+			k.next = s
+		}
+	}
 	return k.client, true
 }
 

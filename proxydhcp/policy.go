@@ -54,8 +54,18 @@ type Outcome struct {
 }
 
 // ROMs are the boot ROMs of the platforms that have one: names in the boot file
-// tree, or URLs.
-type ROMs map[Platform]string
+// tree, or URLs. A platform may have several, in the order in which a machine
+// is given them that does not start them (start.go).
+type ROMs map[Platform][]string
+
+// First returns the ROM that a platform's machines are given first, "" if there
+// is none.
+func (r ROMs) First(p Platform) string {
+	if len(r[p]) == 0 {
+		return ""
+	}
+	return r[p][0]
+}
 
 // Decision is what a policy gives to one client.
 type Decision struct {
@@ -68,6 +78,10 @@ type Decision struct {
 	Unmet         Unmet  // what an iPXE lacks of the script rule that would take it
 	Menu          *Menu  // the boot menu for PXE firmware
 	Item          string // the text of the menu's item that the client chose
+
+	// ROMs are, if the platform has several, all of them in their order. File
+	// is one of them.
+	ROMs []string
 }
 
 // Decide returns what c gets. upgradeFailed says that c is an iPXE which the
@@ -105,10 +119,14 @@ func (r *Rule) give(c Client, upgradeFailed bool) (d Decision, lacks Reason) {
 	case LocalDisk:
 		d.toLocalDisk(c, file)
 	case BootROM:
-		if file = r.Outcome.ROMs[c.Platform()]; file == "" {
+		roms := r.Outcome.ROMs[c.Platform()]
+		if len(roms) == 0 {
 			return d, NoROM
 		}
-		d.File = Expand(file, c)
+		if len(roms) > 1 {
+			d.ROMs = roms
+		}
+		d.File = Expand(roms[0], c)
 	case BootMenu:
 		if c.IPXE.Present && file == "" {
 			return d, NoMenuScript
@@ -220,7 +238,7 @@ func (p *Policy) Rejects(scope Match, platform Platform, x IPXE) Unmet {
 		switch {
 		case rule.Outcome.Kind == Ignore || rule.Outcome.Kind == BootMenu && rule.Outcome.File == "" || rule.Match.isPersonal() || rule.mismatch(&c, false) != matches:
 			continue
-		case rule.Outcome.Kind == BootROM && rule.Outcome.ROMs[platform] != "":
+		case rule.Outcome.Kind == BootROM && len(rule.Outcome.ROMs[platform]) > 0:
 			return known.unmet(c)
 		case rule.Outcome.Kind != BootROM:
 			return Unmet{}

@@ -39,7 +39,7 @@ func hardware(mac [6]byte) HardwareAddr {
 // testPolicy demands iPXE 2.0.0 with HTTPS and has ROMs for BIOS and x64.
 func testPolicy(t *testing.T) *Policy {
 	script := Outcome{Kind: BootScript, File: "http://boot.example/boot.ipxe"}
-	rom := Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "undionly.kpxe", X64: "ipxe.efi"}}
+	rom := Outcome{Kind: BootROM, ROMs: ROMs{BIOS: {"undionly.kpxe"}, X64: {"ipxe.efi"}}}
 	return &Policy{Rules: []Rule{
 		{Name: "deny", Match: Match{MACs: []MACPrefix{mustMAC(t, "52:54:00:00:00:66"), mustMAC(t, "00:de")}}},
 		{Name: "allow", Match: Match{NotMACs: []MACPrefix{mustMAC(t, "52:54:00")}}},

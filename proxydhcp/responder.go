@@ -144,6 +144,7 @@ func (r *Responder) answer(res *Result, q *Request, v *visit, buf []byte) {
 		return
 	}
 	if v.machine != nil {
+		v.machine.server = q.Arrival.Server
 		res.LoopEnded = v.machine.upgrade.decided(c, d, foreign, v.machine.read, v.now)
 	}
 	res.To = ReplyDestination(q)
@@ -154,6 +155,9 @@ func (r *Responder) answer(res *Result, q *Request, v *visit, buf []byte) {
 func (r *Responder) decide(c Client, v *visit) Decision {
 	p := r.policy.Load()
 	d := p.Decide(c, false)
+	if len(d.ROMs) > 0 {
+		d.File = Expand(v.rom(d.ROMs, c), c)
+	}
 	if d.Kind == BootROM && v.upgradeFailed(c, d.File) {
 		return p.Decide(c, true)
 	}

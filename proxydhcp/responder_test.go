@@ -246,7 +246,7 @@ func TestHardwareOfSixteenBytes(t *testing.T) {
 	in := discover(ArchX64)
 	in[2] = 16
 	copy(in[offCHAddr:], "0123456789abcdef")
-	policy := &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: "ipxe.efi"}}}}}
+	policy := &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{X64: {"ipxe.efi"}}}}}}
 	res := NewResponder(ResponderConfig{Policy: policy}).Respond(nil, in, onServerPort(), testTime)
 	if res.Reply == nil || res.Reply[2] != 16 || string(res.Reply[offCHAddr:offSName]) != "0123456789abcdef" {
 		t.Errorf("not echoed: %s, %v", res.Reason, res.Err)
@@ -331,13 +331,13 @@ func TestHasReadROM(t *testing.T) {
 		}
 	}
 	read("nothing read", ip, 0, false)
-	m.FileRequested(ip, testTime)
+	m.FileRequested(ip, "file", true, testTime)
 	read("a file requested", ip, 0, false)
 	m.ROMRead(ip, "undionly.kpxe", testTime)
 	read("a ROM read", ip, 0, true)
 	read("by another", other, 0, false)
 	read("long ago", ip, guardMemory, false)
-	m.VersionCheckRead(ip)
+	m.VersionCheckRead(ip, testTime)
 	read("the check read", ip, 0, false)
 	m.ROMRead(ip, "undionly.kpxe", testTime)
 	read("a ROM read again", ip, 0, true)

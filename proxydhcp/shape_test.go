@@ -104,7 +104,7 @@ func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 			}
 			return append(shapes, "boots by 4011")
 		case f.boots(taken):
-			r.machines.FileRequested(ip, now)
+			r.machines.FileRequested(ip, "file", true, now)
 			return append(shapes, "boots")
 		}
 		now = now.Add(20 * time.Second)
@@ -151,7 +151,7 @@ func TestShapes(t *testing.T) {
 }
 
 func shapePolicy() *Policy {
-	roms := ROMs{BIOS: "undionly.kpxe", X64: "ipxe.efi", ARM64: "ipxe-arm64.efi"}
+	roms := ROMs{BIOS: {"undionly.kpxe"}, X64: {"ipxe.efi"}, ARM64: {"ipxe-arm64.efi"}}
 	return &Policy{Rules: []Rule{{Name: "rom", Outcome: Outcome{Kind: BootROM, ROMs: roms}}}}
 }
 
@@ -241,7 +241,7 @@ func TestShapesOfRivals(t *testing.T) {
 // TestShapesForget checks that an iPXE never gets another shape, that a failure
 // of long ago does not count, and that another firmware begins anew.
 func TestShapesForget(t *testing.T) {
-	r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "b", X64: "x"}}}}}})
+	r := NewResponder(ResponderConfig{Policy: &Policy{Rules: []Rule{{Outcome: Outcome{Kind: BootROM, ROMs: ROMs{BIOS: {"b"}, X64: {"x"}}}}}}})
 	ask := func(xid byte, after time.Duration, arch Arch, more ...option) Result {
 		in := discover(arch, more...)
 		in[offXID] = xid
@@ -333,7 +333,7 @@ func TestShapesRemembered(t *testing.T) {
 					copy(own[dhcp4.HeaderLen+5:], testServer.AsSlice())
 					r.Heard(onServerPort(), own, now)
 				case 'r':
-					r.machines.FileRequested(netip.MustParseAddr("192.0.2.50"), now)
+					r.machines.FileRequested(netip.MustParseAddr("192.0.2.50"), "file", true, now)
 				default:
 					t.Fatalf("unknown step %q", step)
 				}

@@ -16,7 +16,7 @@ func TestSwap(t *testing.T) {
 	const swaps, askers, requests = 100, 4, 2500
 	policy := func(n int) *Policy {
 		next := netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 1)})
-		return &Policy{Rules: []Rule{{Name: fmt.Sprint(n), Outcome: Outcome{Kind: BootROM, NextServer: next, ROMs: ROMs{BIOS: fmt.Sprintf("rom-%s", next)}}}}}
+		return &Policy{Rules: []Rule{{Name: fmt.Sprint(n), Outcome: Outcome{Kind: BootROM, NextServer: next, ROMs: ROMs{BIOS: {fmt.Sprintf("rom-%s", next)}}}}}}
 	}
 	r := NewResponder(ResponderConfig{Policy: policy(0)})
 	in := discover(ArchBIOS)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path"
 	"syscall"
 	"time"
 
@@ -29,6 +30,7 @@ import (
 // daemon is the servers of one configuration, and what they share. Servers that
 // are off are nil.
 type daemon struct {
+	log       *eventlog.Log
 	files     *bootfiles.Files
 	machines  *proxydhcp.Machines
 	responder *proxydhcp.Responder
@@ -39,26 +41,26 @@ type daemon struct {
 }
 
 // newDaemon returns a daemon without sockets.
-func newDaemon(l *loaded) *daemon {
-	d := &daemon{machines: proxydhcp.NewMachines()}
-	d.files = bootfiles.NewFiles(l.files, func(client netip.Addr) bool { return d.machines.HasReadROM(client, time.Now()) })
+func newDaemon(l *loaded, log *eventlog.Log) *daemon {
+	d := &daemon{log: log, machines: proxydhcp.NewMachines()}
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
 		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
 	})
+	d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
 	return d
 }
 
 // listen opens every socket, or none. If it succeeds, the daemon closes the
 // configuration's files.
 func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
-	d := newDaemon(l)
+	d := newDaemon(l, log)
 	defer func() {
 		if err != nil {
 			d.closeSockets()
 		}
 	}()
 	if !l.DHCP.Off {
-		if d.dhcp, err = server.Listen(d.dhcpConfig(l.DHCP, log)); err != nil {
+		if d.dhcp, err = server.Listen(d.dhcpConfig(l.DHCP)); err != nil {
 			return nil, advise(err, "udp", proxydhcp.PortProxy)
 		}
 	}
@@ -66,7 +68,7 @@ func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
 		return d, nil // a dry run must not take ports from other programs
 	}
 	if !l.TFTP.Off {
-		if d.tftp, err = tftp.Listen(d.tftpConfig(l.TFTP, log)); err != nil {
+		if d.tftp, err = tftp.Listen(d.tftpConfig(l.TFTP)); err != nil {
 			return nil, advise(err, "udp", l.TFTP.Addr.Port())
 		}
 	}
@@ -77,14 +79,14 @@ func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
 		if l.tls != nil {
 			d.web = tls.NewListener(d.web, l.tls)
 		}
-		d.http = d.newHTTPServer(log)
+		d.http = d.newHTTPServer()
 	}
 	return d, nil
 }
 
 // dhcpConfig returns the configuration of the DHCP server.
-func (d *daemon) dhcpConfig(c config.DHCP, log *eventlog.Log) server.Config {
-	out := server.Config{ProxyOnly: c.ProxyOnly, Relayed: c.Relayed, Responder: d.responder, Events: log.ServerEvents()}
+func (d *daemon) dhcpConfig(c config.DHCP) server.Config {
+	out := server.Config{ProxyOnly: c.ProxyOnly, Relayed: c.Relayed, Responder: d.responder, Events: d.log.ServerEvents()}
 	for _, i := range c.Interfaces {
 		out.Interfaces = append(out.Interfaces, server.Interface{Name: i.Name, VLANs: c.VLANs, TaggedOnly: c.TaggedOnly, Server: i.Server})
 	}
@@ -92,10 +94,12 @@ func (d *daemon) dhcpConfig(c config.DHCP, log *eventlog.Log) server.Config {
 }
 
 // tftpConfig returns the configuration of the TFTP server.
-func (d *daemon) tftpConfig(c config.TFTP, log *eventlog.Log) tftp.Config {
+func (d *daemon) tftpConfig(c config.TFTP) tftp.Config {
 	return tftp.Config{
-		FS:           d.files,
-		Tree:         func(r tftp.Request) fs.FS { return d.files.For(r.Client.Addr()) },
+		FS: d.files,
+		Tree: func(r tftp.Request) fs.FS {
+			return d.files.For(bootfiles.Asker{Client: r.Client.Addr(), Server: r.Local, Name: r.File})
+		},
 		Addr:         c.Addr,
 		SinglePort:   c.SinglePort,
 		PortRange:    c.PortRange,
@@ -104,17 +108,22 @@ func (d *daemon) tftpConfig(c config.TFTP, log *eventlog.Log) tftp.Config {
 		MaxTransfers: c.MaxTransfers,
 		CacheBytes:   c.CacheBytes,
 		Allow:        c.Allows,
-		Events:       tftp.JoinEvents(log.TFTPEvents(), d.tftpEvents()),
+		Events:       tftp.JoinEvents(d.log.TFTPEvents(), d.tftpEvents()),
 	}
 }
 
 // tftpEvents returns events that note which files machines read.
 func (d *daemon) tftpEvents() tftp.Events {
 	return tftp.Events{
-		Started: func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), time.Now()) },
+		Started: func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), t.File, true, time.Now()) },
 		Finished: func(t tftp.Transfer) {
 			if t.Result == tftp.Completed {
 				d.fileRead(t.Client.Addr(), t.File)
+			}
+		},
+		Refused: func(r tftp.Refusal) {
+			if r.Reason == tftp.NotFound {
+				d.machines.FileRequested(r.Client.Addr(), r.Asked, false, time.Now())
 			}
 		},
 	}
@@ -122,11 +131,11 @@ func (d *daemon) tftpEvents() tftp.Events {
 
 // newHTTPServer returns a server of the boot file tree. No client can block it
 // for ever.
-func (d *daemon) newHTTPServer(log *eventlog.Log) *http.Server {
+func (d *daemon) newHTTPServer() *http.Server {
 	return &http.Server{
-		Handler: httpboot.Handler(d.files.For, func(a httpboot.Access) {
-			log.HTTP(a)
-			d.machines.FileRequested(a.Client, time.Now())
+		Handler: httpboot.Handler(d.webView, func(a httpboot.Access) {
+			d.log.HTTP(a)
+			d.machines.FileRequested(a.Client, a.Path, a.File != "", time.Now())
 			if a.Complete {
 				d.fileRead(a.Client, a.File)
 			}
@@ -138,14 +147,48 @@ func (d *daemon) newHTTPServer(log *eventlog.Log) *http.Server {
 	}
 }
 
-// fileRead notes that a client has read a file to its end, if the file is a ROM
-// or the version check.
+// webView returns the boot files as the client of an HTTP request sees them.
+func (d *daemon) webView(client netip.Addr, r *http.Request) fs.FS {
+	asker := bootfiles.Asker{Client: client, Name: r.URL.Path, Query: r.URL.Query()}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		asker.Server = local.AddrPort().Addr().Unmap()
+	}
+	return d.files.For(asker)
+}
+
+// fileRead notes that a client has read a file to its end, if that says
+// something of its machine.
 func (d *daemon) fileRead(client netip.Addr, file string) {
+	now := time.Now()
 	switch {
 	case d.files.IsROM(file):
-		d.machines.ROMRead(client, file, time.Now())
+		d.machines.ROMRead(client, file, now)
+	case d.files.IsSecondStage(file):
+		d.machines.SecondStageRead(client, file, now)
 	case bootfiles.IsVersionCheck(file):
-		d.machines.VersionCheckRead(client)
+		d.machines.VersionCheckRead(client, now)
+	case path.Base(file) == proxydhcp.AutoexecName:
+		if a, ok := d.machines.AutoexecRead(client, now); ok {
+			d.log.Autoexec(a)
+		}
+	}
+}
+
+// watchStarts reports until ctx ends which machines do not start what they have
+// loaded.
+func (d *daemon) watchStarts(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, r := range d.machines.StartReports(now) {
+				reason, hint := d.files.Suspect(r)
+				d.log.Start(r, reason, hint)
+			}
+		}
 	}
 }
 
@@ -178,7 +221,7 @@ func (d *daemon) closeSockets() {
 // serve serves until ctx ends or a server fails.
 func (d *daemon) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { <-ctx.Done(); return nil })
+	g.Go(func() error { d.watchStarts(ctx); return nil })
 	if d.dhcp != nil {
 		g.Go(func() error { return d.dhcp.Serve(ctx) })
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/tftp"
@@ -22,9 +23,9 @@ func TestTFTPLimits(t *testing.T) {
 	}
 	l := mustLoad(t, s)
 	l.TFTP.Addr = netip.MustParseAddrPort("127.0.0.1:0")
-	d := newDaemon(l)
+	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	defer d.close()
-	served, err := tftp.Listen(d.tftpConfig(l.TFTP, eventlog.New(slog.New(slog.DiscardHandler))))
+	served, err := tftp.Listen(d.tftpConfig(l.TFTP))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +52,12 @@ func TestUpgradeByScript(t *testing.T) {
 		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}},
 		IPXETexts:   []string{"2.0.0"}, NoDHCP: true,
 	})
-	d := newDaemon(l)
+	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	defer d.close()
 	machine, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
 	check := func(at netip.Addr) string {
 		t.Helper()
-		text, err := fs.ReadFile(d.files.For(at), ipxescript.CheckName)
+		text, err := fs.ReadFile(d.files.For(bootfiles.Asker{Client: at, Name: ipxescript.CheckName}), ipxescript.CheckName)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,8 +24,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
 // change is a change of one setting.
@@ -50,6 +53,7 @@ func changes(cert, key, other string) map[string]change {
 		"rom":                    {from: list("x64=a.efi"), to: list("x64=b.efi")},
 		"next-server":            {from: "192.0.2.99", to: "192.0.2.98"},
 		"override-dhcp-filename": {from: false, to: true},
+		"no-autoexec":            {from: false, to: true},
 		"menu":                   {from: list(), to: list("Install=rom")},
 		"menu-prompt":            {from: "", to: "Choose", with: menu},
 		"menu-timeout":           {from: 1, to: 2, with: menu},
@@ -163,8 +167,12 @@ func sameInForce(t *testing.T, a, b *loaded) bool {
 	t.Helper()
 	read := func(l *loaded) map[string]string {
 		files := map[string]string{}
-		for _, name := range []string{config.BootScriptName, ipxescript.CheckName, "cert.pem"} {
-			if text, err := fs.ReadFile(l.files, name); err == nil {
+		alike, c := *l, *l.Config
+		alike.Config, c.DHCP.Options = &c, proxydhcp.ReplyOptions{HTTPPort: 80}
+		d := newDaemon(&alike, eventlog.New(slog.New(slog.DiscardHandler)))
+		for _, name := range []string{config.BootScriptName, ipxescript.CheckName, "cert.pem", proxydhcp.AutoexecName} {
+			asker := bootfiles.Asker{Client: netip.MustParseAddr("192.0.2.50"), Server: netip.MustParseAddr("192.0.2.2"), Name: name}
+			if text, err := fs.ReadFile(d.files.For(asker), name); err == nil {
 				files[name] = string(text)
 			}
 		}
@@ -213,7 +221,7 @@ func TestReloadDerived(t *testing.T) {
 func TestReloadLog(t *testing.T) {
 	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
 	started := mustLoad(t, config.Settings{AnswersText: answers})
-	d := newDaemon(started)
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
 	defer d.close()
 	var b bytes.Buffer
 	next := config.Settings{AnswersText: answers, TFTPWindow: 4, UBoot: true}

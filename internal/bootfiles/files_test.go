@@ -1,13 +1,19 @@
 package bootfiles
 
 import (
+	"bytes"
+	"errors"
 	"io/fs"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
 // newSet returns a Set of generated files, with the name of its ROM.
@@ -21,37 +27,77 @@ func newSet(romName string, files map[string]string) *Set {
 	return s
 }
 
+// served is boot files with the machines that they depend on.
+type served struct {
+	*Files
+	machines  *proxydhcp.Machines
+	responder *proxydhcp.Responder
+}
+
+// serve serves a Set, without DHCP.
+func serve(t *testing.T, s *Set, policy *proxydhcp.Policy) served {
+	t.Helper()
+	if policy == nil {
+		policy = &proxydhcp.Policy{}
+	}
+	m := proxydhcp.NewMachines()
+	r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: policy, Machines: m, Options: proxydhcp.ReplyOptions{HTTPPort: 8080}})
+	f := NewFiles(s, r, m)
+	t.Cleanup(func() { f.Close() })
+	return served{f, m, r}
+}
+
+// ask returns the files as a client sees them that asks for a name.
+func (f served) ask(client netip.Addr, name string) fs.FS {
+	return f.For(Asker{Client: client, Server: server, Name: name})
+}
+
+// text returns what a client reads, "none" if it is not there.
+func (f served) text(t *testing.T, a Asker) string {
+	t.Helper()
+	name := strings.TrimPrefix(a.Name, "/")
+	text, err := fs.ReadFile(f.For(a), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "none"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	// TFTP looks first and reads what it saw.
+	if info, err := fs.Stat(f.For(a), name); err != nil || info.Size() != int64(len(text)) {
+		t.Errorf("%s is described as %v, %v; it has %d bytes", a.Name, info, err, len(text))
+	}
+	return string(text)
+}
+
+var (
+	server = netip.MustParseAddr("192.0.2.10")
+	client = netip.MustParseAddr("192.0.2.50")
+	other  = netip.MustParseAddr("192.0.2.51")
+)
+
 // TestVersionCheck checks that a client that has just read a ROM sees a version
 // check that goes on, and every other file as it is.
 func TestVersionCheck(t *testing.T) {
-	client, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
-	hasRead := map[netip.Addr]bool{}
-	files := NewFiles(newSet("undionly.kpxe", map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}),
-		func(a netip.Addr) bool { return hasRead[a] })
-	defer files.Close()
+	f := serve(t, newSet("undionly.kpxe", map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}), nil)
 	check := func(at netip.Addr, want string) {
 		t.Helper()
-		text, err := fs.ReadFile(files.For(at), ipxescript.CheckName)
-		got := string(text)
+		got := f.text(t, Asker{Client: at, Name: "/" + ipxescript.CheckName})
 		if strings.Contains(got, "has just been tried") {
 			got = "tried"
 		}
-		if err != nil || got != want {
-			t.Errorf("the check is %q, %v; want %q", got, err, want)
-		}
-		// TFTP looks first and reads what it saw.
-		if info, err := fs.Stat(files.For(at), ipxescript.CheckName); err != nil || info.Size() != int64(len(text)) {
-			t.Errorf("the check is described as %v, %v; it has %d bytes", info, err, len(text))
+		if got != want {
+			t.Errorf("the check is %q, want %q", got, want)
 		}
 	}
 	check(client, "check")
-	hasRead[client] = true
+	f.machines.ROMRead(client, "undionly.kpxe", time.Now())
 	check(client, "tried")
 	check(other, "check")
-	if text, err := fs.ReadFile(files.For(client), "other"); err != nil || string(text) != "other" {
-		t.Errorf("another file: %q, %v", text, err)
+	if got := f.text(t, Asker{Client: client, Name: "other"}); got != "other" {
+		t.Errorf("another file: %q", got)
 	}
-	if !files.IsROM("undionly.kpxe") || files.IsROM("other") || !IsVersionCheck(ipxescript.CheckName) || IsVersionCheck("other") {
+	if !f.IsROM("undionly.kpxe") || f.IsROM("other") || !IsVersionCheck(ipxescript.CheckName) || IsVersionCheck("other") {
 		t.Error("it does not know which file is a ROM, or the version check")
 	}
 }
@@ -59,25 +105,137 @@ func TestVersionCheck(t *testing.T) {
 // TestReplace checks that a reload changes what is served, and that nobody is
 // shown a version check if there is none.
 func TestReplace(t *testing.T) {
-	client := netip.MustParseAddr("192.0.2.50")
-	read := false
-	files := NewFiles(newSet("old-rom", map[string]string{"a": "old"}), func(a netip.Addr) bool { return a == client && read })
-	before := files.For(client)
-	files.Replace(newSet("rom", map[string]string{"a": "new"}))
-	defer files.Close()
-	for source, want := range map[fs.FS]string{before: "old", files.For(client): "new", files: "new"} {
+	f := serve(t, newSet("old-rom", map[string]string{"a": "old"}), nil)
+	before := f.ask(client, "a")
+	f.Replace(newSet("rom", map[string]string{"a": "new"}))
+	for source, want := range map[fs.FS]string{before: "old", f.ask(client, "a"): "new", f.Files: "new"} {
 		if text, err := fs.ReadFile(source, "a"); err != nil || string(text) != want {
 			t.Errorf("%q, %v; want %q", text, err, want)
 		}
 	}
-	if files.IsROM("old-rom") || !files.IsROM("rom") {
+	if f.IsROM("old-rom") || !f.IsROM("rom") {
 		t.Error("the ROMs are those of the tree before")
 	}
-	if files.For(client) != files.For(netip.MustParseAddr("192.0.2.51")) {
+	if f.ask(client, "a") != f.ask(other, "a") {
 		t.Error("two clients that see the same get different trees")
 	}
-	read = true
-	if _, err := files.For(client).Open(ipxescript.CheckName); err == nil {
+	f.machines.ROMRead(client, "rom", time.Now())
+	if _, err := f.ask(client, ipxescript.CheckName).Open(ipxescript.CheckName); err == nil {
 		t.Error("a version check, and there is none")
+	}
+}
+
+// TestBesideShim checks that a machine that has just read a shim finds the
+// files of its directory wherever it looks for them, and nobody else does.
+func TestBesideShim(t *testing.T) {
+	s := newSet("sb/shim.efi", map[string]string{"sb/shim.efi": "shim", "sb/grubx64.efi": "next", "boot.ipxe": "script", "sb/boot.ipxe": "none"})
+	s.Segments[0].ROMs[0].SecondStage = "sb/grubx64.efi"
+	f := serve(t, s, nil)
+	ask := func(at netip.Addr, name string) string { return f.text(t, Asker{Client: at, Name: name}) }
+	if got := ask(client, "grubx64.efi"); got != "none" {
+		t.Errorf("before it has read the shim: %q", got)
+	}
+	f.machines.ROMRead(client, "sb/shim.efi", time.Now())
+	for name, want := range map[string]string{"grubx64.efi": "next", "elsewhere/grubx64.efi": "next", "sb/grubx64.efi": "next", "boot.ipxe": "script", "absent.efi": "none"} {
+		if got := ask(client, name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := ask(other, "grubx64.efi"); got != "none" {
+		t.Errorf("another client: %q", got)
+	}
+}
+
+// discover is the DISCOVER of UEFI firmware, and has it take an address.
+func (f served) discover(t *testing.T, mac byte, ip netip.Addr) {
+	t.Helper()
+	c := proxydhcp.Client{Arch: proxydhcp.ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001",
+		Hardware: proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, 0x54, 0, 0, 0, mac}}}
+	a := proxydhcp.Arrival{Port: proxydhcp.PortServer, To: proxydhcp.Broadcast, Ours: []netip.Prefix{netip.PrefixFrom(server, 24)}}
+	f.responder.Respond(nil, c.Discover(), a, time.Now())
+	// At port 4011 it asks from the address that it has taken.
+	request := bytes.Replace(c.Discover(), []byte{53, 1, 1}, []byte{53, 1, 3}, 1)
+	copy(request[12:], ip.AsSlice())
+	a.Port, a.From, a.To = proxydhcp.PortProxy, netip.AddrPortFrom(ip, proxydhcp.PortProxy), server
+	if res := f.responder.Respond(nil, request, a, time.Now()); res.Reason != proxydhcp.Answerable {
+		t.Fatalf("port 4011: %s", res.Reason)
+	}
+}
+
+// autoexecPolicy gives the machine with the last byte 2 nothing once it is an
+// iPXE, and that with 3 another script.
+func autoexecPolicy(t *testing.T) *proxydhcp.Policy {
+	t.Helper()
+	mac := func(s string) []proxydhcp.MACPrefix {
+		p, err := dhcp4.ParseMACPrefix(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []proxydhcp.MACPrefix{p}
+	}
+	script := func(name string) proxydhcp.Outcome {
+		return proxydhcp.Outcome{Kind: proxydhcp.BootScript, File: name}
+	}
+	ipxe := &proxydhcp.IPXEMatch{}
+	return &proxydhcp.Policy{Rules: []proxydhcp.Rule{
+		{Match: proxydhcp.Match{IPXE: ipxe, MACs: mac("52:54:00:00:00:02")}},
+		{Match: proxydhcp.Match{IPXE: ipxe, MACs: mac("52:54:00:00:00:03")}, Outcome: script("other.ipxe")},
+		{Match: proxydhcp.Match{IPXE: ipxe}, Outcome: script("boot.ipxe")},
+		{Outcome: proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{proxydhcp.X64: {"x64/ipxe.efi"}}}},
+	}}
+}
+
+// TestAutoexec checks what each machine finds when its iPXE starts.
+func TestAutoexec(t *testing.T) {
+	const (
+		mine = "the user's own"
+		ask  = "http://192.0.2.10:8080/autoexec.ipxe?"
+	)
+	for _, tt := range []struct {
+		name    string
+		own     string // where the user has one
+		off     bool
+		machine byte // the last byte of its hardware address; 0 for one whose DHCP was not heard
+		asks    string
+		query   url.Values
+		want    string // in what it gets; "none"
+	}{
+		{"known", "", false, 1, "x64/autoexec.ipxe", nil, "tftp://192.0.2.10/boot.ipxe"},
+		{"known, in the root", "", false, 1, "/autoexec.ipxe", nil, "tftp://192.0.2.10/boot.ipxe"},
+		{"by another rule", "", false, 3, "x64/autoexec.ipxe", nil, "tftp://192.0.2.10/other.ipxe"},
+		{"denied", "", false, 2, "x64/autoexec.ipxe", nil, "none"},
+		{"the user's own", "autoexec.ipxe", false, 1, "autoexec.ipxe", nil, mine},
+		{"the user's own in the root", "autoexec.ipxe", false, 1, "x64/autoexec.ipxe", nil, mine},
+		{"the user's own in a directory", "x64/autoexec.ipxe", false, 1, "x64/autoexec.ipxe", nil, mine},
+		{"the user's own in another directory", "arm64/autoexec.ipxe", false, 1, "x64/autoexec.ipxe", nil, "tftp://192.0.2.10/boot.ipxe"},
+		{"off", "", true, 1, "x64/autoexec.ipxe", nil, "none"},
+		{"the user's own, and off", "autoexec.ipxe", true, 1, "autoexec.ipxe", nil, mine},
+		{"not known", "", false, 0, "autoexec.ipxe", nil, ask},
+		{"describes itself", "", false, 0, "autoexec.ipxe", url.Values{"buildarch": {"x86_64"}, "version": {"2.0.0+ (g1)"}, "mac": {"52:54:00:00:00:03"}}, "tftp://192.0.2.10/other.ipxe"},
+		{"describes itself as denied", "", false, 0, "autoexec.ipxe", url.Values{"buildarch": {"x86_64"}, "mac": {"52:54:00:00:00:02"}}, "none"},
+		{"describes itself badly", "", false, 0, "autoexec.ipxe", url.Values{"buildarch": {""}, "version": {"x"}, "mac": {"${x}"}, "uuid": {"?"}}, "tftp://192.0.2.10/boot.ipxe"},
+		{"describes itself, but is known", "", false, 1, "autoexec.ipxe", url.Values{"buildarch": {"x86_64"}, "mac": {"52:54:00:00:00:02"}}, "tftp://192.0.2.10/boot.ipxe"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files := map[string]string{"x64/ipxe.efi": "rom", "boot.ipxe": "boot"}
+			if tt.own != "" {
+				files[tt.own] = mine
+			}
+			s := newSet("x64/ipxe.efi", files)
+			s.autoexec = !tt.off
+			s.Segments[0].ROMs[0].IPXE = proxydhcp.IPXE{Present: true, HasVersion: true, Version: proxydhcp.Version{2, 0, 0}}
+			f := serve(t, s, autoexecPolicy(t))
+			if tt.machine != 0 {
+				f.discover(t, tt.machine, client)
+			}
+			f.machines.ROMRead(client, "x64/ipxe.efi", time.Now())
+			got := f.text(t, Asker{Client: client, Server: server, Name: tt.asks, Query: tt.query})
+			if !strings.Contains(got, tt.want) {
+				t.Errorf("it gets\n%s\nwant %s", got, tt.want)
+			}
+			if tt.machine != 0 && strings.HasPrefix(got, "#!ipxe") && !strings.Contains(got, "iseq ${net${n}/mac} 52:54:00:00:00:0") {
+				t.Errorf("it does not look for its card:\n%s", got)
+			}
+		})
 	}
 }

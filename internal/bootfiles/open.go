@@ -16,7 +16,8 @@ type Set struct {
 	Segments []config.SegmentFiles // in the order of the configuration's segments
 	Warnings []string              // what works, but probably not as meant
 
-	images map[string]rom.Image // of the ROMs on this host, by their names in the tree
+	images   map[string]rom.Image // of the ROMs on this host, by their names in the tree
+	autoexec bool                 // autoexec.ipxe is generated
 }
 
 // Open opens the boot files that a configuration names: the directories of its
@@ -25,7 +26,7 @@ type Set struct {
 // generated scripts. The error joins all problems, a line each. The caller
 // closes the Set.
 func Open(c *config.Config, hostRoot, version string) (*Set, error) {
-	s := &Set{tree: &tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}}
+	s := &Set{tree: &tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}, autoexec: c.Autoexec}
 	problems := c.Problems()
 	// Everybody's files come first: of two layers of the tree with a name, the
 	// first one serves it.
@@ -85,6 +86,27 @@ func (s *Set) hasRaspberryPi() bool {
 func (s *Set) hasROM(name string) bool {
 	return slices.ContainsFunc(s.Segments, func(segment config.SegmentFiles) bool {
 		return slices.ContainsFunc(segment.ROMs, func(r config.ROM) bool { return r.Name == name })
+	})
+}
+
+// rom returns the ROM of that name, of any segment.
+func (s *Set) rom(name string) (config.ROM, bool) {
+	for _, segment := range s.Segments {
+		for _, r := range segment.ROMs {
+			for _, one := range append([]config.ROM{r}, r.Alternatives...) {
+				if one.Name == name {
+					return one, true
+				}
+			}
+		}
+	}
+	return config.ROM{}, false
+}
+
+// isSecondStage reports whether a name is that of a file which a ROM loads.
+func (s *Set) isSecondStage(name string) bool {
+	return slices.ContainsFunc(s.Segments, func(segment config.SegmentFiles) bool {
+		return slices.ContainsFunc(segment.ROMs, func(r config.ROM) bool { return r.SecondStage == name })
 	})
 }
 

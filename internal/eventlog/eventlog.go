@@ -12,6 +12,7 @@ package eventlog
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -154,6 +155,50 @@ func (l *Log) loopEnded(res proxydhcp.Result) {
 		slog.String("hint", hint))
 }
 
+// Start writes what came of a ROM that a machine has loaded. reason is the
+// likeliest one if it did not start, and hint what a person can do.
+func (l *Log) Start(r proxydhcp.StartReport, reason, hint string) {
+	attrs := clientAttrs(r.Client, r.IP)
+	if r.Started {
+		attrs = append(attrs, slog.String("file", r.ROM))
+		l.log.LogAttrs(context.Background(), slog.LevelInfo, "boot file started, after others had not", attrs...)
+		return
+	}
+	if r.Exhausted {
+		hint += "; each ROM for this platform has been given once, none has started, and the first is given again"
+	}
+	attrs = append(attrs, slog.String("file", r.File), slog.String("reason", reason))
+	attrs = appendText(attrs, "next", r.Next)
+	attrs = append(attrs, slog.String("hint", hint))
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, "boot file was loaded, but did not start", attrs...)
+}
+
+// Autoexec writes what an iPXE was given by autoexec.ipxe, without asking DHCP.
+func (l *Log) Autoexec(a proxydhcp.Autoexec) {
+	attrs := clientAttrs(a.Client, netip.Addr{})
+	attrs = appendText(attrs, "rule", a.Decision.Rule)
+	attrs = append(attrs, slog.String("file", a.URL))
+	l.log.LogAttrs(context.Background(), slog.LevelInfo, "offered by autoexec.ipxe", attrs...)
+}
+
+// clientAttrs are the attributes that say which machine it is. An address that
+// is not valid is left out.
+func clientAttrs(c proxydhcp.Client, ip netip.Addr) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = appendText(attrs, "interface", c.Segment.Interface)
+	if c.Segment.VLAN != 0 {
+		attrs = append(attrs, slog.Int("vlan", int(c.Segment.VLAN)))
+	}
+	if c.Segment.Relay.IsValid() {
+		attrs = append(attrs, slog.String("relay", c.Segment.Relay.String()))
+	}
+	attrs = append(attrs, slog.String("mac", c.Hardware.String()))
+	if ip.IsValid() {
+		attrs = append(attrs, slog.String("ip", ip.String()))
+	}
+	return append(attrs, slog.String("arch", c.Arch.String()), slog.String("client", c.String()))
+}
+
 // error writes a failure of our own reading or writing.
 func (l *Log) error(e server.Error) {
 	suppressed, ok := l.allow(time.Now())
@@ -262,8 +307,14 @@ func (l *Log) tftpRefused(r tftp.Refusal) {
 }
 
 // isSpeculative reports whether clients ask for the file without knowing that
-// it exists: every EFI iPXE begins with autoexec.ipxe.
-func isSpeculative(name string) bool { return strings.HasSuffix(name, "autoexec.ipxe") }
+// it exists: every EFI iPXE begins with autoexec.ipxe, and every shim with
+// lists of what is revoked and certified (shim.c, load_revocations_file and
+// load_certs).
+func isSpeculative(name string) bool {
+	base := name[strings.LastIndexAny(name, `/\`)+1:]
+	return base == proxydhcp.AutoexecName ||
+		strings.HasSuffix(base, ".efi") && (strings.HasPrefix(base, "revocations") || strings.HasPrefix(base, "shim_certificate"))
+}
 
 // HTTP writes how a request for a boot file ended.
 func (l *Log) HTTP(a httpboot.Access) {

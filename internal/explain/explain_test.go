@@ -21,7 +21,7 @@ var testExplainer = Explainer{
 	Server: netip.MustParsePrefix("192.0.2.10/24"),
 	Policy: &proxydhcp.Policy{Rules: []proxydhcp.Rule{
 		{Name: "vlan", Match: proxydhcp.Match{VLANs: []uint16{20}}, Outcome: proxydhcp.Outcome{Kind: proxydhcp.BootFile, File: "vlan.efi"}},
-		{Name: "rom", Outcome: proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{proxydhcp.X64: "ipxe.efi"}}},
+		{Name: "rom", Outcome: proxydhcp.Outcome{Kind: proxydhcp.BootROM, ROMs: proxydhcp.ROMs{proxydhcp.X64: {"ipxe.efi"}}}},
 	}},
 }
 

@@ -100,7 +100,7 @@ func mark(i int) string { return fmt.Sprintf("pxesidecarplaceholder%dx", i) }
 func (s *step) compose(o proxydhcp.Outcome, f Facts) error {
 	name := o.File
 	if o.Kind == proxydhcp.BootROM {
-		name = o.ROMs[s.platform]
+		name = o.ROMs.First(s.platform)
 	}
 	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("boot file name %q has a control character", name)

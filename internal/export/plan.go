@@ -104,7 +104,7 @@ func (p *plan) split(r proxydhcp.Rule, base step) []step {
 		one := base
 		one.platform, one.archs = platform, base.archs.within(platformArchs(platform))
 		rest.archs = rest.archs.without(platformArchs(platform))
-		if one.archs.possible() && (!byROM || r.Outcome.ROMs[platform] != "") {
+		if one.archs.possible() && (!byROM || len(r.Outcome.ROMs[platform]) > 0) {
 			steps = append(steps, one)
 		}
 	}

@@ -43,7 +43,7 @@ type leftOutCase struct {
 func leftOutCases() []leftOutCase {
 	ipxe := func(m proxydhcp.IPXEMatch) proxydhcp.Match { return proxydhcp.Match{IPXE: &m} }
 	vlan := proxydhcp.Match{VLANs: []uint16{20}, IPXE: &proxydhcp.IPXEMatch{}}
-	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "undionly.kpxe"})
+	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: {"undionly.kpxe"}})
 	return []leftOutCase{
 		{"a widened script takes all", "windows", []proxydhcp.Rule{
 			{Name: "good", Match: ipxe(proxydhcp.IPXEMatch{Version: versions(">=2")}), Outcome: script("s")},
@@ -78,7 +78,7 @@ func leftOutCases() []leftOutCase {
 		}, "-not on BIOS, -upgrade"},
 		{"silence that can be configured", "kea", []proxydhcp.Rule{
 			{Name: "not on EBC", Match: proxydhcp.Match{Archs: []proxydhcp.Arch{proxydhcp.ArchEBC}}},
-			{Name: "upgrade", Match: anyIPXE(), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: "ipxe.efi"})},
+			{Name: "upgrade", Match: anyIPXE(), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: {"ipxe.efi"}})},
 		}, "not on EBC, upgrade"},
 		{"a placeholder that cannot be filled in", "kea", []proxydhcp.Rule{
 			{Name: "relay", Match: anyIPXE(), Outcome: script("{relay}")},
@@ -170,7 +170,7 @@ func randomRules(r *rand.Rand) []proxydhcp.Rule {
 		}
 		name := rule.Name + []string{"", "", "/{arch}", "/{vlan}", "/{relay}"}[r.IntN(5)]
 		rule.Outcome = proxydhcp.Outcome{Kind: proxydhcp.OutcomeKind(r.IntN(5)), File: name,
-			ROMs: proxydhcp.ROMs{proxydhcp.BIOS: rule.Name + "/rom", proxydhcp.X64: rule.Name + "/rom"}}
+			ROMs: proxydhcp.ROMs{proxydhcp.BIOS: {rule.Name + "/rom"}, proxydhcp.X64: {rule.Name + "/rom"}}}
 		rules = append(rules, rule)
 	}
 	return rules

@@ -66,7 +66,7 @@ func policies() map[string]*proxydhcp.Policy {
 
 // flagRules returns rules as the flags of the command line make them.
 func flagRules() []proxydhcp.Rule {
-	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "undionly.kpxe", proxydhcp.X64: "ipxe-x86_64.efi"})
+	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: {"undionly.kpxe"}, proxydhcp.X64: {"ipxe-x86_64.efi"}})
 	return []proxydhcp.Rule{
 		{Name: "deny-mac", Match: proxydhcp.Match{MACs: macs("52:54:00:00:00:66", "00:de")}},
 		{Name: "allow-mac", Match: proxydhcp.Match{NotMACs: macs("52:54:00", "00")}},
@@ -79,7 +79,7 @@ func flagRules() []proxydhcp.Rule {
 
 // segmentRules returns rules for one VLAN, which no DHCP server can match.
 func segmentRules() []proxydhcp.Rule {
-	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: "old.kpxe"})
+	roms := rom(proxydhcp.ROMs{proxydhcp.BIOS: {"old.kpxe"}})
 	vlan := proxydhcp.Match{VLANs: []uint16{20}}
 	good, all := vlan, vlan
 	good.IPXE = &proxydhcp.IPXEMatch{Version: versions(">=1.21.1"), Features: https}
@@ -100,7 +100,7 @@ func ruleRules() []proxydhcp.Rule {
 		{Name: "only these", Match: proxydhcp.Match{NotMACs: macs("52:54:00", "02:00:00:00:00:01")}},
 		{Name: "site's \"own\" \\ build\n# not a comment", Match: ipxe(proxydhcp.IPXEMatch{UserClass: `it's "a" \b`}), Outcome: script(`site's "own" \ $x #1.ipxe`)},
 		{Name: "exactly", Match: ipxe(proxydhcp.IPXEMatch{Version: versions("=1.21.1, !=2.0.0")}), Outcome: script("{arch}/{mac-hyphen}.ipxe")},
-		{Name: "without HTTPS", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https.With(39)}), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: "with-https.efi"})},
+		{Name: "without HTTPS", Match: ipxe(proxydhcp.IPXEMatch{Lacks: https.With(39)}), Outcome: rom(proxydhcp.ROMs{proxydhcp.X64: {"with-https.efi"}})},
 		{Name: "menu", Match: ipxe(proxydhcp.IPXEMatch{Version: versions("<2.0.0")}), Outcome: file("menu.ipxe")},
 		{Name: "one card", Match: proxydhcp.Match{NICs: []proxydhcp.PCIID{{Vendor: 0x8086, Device: 0x1521}}, IPXE: &proxydhcp.IPXEMatch{}}, Outcome: script("card.ipxe")},
 		{Name: "iPXE to disk", Match: proxydhcp.Match{MACs: macs("52:54:00:00:00:07")}, Outcome: proxydhcp.Outcome{Kind: proxydhcp.LocalDisk, File: "local.ipxe"}},

@@ -40,14 +40,14 @@ var contentTypes = map[string]string{
 }
 
 // Handler serves files by GET and HEAD, with ranges and conditions (RFC 9110).
-// view gives the boot file tree as a client sees it; directories are not
-// listed. done, which may be nil, is called when a request has ended.
-func Handler(view func(client netip.Addr) fs.FS, done func(Access)) http.Handler {
+// view gives the boot file tree as the client of a request sees it; directories
+// are not listed. done, which may be nil, is called when a request has ended.
+func Handler(view func(client netip.Addr, r *http.Request) fs.FS, done func(Access)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		access := Access{Client: clientOf(r), Method: r.Method, Path: r.URL.Path}
 		counted := &countingWriter{ResponseWriter: w}
-		size := serve(counted, r, view(access.Client), &access)
+		size := serve(counted, r, view(access.Client, r), &access)
 		access.Status, access.Sent, access.Duration = counted.status, counted.sent, time.Since(start)
 		access.Complete = access.Status == http.StatusOK && r.Method == http.MethodGet && access.Sent == size
 		if done != nil {

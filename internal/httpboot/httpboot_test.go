@@ -56,7 +56,7 @@ func TestHandler(t *testing.T) {
 				r.Header.Set("Range", tt.rangeHeader)
 			}
 			w := httptest.NewRecorder()
-			Handler(func(netip.Addr) fs.FS { return tree }, func(a Access) { got = a }).ServeHTTP(w, r)
+			Handler(func(netip.Addr, *http.Request) fs.FS { return tree }, func(a Access) { got = a }).ServeHTTP(w, r)
 
 			want := tt.want
 			want.Client, want.Method = client, tt.method
@@ -81,7 +81,7 @@ func TestHandler(t *testing.T) {
 func TestAborted(t *testing.T) {
 	tree := fstest.MapFS{"big.efi": {Data: []byte(strings.Repeat("x", 8<<20))}}
 	reported := make(chan Access, 1)
-	srv := httptest.NewServer(Handler(func(netip.Addr) fs.FS { return tree }, func(a Access) { reported <- a }))
+	srv := httptest.NewServer(Handler(func(netip.Addr, *http.Request) fs.FS { return tree }, func(a Access) { reported <- a }))
 	defer srv.Close()
 	resp, err := http.Get(srv.URL + "/big.efi")
 	if err != nil {

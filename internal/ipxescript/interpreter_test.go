@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,8 @@ type machine struct {
 	settings map[string]string // to begin with
 	keys     []string          // what a person chooses, one per menu or prompt; then nobody is there
 	starts   bool              // whether images given to chain start
+	dhcp     bool              // whether a DHCP server answers
+	failures int               // how many times nothing can be loaded, before it can
 	disk     bool              // whether there is a local disk to boot
 	log      []string          // what the machine did
 	script   string
@@ -29,19 +32,22 @@ type ended struct {
 	gone   bool
 }
 
-// setting matches a setting to expand.
-var setting = regexp.MustCompile(`\$\{([^}]*)\}`)
+// setting matches a setting to expand: the innermost one.
+var setting = regexp.MustCompile(`\$\{([^${}]*)\}`)
 
-// expand puts settings into a word.
+// expand puts settings into a word, from the innermost to the outermost.
 func (m *machine) expand(word string) string {
-	return setting.ReplaceAllStringFunc(word, func(match string) string {
-		name := strings.TrimSuffix(match[2:len(match)-1], ":string")
-		value := m.settings[name]
-		if value == "26:26" {
-			return "&&"
-		}
-		return value
-	})
+	for setting.MatchString(word) {
+		word = setting.ReplaceAllStringFunc(word, func(match string) string {
+			name, _, _ := strings.Cut(match[2:len(match)-1], ":")
+			value := m.settings[name]
+			if value == "26:26" {
+				return "&&"
+			}
+			return value
+		})
+	}
+	return word
 }
 
 // run runs a script to its end.
@@ -143,7 +149,9 @@ func (m *machine) command(words []string) (status int, target string, end *ended
 	case name == "sanboot" && m.disk:
 		m.log = append(m.log, strings.Join(words, " "))
 		return 0, "", &ended{gone: true}
-	case slices.Contains([]string{"choose", "prompt", "shell", "autoboot", "sanboot", "chain"}, name):
+	case name == "chain" && slices.Contains(args, "--replace") && m.failures == 0:
+		return m.act(name, args), "", &ended{gone: true}
+	case slices.Contains([]string{"dhcp", "ifopen", "iflinkwait", "choose", "prompt", "shell", "autoboot", "sanboot", "chain"}, name):
 		return m.act(name, args), "", nil
 	}
 	return m.compute(name, args), "", nil
@@ -155,8 +163,13 @@ func (m *machine) compute(name string, args []string) int {
 	case "echo", "item", "menu":
 		return 0
 	case "set":
-		m.settings[strings.TrimSuffix(args[0], ":hex")] = strings.Join(args[1:], " ")
+		name, _, _ := strings.Cut(args[0], ":")
+		m.settings[name] = strings.Join(args[1:], " ")
 		return 0
+	case "inc":
+		n, err := strconv.Atoi(m.settings[args[0]])
+		m.settings[args[0]] = strconv.Itoa(n + 1)
+		return truth(err == nil)
 	case "clear":
 		_, ok := m.settings[args[0]]
 		delete(m.settings, args[0])
@@ -199,7 +212,15 @@ func (m *machine) act(name string, args []string) int {
 	case "autoboot":
 		return m.run(m.script).status
 	case "chain":
+		if m.failures > 0 {
+			m.failures--
+			return 1
+		}
 		return truth(m.starts)
+	case "dhcp":
+		return truth(m.dhcp)
+	case "ifopen", "iflinkwait":
+		return 0
 	}
 	return 1 // sanboot without a disk
 }

@@ -185,7 +185,7 @@ type messageRow struct {
 
 // groups are the sections of messages, by their headings.
 var groups = map[string]string{
-	"DHCP": "DHCP", "Conflicts with other DHCP servers": "conflicts", "Interfaces": "interfaces", "TFTP": "TFTP", "HTTP": "HTTP", "Start, reload and end": "start",
+	"DHCP": "DHCP", "ROMs that machines have loaded": "ROMs", "Conflicts with other DHCP servers": "conflicts", "Interfaces": "interfaces", "TFTP": "TFTP", "HTTP": "HTTP", "Start, reload and end": "start",
 }
 
 // elsewhere are messages that no scene brings about: of other systems, and of

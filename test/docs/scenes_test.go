@@ -27,6 +27,8 @@ type scene struct {
 // program log.
 var scenes = []scene{
 	{"first boot", "--boot-url http://boot.example.com/boot.ipxe", (*play).firstBoot},
+	{"UEFI that goes on by autoexec.ipxe", "--boot-url http://boot.example.com/boot.ipxe", (*play).autoexec},
+	{"a ROM that does not start", "--root /srv/pxe", (*play).notStarted},
 	{"own files", "--root /srv/pxe --segment interface=eth1,deny --vlan id=20,root=/srv/pxe/lab --vlan untagged,66", (*play).ownFiles},
 	{"an upgrade that does not help", "--root /srv/pxe --boot-url http://boot.example.com/boot.ipxe --ipxe-version >=2.0.0", (*play).loop},
 	{"firmware that wants another OFFER", "--root /srv/pxe", (*play).otherShape},
@@ -116,6 +118,18 @@ func (p *play) firstBoot() {
 	p.boot(archBIOS, "undionly.kpxe")
 	p.client.broadcast(ipxe(archBIOS, [3]byte{2, 0, 0}, featureHTTP, featureHTTPS, featureDNS, featureMenu))
 	p.await("msg=offered", "rule=script")
+}
+
+func (p *play) autoexec() {
+	p.boot(archX64, "snponly.efi")
+	p.client.curl("--output", "/dev/null", "tftp://"+sidecarIP+"/autoexec.ipxe")
+	p.await(`msg="offered by autoexec.ipxe"`, "rule=script")
+}
+
+func (p *play) notStarted() {
+	p.boot(archX64, "snponly.efi")
+	p.client.broadcast(firmware(archX64))
+	p.await(`msg="boot file was loaded, but did not start"`, "file=snponly.efi")
 }
 
 func (p *play) ownFiles() {
@@ -250,8 +264,8 @@ func (p *play) tftp() {
 	c := p.client
 	c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi"))
 	p.await("boot file not found", "file=absent.efi")
-	c.sendTo(c.socket(bootingIP, 0), requestPort, request("autoexec.ipxe"))
-	p.await("level=DEBUG", "boot file not found", "file=autoexec.ipxe")
+	c.sendTo(c.socket(bootingIP, 0), requestPort, request("revocations.efi"))
+	p.await("level=DEBUG", "boot file not found", "file=revocations.efi")
 	c.sendTo(c.socket(bootingIP, 0), requestPort, request("../secret"))
 	p.await("transfer refused", "reason=denied")
 	write := request("snponly.efi")
@@ -373,7 +387,7 @@ func (p *play) http() {
 		{"transferred in part", "--output /dev/null --range 0-9 " + url + "snponly.efi"},
 		{"size probed", "--head " + url + "snponly.efi"},
 		{"msg=\"boot file not found\" ip=" + bootingIP + " file=/absent.efi", url + "absent.efi"},
-		{"msg=\"boot file not found\" ip=" + bootingIP + " file=/autoexec.ipxe", url + "autoexec.ipxe"},
+		{"msg=\"boot file not found\" ip=" + bootingIP + " file=/revocations.efi", url + "revocations.efi"},
 		{"transfer refused", "--data x " + url + "snponly.efi"},
 		{"boot file cannot be made", url + "broken.ipxe"},
 	} {

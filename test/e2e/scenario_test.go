@@ -46,10 +46,9 @@ type outcome struct {
 
 // trial is a scenario that was started.
 type trial struct {
-	lab      *lab.Lab
-	daemon   *lab.Daemon
-	dhcp     *lab.Program
-	machines map[string]*lab.Machine
+	lab    *lab.Lab
+	daemon *lab.Daemon
+	dhcp   *lab.Program
 }
 
 // alone returns a scenario with one guest.
@@ -87,7 +86,7 @@ func (s scenario) setUp(t *testing.T) trial {
 	t.Helper()
 	ctx := deadline(t, fetchLimit)
 	l := newLabAs(t, s.options)
-	r := trial{lab: l, machines: map[string]*lab.Machine{}}
+	r := trial{lab: l}
 	config, err := s.sidecar(l)
 	if err != nil {
 		t.Fatal(err)

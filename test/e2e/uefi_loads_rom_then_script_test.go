@@ -7,7 +7,8 @@ import (
 )
 
 // TestFirmware boots UEFI firmware that has no iPXE yet. TestPatchedROM does so
-// for 32-bit x86.
+// for 32-bit x86. An iPXE that gets a generated autoexec.ipxe does not ask DHCP
+// again if its firmware has a lease.
 func TestFirmware(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)
@@ -17,8 +18,10 @@ func TestFirmware(t *testing.T) {
 	policy := []string{"--ipxe-version", ">=" + newest.Version}
 	t.Run("x64", func(t *testing.T) {
 		t.Parallel()
-		alone(lab.Guest{Name: "ovmf", Firmware: lab.OVMF64}, uefi("x86_64", "snponly.efi"),
+		r := alone(lab.Guest{Name: "ovmf", Firmware: lab.OVMF64}, uefi("x86_64", "snponly.efi"),
 			sidecar(roms(t, lab.Sid, everyROM...), policy...)).run(t)
+		r.askedAgain(t, 0)
+		r.logged(t, `msg="offered by autoexec.ipxe"`, "rule=script file=http")
 	})
 	t.Run("x64 with an old bundled iPXE", func(t *testing.T) {
 		t.Parallel()
@@ -28,13 +31,37 @@ func TestFirmware(t *testing.T) {
 	})
 	t.Run("arm64", func(t *testing.T) {
 		t.Parallel()
-		alone(lab.Guest{Name: "aavmf", Firmware: lab.AArch64}, uefi("arm64", "ipxe-arm64.efi"),
-			sidecar(roms(t, lab.Sid, everyROM...), policy...)).run(t)
+		r := alone(lab.Guest{Name: "aavmf", Firmware: lab.AArch64}, uefi("arm64", "ipxe-arm64.efi"),
+			sidecar(roms(t, lab.Sid, everyROM...), append([]string{"--no-autoexec"}, policy...)...)).run(t)
+		r.askedAgain(t, 1)
 	})
 	t.Run("x64 by HTTP", func(t *testing.T) {
 		t.Parallel()
 		want := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", HTTP: []string{"snponly.efi"}}
-		alone(lab.Guest{Name: "ovmf-http", Firmware: lab.OVMF64, HTTP: true}, want,
+		r := alone(lab.Guest{Name: "ovmf-http", Firmware: lab.OVMF64, HTTP: true}, want,
 			sidecar(roms(t, lab.Sid, everyROM...), append([]string{"--http", ":80"}, policy...)...)).run(t)
+		r.askedAgain(t, 0)
 	})
+}
+
+// askedAgain checks how many times the iPXE of the only machine asked DHCP.
+func (r *trial) askedAgain(t *testing.T, want int) {
+	t.Helper()
+	transactions := map[string]bool{}
+	for _, m := range r.lab.Capture.Traffic.Messages("", lab.Message.Discover) {
+		if len(m.DHCP.UserClass()) > 0 {
+			transactions[m.DHCP.TransactionID.String()] = true
+		}
+	}
+	if len(transactions) != want {
+		t.Errorf("the iPXE asked DHCP %d times, want %d", len(transactions), want)
+	}
+}
+
+// logged checks that the sidecar has logged a line with these words.
+func (r *trial) logged(t *testing.T, words ...string) {
+	t.Helper()
+	if len(r.daemon.Output.Matching(words...)) == 0 {
+		t.Errorf("no line has %q:\n%s", words, r.daemon.Output)
+	}
 }

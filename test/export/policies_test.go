@@ -47,7 +47,7 @@ func roms(pairs ...string) proxydhcp.Outcome {
 	for i := 0; i < len(pairs); i += 2 {
 		p, err := proxydhcp.ParsePlatform(pairs[i])
 		must(err)
-		o.ROMs[p] = pairs[i+1]
+		o.ROMs[p] = []string{pairs[i+1]}
 	}
 	return o
 }
