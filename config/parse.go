@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -86,7 +87,7 @@ func (p *parser) dhcp(c *Config, chosen []netstate.Interface, vlans []uint16, to
 	s := p.settings
 	d := DHCP{
 		Off: s.NoDHCP, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, DryRun: s.DryRun,
-		Options: proxydhcp.ReplyOptions{HTTPPort: c.HTTP.Addr.Port(), HTTPS: c.HTTP.CertFile != "", OverrideFilename: s.Override, UBoot: s.UBoot},
+		Options: proxydhcp.ReplyOptions{HTTPPort: c.HTTP.Addr.Port(), HTTPS: c.HTTP.CertFile != "", YieldToFilename: p.yieldsToFilename(), UBoot: s.UBoot},
 	}
 	for _, a := range c.Segments {
 		d.Relayed = d.Relayed || len(a.Scope.Relays) > 0 || len(a.Scope.Circuits) > 0
@@ -99,6 +100,18 @@ func (p *parser) dhcp(c *Config, chosen []netstate.Interface, vlans []uint16, to
 	// it is asked for too.
 	d.TaggedOnly = len(s.VLANs) > 0 && len(d.VLANs) == len(vlans)
 	return d
+}
+
+// yieldsToFilename reports whether an iPXE may prefer a file that the DHCP
+// server names. --override-dhcp-filename is the default, and was a flag before:
+// a file that says it is false means the opposite.
+func (p *parser) yieldsToFilename() bool {
+	const override, yield = "override-dhcp-filename", "yield-to-dhcp-filename"
+	s := &p.settings
+	if s.Override && s.Yield {
+		p.Note(fmt.Errorf("%s and %s are opposites: leave one of them out (the first is the default)", s.place("", override), s.place("", yield)))
+	}
+	return s.Yield || s.isGiven(override) && !s.Override
 }
 
 // names returns the names of the interfaces.

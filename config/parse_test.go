@@ -117,6 +117,7 @@ func TestParseErrors(t *testing.T) {
 		{"script that DHCP cannot carry", answers(AnswersText{BootURL: long}), `--boot-url "` + long + `": 220 bytes long, and DHCP has room for 200`},
 		{"certificate without HTTP", Settings{TLSCert: "cert.pem", TLSKey: "key.pem"}, `--tls-cert "cert.pem": --tls-cert, --tls-key and --http go together`},
 		{"certificate without a key", Settings{HTTP: ":80", TLSCert: "cert.pem"}, `--tls-cert "cert.pem": --tls-cert, --tls-key and --http go together`},
+		{"yield and override", Settings{Yield: true, Override: true}, "--override-dhcp-filename and --yield-to-dhcp-filename are opposites: leave one of them out (the first is the default)"},
 		{"log", Settings{LogLevel: "loud", LogFormat: "xml"}, `--log-level "loud": one of debug, info, warn, error` + "\n" + `--log-format "xml": one of text, json`},
 		{"everything at once", Settings{AnswersText: AnswersText{IPXEVersion: ">=new", NextServer: "here"}, Interfaces: []string{"eth9"}, HTTP: ":x", TFTPBlockSize: 4, DenyMACs: []string{"1:2"}},
 			`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24)` + "\n" +
@@ -251,6 +252,37 @@ func TestListeners(t *testing.T) {
 	} {
 		if got := c.TFTP.Allows(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s allowed: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestYield checks who wins if the DHCP server names a file: we do, unless the
+// settings say otherwise. A file that says that we do not override means that.
+func TestYield(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                               false,
+		"override-dhcp-filename = true":  false,
+		"override-dhcp-filename = false": true,
+		"yield-to-dhcp-filename = true":  true,
+		"yield-to-dhcp-filename = false": false,
+	} {
+		f, err := ParseFile("x.toml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := f.Under(Settings{})
+		if got := parse(t, s).DHCP.Options.YieldToFilename; got != want {
+			t.Errorf("%q: yields %v, want %v", text, got, want)
+		}
+		var printed strings.Builder
+		if err := s.Print(&printed); err != nil {
+			t.Fatal(err)
+		}
+		if f, err = ParseFile("again.toml", []byte(printed.String())); err != nil {
+			t.Fatal(err)
+		}
+		if got := parse(t, f.Under(Settings{})).DHCP.Options.YieldToFilename; got != want {
+			t.Errorf("%q, printed and read again: yields %v, want %v", text, got, want)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Print writes the settings that are not zero as a configuration file. Behind
-// each is where its value comes from.
+// Print writes the settings that are given or not zero as a configuration file.
+// Behind each is where its value comes from.
 func (s Settings) Print(w io.Writer) error {
 	for _, f := range flags {
 		value := f.value(&s)
-		if f.Name == segmentKey || value.IsZero() {
+		if f.Name == segmentKey || value.IsZero() && !s.isGiven(f.Name) {
 			continue
 		}
 		text, err := toml.Marshal(map[string]any{f.Name: value.Interface()})

@@ -27,7 +27,8 @@ type Settings struct {
 	DenyMACs  []string `toml:"deny-mac"`
 	UBoot     bool     `toml:"u-boot"` // answer U-Boot, too
 	DryRun    bool     `toml:"dry-run"`
-	Override  bool     `toml:"override-dhcp-filename"`
+	Yield     bool     `toml:"yield-to-dhcp-filename"` // let iPXE prefer the DHCP server's file
+	Override  bool     `toml:"override-dhcp-filename"` // the opposite, and the default
 
 	NoAutoexec bool `toml:"no-autoexec"` // generate no autoexec.ipxe
 
@@ -123,6 +124,12 @@ func (s *Settings) SetSource(key string, source Source) {
 		s.sources = map[string]Source{}
 	}
 	s.sources[key] = source
+}
+
+// isGiven reports whether the value of a key is not the default: a flag, the
+// environment or the file gives it.
+func (s *Settings) isGiven(key string) bool {
+	return s.sources[key] != NotGiven || s.file != nil && s.file.has(key)
 }
 
 // inherit returns a segment's answers with everybody's where the segment has

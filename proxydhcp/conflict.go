@@ -35,69 +35,79 @@ const (
 	ProxyForbidden                    // 175.176, no-pxedhcp
 )
 
+// Severity is how much a conflict matters.
+type Severity uint8
+
+// The severities.
+const (
+	Serious Severity = iota // firmware or iPXE may not boot what we give
+	Minor                   // they boot it; what they start may follow the other server
+)
+
 // conflictRow is what a person needs to know of a kind of conflict. Most such
 // servers are Windows servers, so the steps that fix it are theirs.
 type conflictRow struct {
 	name     string
-	harmless bool
+	severity Severity
 	problem  string // %[1]s is what the server sent
-	affects  string
-	options  []int // to be removed from the server
+	affects  string // by default, and with --yield-to-dhcp-filename
+	options  []int  // to be removed from the server
 	instead  string
 }
 
 // conflictTable has a row for each kind. The names are stable: people search
-// logs for them.
+// logs for them. What it says of iPXE is in dhcp.c and autoboot.c there, what
+// of shim in its netboot.c, and what of GRUB in its efinet.c and bootp.c.
 var conflictTable = [...]conflictRow{
 	NoConflict: {name: "no conflict"},
 	OtherNextServer: {
-		name: "other next-server", harmless: true,
+		name: "other next-server", severity: Minor,
 		problem: "the DHCP server names %[1]s as next-server (a Windows server names itself)",
-		affects: "nobody as long as it names no boot file; boot scripts that use ${next-server} get that address, and so do iPXE before 2013 and programs that read only the DHCP server's answer",
-		instead: "write addresses in boot scripts instead of ${next-server}",
+		affects: "GRUB and other programs that read only the DHCP server's answer: they ask that address for their files; with --yield-to-dhcp-filename also iPXE scripts " +
+			"that use ${next-server}; firmware, shim, and iPXE otherwise, take ours",
+		instead: "where machines go on with GRUB, let that server name none or ours; in boot scripts write addresses instead of ${next-server}",
 	},
 	OtherBootFile: {
-		name:    "other boot file",
+		name: "other boot file", severity: Minor,
 		problem: "the DHCP server names a boot file of its own, %[1]q",
-		affects: "iPXE, shim and GRUB, which prefer it to ours; UEFI firmware does not",
+		affects: "shim, GRUB and U-Boot, which follow it; iPXE with --yield-to-dhcp-filename alone, otherwise it runs ours; UEFI firmware boots ours",
 		options: []int{66, 67},
-		instead: "for iPXE alone --override-dhcp-filename helps without any change there",
 	},
 	PXEClientWithoutMenu: {
-		name:    "option 60 PXEClient",
+		name: "option 60 PXEClient", severity: Serious,
 		problem: "the DHCP server claims to be a PXE server (option 60 PXEClient) and does not say what to boot",
-		affects: "every UEFI client, which asks port 4011 of that server and stops with PXE-E16, and iPXE, which takes that for our answer; BIOS ROMs boot",
+		affects: "every UEFI client, which asks port 4011 of that server and stops with PXE-E16; iPXE where that server answers before we do, and with --yield-to-dhcp-filename always; BIOS ROMs boot",
 		options: []int{60},
-		instead: "iPXE alone is helped by --override-dhcp-filename where that server answers later than we do",
 	},
 	PXEClientHere: {
-		name: "option 60 PXEClient on this host", harmless: true,
+		name: "option 60 PXEClient on this host", severity: Minor,
 		problem: "the DHCP server on this host announces PXEClient (option 60)",
-		affects: "nobody: clients ask port 4011 of this host, and get their answer from us",
+		affects: "nobody as long as it names no boot file: clients ask port 4011 of this host, and get their answer from us",
 		instead: "where nothing else is to be answered, --port-4011-only does",
 	},
 	ForeignVendorInfo: {
-		name:    "option 43 is not for PXE",
+		name: "option 43 is not for PXE", severity: Serious,
 		problem: "the DHCP server sends PXE clients (option 60 PXEClient) an option 43 that is meant for other devices: %[1]s",
-		affects: "every UEFI client, which stops with PXE-E16, and iPXE; BIOS ROMs read it as boot server addresses, and may hang for minutes",
+		affects: "every UEFI client, which stops with PXE-E16; iPXE where that server answers before we do, and with --yield-to-dhcp-filename always; " +
+			"BIOS ROMs read it as boot server addresses, and may hang for minutes",
 		options: []int{60, 43},
 		instead: "keep option 43 for the devices that need it in a policy for their vendor class",
 	},
 	UnaskedVendorInfo: {
-		name:    "option 43 for everybody",
+		name: "option 43 for everybody", severity: Serious,
 		problem: "the DHCP server sends booting clients an option 43 that is meant for other devices: %[1]s",
 		affects: "some BIOS clients, which look for multicast TFTP servers in it and wait for minutes; UEFI firmware and iPXE pass over it",
 		options: []int{43},
 		instead: "keep it for the devices that need it in a policy for their vendor class",
 	},
 	OtherBootService: {
-		name:    "another boot service",
+		name: "another boot service", severity: Serious,
 		problem: "the DHCP server boots PXE clients itself (options 60 and 43: %[1]s)",
 		affects: "every UEFI client, which follows that server and never us; of the others some",
 		options: []int{60, 43},
 	},
 	ProxyForbidden: {
-		name:    "proxies forbidden",
+		name: "proxies forbidden", severity: Serious,
 		problem: "the DHCP server tells iPXE to ignore proxies (option 175, sub-option 176, no-pxedhcp)",
 		affects: "every iPXE: it never sees our boot script",
 		options: []int{175},
@@ -115,8 +125,8 @@ func (k ConflictKind) row() conflictRow {
 // String returns the name that logs show.
 func (k ConflictKind) String() string { return k.row().name }
 
-// Harmless reports whether machines boot in spite of the conflict.
-func (k ConflictKind) Harmless() bool { return k.row().harmless }
+// Severity returns how much conflicts of the kind matter.
+func (k ConflictKind) Severity() Severity { return k.row().severity }
 
 // Problem says what the server does.
 func (c Conflict) Problem() string {

@@ -120,7 +120,7 @@ func parseArrival(t *testing.T, text string) Arrival {
 }
 
 // parsePolicy reads for example "version >=2.0.0", "feature https", "script
-// URL", "rom x64 ipxe.efi", "http 8080", "override", and makes the rules that
+// URL", "rom x64 ipxe.efi", "http 8080", "yield", and makes the rules that
 // the command line makes.
 func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 	t.Helper()
@@ -153,8 +153,8 @@ func parsePolicy(t *testing.T, text string) (*Policy, ReplyOptions) {
 			roms[p] = []string{file}
 		case "http":
 			_, err = fmt.Sscan(rest, &o.HTTPPort)
-		case "override":
-			o.OverrideFilename = true
+		case "yield":
+			o.YieldToFilename = true
 		case "u-boot":
 			o.UBoot = true
 		case "raspberry-pi":

@@ -140,13 +140,13 @@ func TestRemedies(t *testing.T) {
 	c := Conflict{Server: netip.MustParseAddr("192.0.2.1"), Network: netip.MustParsePrefix("192.0.2.0/24")}
 	remedy := func(kind ConflictKind) string { c.Kind = kind; return c.Remedy() }
 	const windows = "on a Windows server untick 060 in the DHCP console (IPv4 > Server Options, Scope [192.0.2.0] > Scope Options, each policy's Options), or in PowerShell " +
-		"Remove-DhcpServerv4OptionValue -OptionId 60; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy; iPXE alone is helped by --override-dhcp-filename where that server answers later than we do"
+		"Remove-DhcpServerv4OptionValue -OptionId 60; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy"
 	if got := remedy(PXEClientWithoutMenu); got != windows {
 		t.Errorf("%s\nwant %s", got, windows)
 	}
 	for kind, want := range map[ConflictKind]string{
-		OtherNextServer:   "write addresses in boot scripts",
-		OtherBootFile:     "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy; for iPXE alone --override-dhcp-filename",
+		OtherNextServer:   "write addresses instead of ${next-server}",
+		OtherBootFile:     "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy",
 		PXEClientHere:     "--port-4011-only",
 		ForeignVendorInfo: "untick 060 and 043",
 		UnaskedVendorInfo: "-OptionId 43;",
@@ -169,8 +169,9 @@ func TestRemedies(t *testing.T) {
 		if text := c.Problem() + c.Affects() + c.Remedy(); c.Problem() == "" || c.Affects() == "" || c.Remedy() == "" || strings.ContainsAny(text, "%\x1b") {
 			t.Errorf("%s: %q", kind, text)
 		}
-		if harmless := kind == OtherNextServer || kind == PXEClientHere; kind.Harmless() != harmless {
-			t.Errorf("%s: harmless %v", kind, kind.Harmless())
+		minor := kind == OtherNextServer || kind == OtherBootFile || kind == PXEClientHere
+		if (kind.Severity() == Minor) != minor {
+			t.Errorf("%s: severity %d, minor: %v", kind, kind.Severity(), minor)
 		}
 	}
 	if got := ConflictKind(99).String(); got != "conflict 99" {

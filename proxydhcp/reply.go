@@ -10,10 +10,10 @@ import (
 
 // ReplyOptions are what every reply of a responder has in common.
 type ReplyOptions struct {
-	HTTPPort         uint16 // the TCP port that serves the boot file tree, 0 for none
-	HTTPS            bool   // that port speaks TLS
-	OverrideFilename bool   // tell iPXE to prefer us over the DHCP server's own file name
-	UBoot            bool   // answer U-Boot, which does not say that it is a PXE client
+	HTTPPort        uint16 // the TCP port that serves the boot file tree, 0 for none
+	HTTPS           bool   // that port speaks TLS
+	YieldToFilename bool   // let iPXE prefer a file that the DHCP server names
+	UBoot           bool   // answer U-Boot, which does not say that it is a PXE client
 }
 
 // bootOfferedFileInfo is the option 43 that makes a BIOS PXE ROM boot the file
@@ -22,9 +22,15 @@ type ReplyOptions struct {
 // before April 2017 drops every proxy OFFER that carries 43.6 to 43.10.
 var bootOfferedFileInfo = []byte{subDiscovery, 1, bootOfferedFile, subPrompt, 4, 0, 'P', 'X', 'E', uint8(dhcp4.OptionEnd)}
 
-// overrideFilenameInfo is the option 175 by which an iPXE prefers us over the
-// DHCP server: priority 1.
-var overrideFilenameInfo = []byte{subPriority, 1, 1}
+// preferUsInfo is the option 175 by which an iPXE takes file name and next
+// server from us even if the DHCP server names a file of its own: priority 1.
+// iPXE searches its blocks of settings by priority, which is 0 where a server
+// sends none, and takes both from the first block that has a file name
+// (settings.c: reprioritise_settings, autoboot.c:
+// fetch_next_server_and_filename). It keeps the OFFER of the proxy with the
+// highest priority, too (dhcp.c: dhcp_discovery_rx). If it asks port 4011, the
+// ACK takes the place of the OFFER and needs the priority as well.
+var preferUsInfo = []byte{subPriority, 1, 1}
 
 // Compose returns the reply to q that carries a decision, in a shape, or says
 // why the decision cannot be expressed for such a client.
@@ -57,8 +63,8 @@ func compose(q *Request, d Decision, f bootFile, shape Shape, o ReplyOptions) dh
 		Minimal:     shape == Minimal,
 		MaxSize:     dhcp4.MaxReplySize(m),
 	}
-	if o.OverrideFilename && q.Client.IPXE.Present {
-		r.Etherboot = overrideFilenameInfo
+	if q.Client.IPXE.Present && !o.YieldToFilename {
+		r.Etherboot = preferUsInfo
 	}
 	switch {
 	case a.Port == PortProxy || d.Item != "":

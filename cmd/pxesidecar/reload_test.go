@@ -52,6 +52,7 @@ func changes(cert, key, other string) map[string]change {
 		"boot-url":               {from: "", to: "http://boot.example/"},
 		"rom":                    {from: list("x64=a.efi"), to: list("x64=b.efi")},
 		"next-server":            {from: "192.0.2.99", to: "192.0.2.98"},
+		"yield-to-dhcp-filename": {from: false, to: true},
 		"override-dhcp-filename": {from: false, to: true},
 		"no-autoexec":            {from: false, to: true},
 		"menu":                   {from: list(), to: list("Install=rom")},

@@ -210,17 +210,18 @@ func (l *Log) error(e server.Error) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 }
 
-// conflict writes a fault in another DHCP server's answers, with what fixes it.
+// conflict writes what another DHCP server's answers say of network boot, with
+// the step that removes it.
 func (l *Log) conflict(c proxydhcp.Conflict) {
-	level := slog.LevelWarn
-	if c.Kind.Harmless() {
-		level = slog.LevelInfo
+	level, message := slog.LevelWarn, "the DHCP server gets in the way of network boot"
+	if c.Kind.Severity() == proxydhcp.Minor {
+		level, message = slog.LevelInfo, "the DHCP server has boot options of its own"
 	}
 	attrs := appendText(nil, "interface", c.Segment.Interface)
 	attrs = append(attrs,
 		slog.String("mac", c.Client.String()), slog.String("server", c.Server.String()), slog.String("conflict", c.Kind.String()),
 		slog.String("problem", c.Problem()), slog.String("affects", c.Affects()), slog.String("remedy", c.Remedy()))
-	l.log.LogAttrs(context.Background(), level, "the DHCP server gets in the way of network boot", attrs...)
+	l.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
 // link writes that a served interface has changed.
