@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// Conflict is a fault in another DHCP server's answers to booting clients.
+// Conflict is what another server's answers to booting clients do to network
+// boot.
 type Conflict struct {
 	Kind    ConflictKind
 	Server  netip.Addr   // the server's identifier (option 54)
 	Segment Segment      // where it was heard
 	Network netip.Prefix // that of the address that it gave, a Windows server's scope; zero if it gave no netmask
-	Value   string       // the faulty value: an address, a file name, bytes in hexadecimal
+	Value   string       // the faulty value: an address, a file name, bytes in hexadecimal, or what another proxy answers
 	Client  HardwareAddr // to which it was sent
 	Ours    netip.Addr   // our address there
 }
@@ -33,6 +34,8 @@ const (
 	UnaskedVendorInfo                 // an option 43 without option 60
 	OtherBootService                  // options 60 and 43 of a boot service of its own
 	ProxyForbidden                    // 175.176, no-pxedhcp
+	OtherProxy                        // another proxy, and it boots something else than we do
+	SameProxy                         // another proxy, and it boots what we do
 )
 
 // Severity is how much a conflict matters.
@@ -40,8 +43,9 @@ type Severity uint8
 
 // The severities.
 const (
-	Serious Severity = iota // firmware or iPXE may not boot what we give
-	Minor                   // they boot it; what they start may follow the other server
+	Serious  Severity = iota // firmware or iPXE may not boot what we give
+	Minor                    // they boot it; what they start may follow the other server
+	Harmless                 // everybody boots it
 )
 
 // conflictRow is what a person needs to know of a kind of conflict. Most such
@@ -111,6 +115,18 @@ var conflictTable = [...]conflictRow{
 		problem: "the DHCP server tells iPXE to ignore proxies (option 175, sub-option 176, no-pxedhcp)",
 		affects: "every iPXE: it never sees our boot script",
 		options: []int{175},
+	},
+	OtherProxy: {
+		name: "another proxy", severity: Serious,
+		problem: "another ProxyDHCP server answers machines that we answer, and differently: %[1]s",
+		affects: "every machine that both answer: which of the two it follows depends on the firmware and on which answer is first; iPXE follows the one with the higher priority (175.1)",
+		instead: "stop one of the two, or divide the machines between them: --allow-mac, --deny-mac, --segment; two of pxesidecar need the same configuration",
+	},
+	SameProxy: {
+		name: "another proxy with our answer", severity: Harmless,
+		problem: "another ProxyDHCP server answers machines as we do: %[1]s",
+		affects: "nobody as long as both have the same files and answer alike on port 4011, which is not heard here",
+		instead: "nothing is to be done",
 	},
 }
 

@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -74,11 +75,15 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 	if m.YIAddr.IsUnspecified() && server == ours {
 		return nil // our own answer
 	}
-	c, ok := r.machines.overheard(&m, a.Ours, now)
-	if !ok || m.Type() != dhcp4.MessageTypeOffer && m.Type() != dhcp4.MessageTypeAck {
+	v := r.machines.visit(m.Hardware, now)
+	defer v.end()
+	if !v.overheard(&m, a.Ours) || m.Type() != dhcp4.MessageTypeOffer && m.Type() != dhcp4.MessageTypeAck {
 		return nil
 	}
-	base := Conflict{Server: server, Segment: a.Segment, Network: networkOf(&m), Client: c.Hardware, Ours: ours}
+	base := Conflict{Server: server, Segment: a.Segment, Network: networkOf(&m), Client: v.machine.hardware, Ours: ours}
+	if m.YIAddr.IsUnspecified() {
+		return r.otherServers.unreported(r.inspectProxy(&m, base, &v))
+	}
 	return r.otherServers.unreported(inspect(&m, base, isOurs(a.Ours, server)))
 }
 
@@ -87,24 +92,22 @@ func isOurs(ours []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(ours, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
-// overheard notes another server's answer, where our addresses are ours. It
-// returns the client that the answer is for, with ok false if that client was
-// not heard to boot.
-func (m *Machines) overheard(answer *dhcp4.Message, ours []netip.Prefix, now time.Time) (c Client, ok bool) {
-	v := m.visit(answer.Hardware, now)
-	defer v.end()
+// overheard notes another server's answer to the machine, where our addresses
+// are ours. It reports whether the machine was heard to boot in the answer's
+// transaction.
+func (v *visit) overheard(answer *dhcp4.Message, ours []netip.Prefix) bool {
 	k := v.machine
-	if k == nil || k.xid != answer.XID || now.Sub(k.heard) > answerTime {
-		return Client{}, false
+	if k == nil || k.xid != answer.XID || v.now.Sub(k.heard) > answerTime {
+		return false
 	}
-	k.offer.overheard(answer, now)
+	k.offer.overheard(answer, v.now)
 	if !answer.YIAddr.IsUnspecified() {
 		k.next = netip.Addr{}
 		if s := answer.SIAddr; !s.IsUnspecified() && !isOurs(ours, s) {
 			k.next = s
 		}
 	}
-	return k.client, true
+	return true
 }
 
 // networkOf returns the network of the address that a server gives, by its
@@ -125,23 +128,15 @@ func networkOf(m *dhcp4.Message) netip.Prefix {
 }
 
 // inspect returns the conflicts in an answer that gives an address. local says
-// that the server has an address of ours. An answer without an address is that
-// of another proxy, which may boot machines as we do.
+// that the server has an address of ours.
 func inspect(m *dhcp4.Message, base Conflict, local bool) []Conflict {
-	if m.YIAddr.IsUnspecified() {
-		return nil
-	}
 	var found []Conflict
 	add := func(kind ConflictKind, value string) {
 		c := base
 		c.Kind, c.Value = kind, value
 		found = append(found, c)
 	}
-	file := m.File
-	if v := m.Option(dhcp4.OptionBootfileName); file == "" && len(v) > 0 {
-		file = dhcp4.CString(v)
-	}
-	switch next := m.SIAddr; {
+	switch file, next := fileOf(m), m.SIAddr; {
 	case file != "":
 		add(OtherBootFile, file)
 	case !next.IsUnspecified() && next != base.Ours:
@@ -156,6 +151,65 @@ func inspect(m *dhcp4.Message, base Conflict, local bool) []Conflict {
 		}
 	})
 	return found
+}
+
+// inspectProxy returns the conflict in an answer without an address, which is
+// that of another proxy: a server that boots machines as we do. What it answers
+// to a client that we leave to others is no conflict.
+func (r *Responder) inspectProxy(m *dhcp4.Message, base Conflict, v *visit) []Conflict {
+	class := m.Option(dhcp4.OptionClassIdentifier)
+	if !isPXEOrHTTP(class) {
+		return nil
+	}
+	c := v.machine.client
+	d := r.decide(c, v)
+	file, reason := d.bootFile(c, base.Server, r.options)
+	if d.Reason != Answerable || reason != Answerable {
+		return nil
+	}
+	base.Kind, base.Value = OtherProxy, describeAnswer(m)
+	// Ours, if we had the other server's address: each may name itself.
+	q := Request{Message: *m, Client: c, Arrival: Arrival{Port: PortServer, Server: base.Server}}
+	for _, shape := range c.shapes(d) {
+		if isAlike(m, compose(&q, d, file, shape, r.options)) {
+			base.Kind = SameProxy
+		}
+	}
+	return []Conflict{base}
+}
+
+// describeAnswer says in a few words what another proxy's answer boots.
+func describeAnswer(m *dhcp4.Message) string {
+	text := "no boot file in the OFFER"
+	if file := fileOf(m); file != "" {
+		text = fmt.Sprintf("the boot file %q", file)
+	}
+	return fmt.Sprintf("%s, next-server %s, vendor class %q", text, m.SIAddr, dhcp4.CString(m.Option(dhcp4.OptionClassIdentifier)))
+}
+
+// isAlike reports whether an answer boots what a reply of ours would boot.
+func isAlike(m *dhcp4.Message, ours dhcp4.Reply) bool {
+	return fileOf(m) == ours.File && m.SIAddr == ours.NextServer &&
+		bytes.Equal(menuOf(m.Option(dhcp4.OptionVendorSpecificInformation)), menuOf(ours.VendorInfo))
+}
+
+// fileOf returns the boot file of an answer.
+func fileOf(m *dhcp4.Message) string {
+	if v := m.Option(dhcp4.OptionBootfileName); m.File == "" && len(v) > 0 {
+		return dhcp4.CString(v)
+	}
+	return m.File
+}
+
+// menuOf returns the items of the boot menu in an option 43, nil if it has
+// none.
+func menuOf(info []byte) (items []byte) {
+	dhcp4.SubOptions(info, func(tag uint8, value []byte) {
+		if tag == subItems {
+			items = value
+		}
+	})
+	return items
 }
 
 // vendorConflict judges options 60 and 43 together.

@@ -36,6 +36,9 @@ func withHeader(b []byte, off int, value string) []byte {
 	return b
 }
 
+// proxied makes an answer one without an address.
+func proxied(b []byte) []byte { return withHeader(b, offYIAddr, "\x00\x00\x00\x00") }
+
 // TestConflicts checks each kind in packets such as Windows servers send.
 func TestConflicts(t *testing.T) {
 	xid := [4]byte{1}
@@ -64,7 +67,15 @@ func TestConflicts(t *testing.T) {
 		{"no-pxedhcp", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), "proxies forbidden "},
 		{"no-pxedhcp 0", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x00")), ""},
 		{"everything at once", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x"), opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), offSIAddr, itself), "other boot file x, option 60 PXEClient , proxies forbidden "},
-		{"another proxy", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x")), offYIAddr, "\x00\x00\x00\x00"), ""},
+		{"another proxy", proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "x"))), `another proxy the boot file "x", next-server 0.0.0.0, vendor class "PXEClient"`},
+		{"a proxy that names the file on port 4011 alone", withHeader(proxied(offer(pxe)), offSIAddr, itself), `another proxy no boot file in the OFFER, next-server 192.0.2.1, vendor class "PXEClient"`},
+		{"a proxy with our file, on itself", withHeader(proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "ipxe.efi"))), offSIAddr, itself),
+			`another proxy with our answer the boot file "ipxe.efi", next-server 192.0.2.1, vendor class "PXEClient"`},
+		{"a proxy with our file, elsewhere", withHeader(proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "ipxe.efi"))), offSIAddr, "\xc0\x00\x02\x63"),
+			`another proxy the boot file "ipxe.efi", next-server 192.0.2.99, vendor class "PXEClient"`},
+		{"a proxy with our file, and a menu", withHeader(proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "ipxe.efi"), opt(dhcp4.OptionVendorSpecificInformation, "\x09\x04\x80\x00\x01a\xff"))), offSIAddr, itself),
+			`another proxy the boot file "ipxe.efi", next-server 192.0.2.1, vendor class "PXEClient"`},
+		{"no address, and no proxy", proxied(offer(opt(dhcp4.OptionBootfileName, "x"))), ""},
 		{"a NAK", answer(testMAC, xid, dhcp4.MessageTypeNak, pxe), ""},
 		{"to a machine that does not boot", answer([6]byte{2}, xid, dhcp4.MessageTypeOffer, pxe), ""},
 		{"in another transaction", answer(testMAC, [4]byte{2}, dhcp4.MessageTypeOffer, pxe), ""},
@@ -81,6 +92,60 @@ func TestConflicts(t *testing.T) {
 				t.Errorf("%s\nwant %s", text, tt.want)
 			}
 		})
+	}
+}
+
+// TestOtherProxies checks that two of us with one configuration are no conflict
+// for any client, and that two with different ones are one.
+func TestOtherProxies(t *testing.T) {
+	menu := &Menu{Prompt: "Press F8", Items: []MenuItem{{Type: FirstItemType, Text: "Install", File: "ipxe.efi"}}}
+	script := Outcome{Kind: BootScript, File: "boot.ipxe"}
+	rules := func(rom, script Outcome) *Policy {
+		return &Policy{Rules: []Rule{{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: script}, {Name: "rom", Outcome: rom}}}
+	}
+	rom := shapePolicy().Rules[0].Outcome
+	usual := rules(rom, script)
+	other := rules(Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "pxelinux.0", X64: "grubx64.efi"}}, Outcome{Kind: BootScript, File: "other.ipxe"})
+	menus := rules(Outcome{Kind: BootMenu, Menu: menu}, script)
+	remote := rules(Outcome{Kind: BootROM, ROMs: rom.ROMs, NextServer: netip.MustParseAddr("192.0.2.99")}, script)
+	silent := &Policy{Rules: []Rule{{Name: "deny"}}}
+	web := ReplyOptions{HTTPPort: 8067}
+	x64 := Client{Hardware: hardware(testMAC), Arch: ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001"}
+	bios, byHTTP, ipxe := x64, x64, x64
+	bios.Arch, bios.VendorClass = ArchBIOS, "PXEClient:Arch:00000:UNDI:002001"
+	byHTTP.Arch, byHTTP.Transport, byHTTP.VendorClass = ArchX64HTTP, HTTP, "HTTPClient:Arch:00016:UNDI:003001"
+	ipxe.UserClass, ipxe.IPXE = "iPXE", IPXE{Present: true, HasFeatures: true}
+	for name, tt := range map[string]struct {
+		ours, theirs *Policy
+		want         []ConflictKind
+	}{
+		"one configuration": {usual, usual, []ConflictKind{SameProxy}},
+		"one menu":          {menus, menus, []ConflictKind{SameProxy}},
+		"one next-server":   {remote, remote, []ConflictKind{SameProxy}},
+		"other files":       {usual, other, []ConflictKind{OtherProxy}},
+		"we are silent":     {silent, other, nil},
+	} {
+		for kind, c := range map[string]Client{"BIOS": bios, "UEFI": x64, "HTTP boot": byHTTP, "iPXE": ipxe} {
+			if kind == "HTTP boot" && tt.ours != usual {
+				continue // a menu and another server's files are not for it
+			}
+			us := NewResponder(ResponderConfig{Policy: tt.ours, Options: web})
+			them := NewResponder(ResponderConfig{Policy: tt.theirs, Options: web})
+			there := onServerPort()
+			there.Ours = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}
+			us.Respond(nil, c.Discover(), onServerPort(), testTime)
+			reply := them.Respond(nil, c.Discover(), there, testTime).Reply
+			var got []ConflictKind
+			for _, found := range us.Heard(fromServer(), reply, testTime) {
+				got = append(got, found.Kind)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("%s, %s (-want +got):\n%s", name, kind, diff)
+			}
+			if again := us.Heard(fromServer(), reply, testTime); len(again) > 0 {
+				t.Errorf("%s, %s: reported again: %v", name, kind, again)
+			}
+		}
 	}
 }
 
@@ -152,6 +217,8 @@ func TestRemedies(t *testing.T) {
 		UnaskedVendorInfo: "-OptionId 43;",
 		OtherBootService:  "-OptionId 60,43;",
 		ProxyForbidden:    "-OptionId 175;",
+		OtherProxy:        "stop one of the two",
+		SameProxy:         "nothing is to be done",
 	} {
 		if got := remedy(kind); !strings.Contains(got, want) {
 			t.Errorf("%s: %q lacks %q", kind, got, want)
@@ -168,6 +235,10 @@ func TestRemedies(t *testing.T) {
 		}
 		if text := c.Problem() + c.Affects() + c.Remedy(); c.Problem() == "" || c.Affects() == "" || c.Remedy() == "" || strings.ContainsAny(text, "%\x1b") {
 			t.Errorf("%s: %q", kind, text)
+		}
+		harmless := kind == SameProxy
+		if (kind.Severity() == Harmless) != harmless {
+			t.Errorf("%s: severity %d, harmless: %v", kind, kind.Severity(), harmless)
 		}
 		minor := kind == OtherNextServer || kind == OtherBootFile || kind == PXEClientHere
 		if (kind.Severity() == Minor) != minor {

@@ -210,12 +210,17 @@ func (l *Log) error(e server.Error) {
 	l.log.LogAttrs(context.Background(), slog.LevelError, "network fault", appendSuppressed(attrs, suppressed)...)
 }
 
-// conflict writes what another DHCP server's answers say of network boot, with
-// the step that removes it.
+// conflict writes what another server's answers do to network boot, with the
+// step that removes it.
 func (l *Log) conflict(c proxydhcp.Conflict) {
 	level, message := slog.LevelWarn, "the DHCP server gets in the way of network boot"
-	if c.Kind.Severity() == proxydhcp.Minor {
+	switch {
+	case c.Kind == proxydhcp.OtherProxy:
+		message = "another ProxyDHCP server gets in the way of network boot"
+	case c.Kind.Severity() == proxydhcp.Minor:
 		level, message = slog.LevelInfo, "the DHCP server has boot options of its own"
+	case c.Kind.Severity() == proxydhcp.Harmless:
+		level, message = slog.LevelDebug, "another ProxyDHCP server answers as we do"
 	}
 	attrs := appendText(nil, "interface", c.Segment.Interface)
 	attrs = append(attrs,

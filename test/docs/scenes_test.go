@@ -229,6 +229,9 @@ func (p *play) conflicts() {
 	ours := dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(sidecarIP)))
 	class := option(60, []byte("PXEClient")...)
 	devices := option(43, 0xf1, 4, 10, 213, 0, 9)
+	proxy := func(file string) []dhcpv4.Modifier {
+		return []dhcpv4.Modifier{class, dhcpv4.WithYourIP(net.IPv4zero), dhcpv4.WithServerIP(net.ParseIP(dhcpServerIP)), func(m *dhcpv4.DHCPv4) { m.BootFileName = file }}
+	}
 	for _, c := range []struct {
 		conflict string
 		sends    []dhcpv4.Modifier
@@ -241,6 +244,8 @@ func (p *play) conflicts() {
 		{"option 43 for everybody", []dhcpv4.Modifier{devices}},
 		{"another boot service", []dhcpv4.Modifier{class, option(43, 6, 1, 3, 10, 4, 0, 'P', 'X', 'E', 255)}},
 		{"proxies forbidden", []dhcpv4.Modifier{option(iPXEFeatures, 176, 1, 1)}},
+		{"another proxy with our answer", proxy("snponly.efi")},
+		{"another proxy", proxy("pxelinux.0")},
 	} {
 		discover := firmware(archX64)
 		p.client.broadcast(discover)

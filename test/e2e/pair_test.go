@@ -26,7 +26,7 @@ const secondAddress = 4
 // it, so that both sidecars' OFFERs come before its own.
 func newPair(t *testing.T) pair {
 	t.Helper()
-	policy := []string{"--ipxe-version", ">=" + ipxe(t, lab.Sid).Version}
+	policy := []string{"--log-level", "debug", "--ipxe-version", ">=" + ipxe(t, lab.Sid).Version}
 	s := scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), policy...), dhcp: func(*lab.Lab) lab.DHCP { return lab.DHCP{PingCheck: true} }}
 	p := pair{trial: s.setUp(t)}
 	host, err := p.lab.NewHost("second")

@@ -38,6 +38,9 @@ func TestTwoSidecars(t *testing.T) {
 	for _, d := range []*lab.Daemon{p.daemon, p.second} {
 		p.daemon = d
 		p.sound(t)
+		if lines := d.Output.Matching("another ProxyDHCP server answers as we do", "level=DEBUG"); len(lines) != 1 || len(d.Output.Matching("level=WARN")) > 0 {
+			t.Errorf("%s: %d lines about its twin, want one at DEBUG, and no warning:\n%s", d.Address, len(lines), d.Output)
+		}
 	}
 }
 
