@@ -121,7 +121,7 @@ func (p *parser) foreignServers(told servers) []string {
 	for _, name := range slices.Sorted(maps.Keys(told)) {
 		if a := told[name]; p.host != nil && p.isForeign(a) {
 			warnings = append(warnings, fmt.Sprintf("clients are told that this host is at %s, which is no address of its own: "+
-				"what is sent there to UDP 4011 and 69, and TCP of --http, must be forwarded here; --tftp-single-port helps with that", a))
+				"what is sent there to UDP 4011 and 69, and TCP 8067 or what --http says, must be forwarded here; --tftp-single-port helps with that", a))
 		}
 	}
 	return warnings

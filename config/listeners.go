@@ -14,9 +14,15 @@ import (
 // off is the value of a listener's flag that switches it off.
 const off = "off"
 
+// defaultHTTP is where HTTP is served if nobody says otherwise. It is not port
+// 80, which web servers have on many hosts, and WDS and IIS on those of
+// Windows: the port is written in every URL that clients get, so any will do.
+const defaultHTTP = ":8067"
+
 // HTTP is where files are served over HTTP.
 type HTTP struct {
 	Addr              netip.AddrPort // invalid for not at all
+	ByDefault         bool           // nobody asked for it: if its port is in use, everything else is served
 	CertFile, KeyFile string         // PEM files; "" for plain HTTP
 }
 
@@ -54,8 +60,8 @@ const maxWindow = 16384
 
 // http parses where HTTP is served, and with which certificate.
 func (p *parser) http() HTTP {
-	var h HTTP
 	s := p.settings
+	h := HTTP{ByDefault: !s.isGiven("http") && s.TLSCert == ""}
 	if s.HTTP != "" && s.HTTP != off {
 		var err error
 		h.Addr, err = parseListen(s.HTTP, 80)
@@ -123,7 +129,7 @@ func (p *parser) limit(key string, value, least, most int) int {
 	return value
 }
 
-// privateNetworks returns the networks whose clients TFTP always serves: nobody
+// privateNetworks returns the networks whose clients are always served: nobody
 // on the Internet can forge requests from there and have the answers sent to
 // another (RFC 1918, RFC 3927, RFC 6598, and loopback).
 func privateNetworks() []netip.Prefix {

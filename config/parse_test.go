@@ -185,7 +185,7 @@ func TestServers(t *testing.T) {
 		netstate.Interface{Name: "eth1", Flags: net.FlagUp | net.FlagBroadcast, Addresses: prefixes("198.51.100.10/24")},
 		netstate.Interface{Name: "trunk", Flags: net.FlagUp | net.FlagBroadcast, Addresses: nil})
 	const forwarded = "clients are told that this host is at 203.0.113.9, which is no address of its own: " +
-		"what is sent there to UDP 4011 and 69, and TCP of --http, must be forwarded here; --tftp-single-port helps with that"
+		"what is sent there to UDP 4011 and 69, and TCP 8067 or what --http says, must be forwarded here; --tftp-single-port helps with that"
 	for _, tt := range []struct {
 		name     string
 		on       []string
@@ -252,6 +252,29 @@ func TestListeners(t *testing.T) {
 	} {
 		if got := c.TFTP.Allows(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s allowed: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestHTTPDefault checks that HTTP may be left out if its port is in use, as
+// long as nobody asked for it: by naming a port, or a certificate.
+func TestHTTPDefault(t *testing.T) {
+	tls := Settings{HTTP: defaultHTTP, TLSCert: "cert.pem", TLSKey: "key.pem"}
+	named := Settings{HTTP: defaultHTTP}
+	named.SetSource("http", CommandLine)
+	for name, tt := range map[string]struct {
+		settings  Settings
+		address   string
+		byDefault bool
+	}{
+		"default":     {Settings{HTTP: defaultHTTP}, "0.0.0.0:8067", true},
+		"named":       {named, "0.0.0.0:8067", false},
+		"certificate": {tls, "0.0.0.0:8067", false},
+		"off":         {Settings{HTTP: off}, "invalid AddrPort", true},
+	} {
+		h := parse(t, tt.settings).HTTP
+		if h.Addr.String() != tt.address || h.ByDefault != tt.byDefault {
+			t.Errorf("%s: at %s, by default %v; want %s, %v", name, h.Addr, h.ByDefault, tt.address, tt.byDefault)
 		}
 	}
 }

@@ -86,7 +86,7 @@ var conflictTable = [...]conflictRow{
 	PXEClientHere: {
 		name: "option 60 PXEClient on this host", severity: Minor,
 		problem: "the DHCP server on this host announces PXEClient (option 60)",
-		affects: "nobody as long as it names no boot file: clients ask port 4011 of this host, and get their answer from us",
+		affects: "nobody as long as it names no boot file and no other next-server: clients ask port 4011 of this host, and get their answer from us",
 		instead: "where nothing else is to be answered, --port-4011-only does",
 	},
 	ForeignVendorInfo: {

@@ -18,13 +18,16 @@ const (
 	maxFeature Feature = 79
 )
 
-// FeatureHTTPS is the feature that an https:// boot script needs.
-const FeatureHTTPS Feature = 20
+// The features that a URL needs.
+const (
+	FeatureHTTP  Feature = 19
+	FeatureHTTPS Feature = 20
+)
 
 // featureNames are iPXE's own names of its indicators. Not every feature has
 // one: IPv6, Secure Boot and console drivers have none.
 var featureNames = map[Feature]string{
-	16: "pxeext", 17: "iscsi", 18: "aoe", 19: "http", FeatureHTTPS: "https", 21: "tftp", 22: "ftp", 23: "dns",
+	16: "pxeext", 17: "iscsi", 18: "aoe", FeatureHTTP: "http", FeatureHTTPS: "https", 21: "tftp", 22: "ftp", 23: "dns",
 	24: "bzimage", 25: "multiboot", 26: "slam", 27: "srp", 32: "nbi", 33: "pxe", 34: "elf", 35: "comboot",
 	36: "efi", 37: "fcoe", 38: "vlan", 39: "menu", 40: "sdi", 41: "nfs",
 }

@@ -173,6 +173,15 @@ func (r romRead) recent(now time.Time) string {
 	return r.file
 }
 
+// HasBooted reports whether a machine that was heard to boot has just taken the
+// address ip.
+func (m *Machines) HasBooted(ip netip.Addr, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, ok := m.byIP[ip]
+	return ok && now.Sub(e.Value.(*machine).heard) < segmentMemory
+}
+
 // understood notes that the machine acts on an OFFER.
 func (k *machine) understood(now time.Time) {
 	if !k.client.IPXE.Present {

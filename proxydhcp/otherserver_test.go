@@ -105,7 +105,7 @@ func TestOtherProxies(t *testing.T) {
 	}
 	rom := shapePolicy().Rules[0].Outcome
 	usual := rules(rom, script)
-	other := rules(Outcome{Kind: BootROM, ROMs: ROMs{BIOS: "pxelinux.0", X64: "grubx64.efi"}}, Outcome{Kind: BootScript, File: "other.ipxe"})
+	other := rules(Outcome{Kind: BootROM, ROMs: ROMs{BIOS: {"pxelinux.0"}, X64: {"grubx64.efi"}}}, Outcome{Kind: BootScript, File: "other.ipxe"})
 	menus := rules(Outcome{Kind: BootMenu, Menu: menu}, script)
 	remote := rules(Outcome{Kind: BootROM, ROMs: rom.ROMs, NextServer: netip.MustParseAddr("192.0.2.99")}, script)
 	silent := &Policy{Rules: []Rule{{Name: "deny"}}}

@@ -106,8 +106,9 @@ type bootFile struct {
 
 // bootFile returns the decision's file as c can load it. UEFI HTTP boot needs
 // an absolute URL. iPXE gets a URL as well, because it takes a bare name's
-// server from whichever DHCP answer it prefers. PXE firmware needs a name, and
-// beside it the address of a TFTP server. A menu to choose from has no file.
+// server from whichever DHCP answer it prefers: by HTTP if it can, because its
+// TFTP waits for each block. PXE firmware needs a name, and beside it the
+// address of a TFTP server. A menu to choose from has no file.
 func (d Decision) bootFile(c Client, server netip.Addr, o ReplyOptions) (bootFile, Reason) {
 	if d.Menu != nil && d.Item == "" {
 		return bootFile{"", server}, Answerable
@@ -122,10 +123,22 @@ func (d Decision) bootFile(c Client, server netip.Addr, o ReplyOptions) (bootFil
 		return d.httpBootFile(server, next, o)
 	case isURL && !c.IPXE.Present:
 		return tftpURLFile(d.File)
+	case !isURL && c.IPXE.Present && next == server && o.servesIPXE(c, d):
+		return bootFile{o.treeURL(server, d.File), next}, Answerable
 	case !isURL && c.IPXE.Present:
 		return bootFile{nameURL("tftp", next.String(), d.File), next}, Answerable
 	}
 	return bootFile{d.File, next}, Answerable
+}
+
+// servesIPXE reports whether an iPXE gets a decision's file over HTTP. It must
+// have said that it can: one without option 175 may be any build. It does not
+// trust our certificate. A file that a rule names stays with TFTP: boot
+// programs such as pxelinux.0 look for the rest of their files where they came
+// from, and know nothing else.
+func (o ReplyOptions) servesIPXE(c Client, d Decision) bool {
+	http := Features(0).With(FeatureHTTP)
+	return o.HTTPPort != 0 && !o.HTTPS && d.Kind != BootFile && c.IPXE.HasFeatures && c.IPXE.Features.Has(http)
 }
 
 // httpBootFile is bootFile for UEFI HTTP boot.

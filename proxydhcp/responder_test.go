@@ -154,6 +154,9 @@ func TestBootFile(t *testing.T) {
 	firmware := Client{Arch: ArchX64}
 	web := Client{Arch: ArchX64HTTP, Transport: HTTP}
 	ipxe := Client{Arch: ArchX64, IPXE: IPXE{Present: true}}
+	byHTTP, byTFTP := ipxe, ipxe
+	byHTTP.IPXE.HasFeatures, byHTTP.IPXE.Features = true, Features(0).With(FeatureHTTP)
+	byTFTP.IPXE.HasFeatures, byTFTP.IPXE.Features = true, Features(0).With(FeatureHTTPS)
 	for _, tt := range []struct {
 		name   string
 		client Client
@@ -176,6 +179,11 @@ func TestBootFile(t *testing.T) {
 		{"HTTP boot, URL", web, "https://boot.example/ipxe.efi", testServer, 0, "https://boot.example/ipxe.efi", testServer, Answerable},
 		{"HTTP boot, tftp URL", web, "tftp://192.0.2.99/ipxe.efi", testServer, 80, "", testServer, NeedsHTTP},
 		{"iPXE, name", ipxe, "x/boot.ipxe", testServer, 80, "tftp://192.0.2.10/x/boot.ipxe", testServer, Answerable},
+		{"iPXE with http, name", byHTTP, "x/boot.ipxe", testServer, 8067, "http://192.0.2.10:8067/x/boot.ipxe", testServer, Answerable},
+		{"iPXE with http, name, no listener", byHTTP, "boot.ipxe", testServer, 0, "tftp://192.0.2.10/boot.ipxe", testServer, Answerable},
+		{"iPXE with http, name on another server", byHTTP, "boot.ipxe", foreign, 8067, "tftp://192.0.2.99/boot.ipxe", foreign, Answerable},
+		{"iPXE with http, URL", byHTTP, "https://boot.example/x", testServer, 8067, "https://boot.example/x", testServer, Answerable},
+		{"iPXE without http, name", byTFTP, "boot.ipxe", testServer, 8067, "tftp://192.0.2.10/boot.ipxe", testServer, Answerable},
 		{"iPXE, name on another server", ipxe, "boot.ipxe", foreign, 0, "tftp://192.0.2.99/boot.ipxe", foreign, Answerable},
 		{"iPXE, URL with settings", ipxe, "http://boot.example/${net0/mac}", testServer, 0, "http://boot.example/${net0/mac}", testServer, Answerable},
 		{"iPXE over HTTP boot", Client{Transport: HTTP, IPXE: IPXE{Present: true}}, "boot.ipxe", testServer, 80, "tftp://192.0.2.10/boot.ipxe", testServer, Answerable},
@@ -186,6 +194,24 @@ func TestBootFile(t *testing.T) {
 				t.Errorf("%v, %s; want %q from %s, %s", got, reason, tt.want, tt.from, tt.reason)
 			}
 		})
+	}
+}
+
+// TestBootFileByHTTP checks which decisions an iPXE with http loads over HTTP:
+// none if the port speaks TLS, and not the file of a rule, which may be a boot
+// program that loads the rest by TFTP.
+func TestBootFileByHTTP(t *testing.T) {
+	c := Client{Arch: ArchX64, IPXE: IPXE{Present: true, HasFeatures: true, Features: Features(0).With(FeatureHTTP)}}
+	for kind, want := range map[OutcomeKind]string{
+		BootROM: "http://192.0.2.10:8067/a", BootScript: "http://192.0.2.10:8067/a", LocalDisk: "http://192.0.2.10:8067/a", BootFile: "tftp://192.0.2.10/a",
+	} {
+		d := Decision{Kind: kind, File: "a"}
+		if got, _ := d.bootFile(c, testServer, ReplyOptions{HTTPPort: 8067}); got.name != want {
+			t.Errorf("%s: %s, want %s", kind, got.name, want)
+		}
+		if got, _ := d.bootFile(c, testServer, ReplyOptions{HTTPPort: 8067, HTTPS: true}); got.name != "tftp://192.0.2.10/a" {
+			t.Errorf("%s beside HTTPS: %s", kind, got.name)
+		}
 	}
 }
 
@@ -315,6 +341,30 @@ func TestMachinesAreBounded(t *testing.T) {
 	}
 	if !failed(0) || !failed(3*maxMachines-1) || failed(1) {
 		t.Error("it is not the quiet machines that are forgotten")
+	}
+}
+
+// TestHasBooted checks who may read files wherever its address is: a machine
+// that was heard to boot and to take that address, for ten minutes.
+func TestHasBooted(t *testing.T) {
+	ip, other := netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("203.0.113.51")
+	m := NewMachines()
+	m.ROMRead(ip, "undionly.kpxe", testTime)
+	if m.HasBooted(ip, testTime) {
+		t.Error("reading a file counts as booting")
+	}
+	v := m.visit(hardware(testMAC), testTime)
+	v.discovered(Client{Hardware: hardware(testMAC)}, [4]byte{1})
+	v.leased(ip, [4]byte{1}, false)
+	v.end()
+	for _, tt := range []struct {
+		ip    netip.Addr
+		after time.Duration
+		want  bool
+	}{{ip, 0, true}, {ip, segmentMemory - 1, true}, {ip, segmentMemory, false}, {other, 0, false}, {netip.Addr{}, 0, false}} {
+		if got := m.HasBooted(tt.ip, testTime.Add(tt.after)); got != tt.want {
+			t.Errorf("%s after %s: %v, want %v", tt.ip, tt.after, got, tt.want)
+		}
 	}
 }
 

@@ -61,8 +61,9 @@ func checkAction(c *cli.Context) error {
 		return err
 	}
 	defer l.files.Close()
+	sockets := checkSockets(l) // first: without its port HTTP is not offered
 	report := check.Run(l.checked())
-	report.Problems = append(report.Problems, checkSockets(l)...)
+	report.Problems = append(report.Problems, sockets...)
 	report.Problems = append(report.Problems, checkFirewall(c.Context)...)
 	if c.Bool("fetch") {
 		report.Problems = append(report.Problems, checkScripts(c.Context, l.files)...)
@@ -90,7 +91,11 @@ func checkSockets(l *loaded) []check.Problem {
 	d, err := listen(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	if err == nil {
 		defer d.closeSockets()
-		return checkLinks(d)
+		problems := checkLinks(d)
+		if l.httpTaken != nil {
+			problems = append(problems, check.Problem{What: fmt.Sprintf("%s: %v; %s", httpOff, l.httpTaken, httpOffHint)})
+		}
+		return problems
 	}
 	var taken *portTakenError
 	if errors.As(err, &taken) && taken.owner.Program == programName {
@@ -130,7 +135,7 @@ func checkFirewall(ctx context.Context) []check.Problem {
 		}
 		text := string(out)
 		if strings.Contains(text, "policy drop") || strings.Contains(text, ":INPUT DROP") || strings.Contains(text, "reject with") {
-			return []check.Problem{{What: "this host has a firewall that drops or rejects: let in UDP 4011 and 69, the ports of --tftp-ports, and TCP of --http (port 67 is read before the firewall)"}}
+			return []check.Problem{{What: "this host has a firewall that drops or rejects: let in UDP 4011 and 69, the ports of --tftp-ports, and TCP 8067 or what --http says (port 67 is read before the firewall)"}}
 		}
 		return nil
 	}

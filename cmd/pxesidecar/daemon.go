@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -51,9 +50,14 @@ func newDaemon(l *loaded, log *eventlog.Log) *daemon {
 }
 
 // listen opens every socket, or none. If it succeeds, the daemon closes the
-// configuration's files.
+// configuration's files. HTTP comes first, because answers name its port.
 func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
+	web, err := l.listenHTTP()
+	if err != nil {
+		return nil, err
+	}
 	d := newDaemon(l, log)
+	d.web = web
 	defer func() {
 		if err != nil {
 			d.closeSockets()
@@ -72,16 +76,32 @@ func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
 			return nil, advise(err, "udp", l.TFTP.Addr.Port())
 		}
 	}
-	if l.HTTP.Addr.IsValid() {
-		if d.web, err = net.Listen("tcp4", l.HTTP.Addr.String()); err != nil {
-			return nil, advise(fmt.Errorf("HTTP: %w", err), "tcp", l.HTTP.Addr.Port())
-		}
-		if l.tls != nil {
-			d.web = tls.NewListener(d.web, l.tls)
-		}
-		d.http = d.newHTTPServer()
+	if d.web != nil {
+		d.http = d.newHTTPServer(l.TFTP)
 	}
 	return d, nil
+}
+
+// listenHTTP opens the port of HTTP. It returns nil if HTTP is off, or is served
+// by default and another process has the port: from then on l says so, and
+// nobody is told a URL of ours.
+func (l *loaded) listenHTTP() (net.Listener, error) {
+	if !l.HTTP.Addr.IsValid() || l.DHCP.DryRun {
+		return nil, nil
+	}
+	web, err := httpboot.Listen(l.HTTP.Addr)
+	if err != nil {
+		err = advise(fmt.Errorf("HTTP: %w", err), "tcp", l.HTTP.Addr.Port())
+		if l.HTTP.ByDefault && errors.As(err, &l.httpTaken) {
+			l.DHCP.Options.HTTPPort = 0
+			return nil, nil
+		}
+		return nil, err
+	}
+	if l.tls != nil {
+		web = tls.NewListener(web, l.tls)
+	}
+	return web, nil
 }
 
 // dhcpConfig returns the configuration of the DHCP server.
@@ -129,22 +149,23 @@ func (d *daemon) tftpEvents() tftp.Events {
 	}
 }
 
-// newHTTPServer returns a server of the boot file tree. No client can block it
-// for ever.
-func (d *daemon) newHTTPServer() *http.Server {
-	return &http.Server{
-		Handler: httpboot.Handler(d.webView, func(a httpboot.Access) {
+// newHTTPServer returns a server of the boot file tree. It serves whom TFTP
+// serves, and the machines that were heard to boot, wherever they are.
+func (d *daemon) newHTTPServer(c config.TFTP) *http.Server {
+	return httpboot.NewServer(httpboot.Handler{
+		View:  d.webView,
+		Allow: func(client netip.Addr) bool { return c.Allows(client) || d.machines.HasBooted(client, time.Now()) },
+		Done: func(a httpboot.Access) {
 			d.log.HTTP(a)
+			if a.NotAllowed {
+				return
+			}
 			d.machines.FileRequested(a.Client, a.Path, a.File != "", time.Now())
 			if a.Complete {
 				d.fileRead(a.Client, a.File)
 			}
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
-	}
+		},
+	})
 }
 
 // webView returns the boot files as the client of an HTTP request sees them.

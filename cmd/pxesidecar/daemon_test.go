@@ -1,16 +1,24 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
+	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 	"github.com/pxesidecar/pxesidecar/tftp"
 )
 
@@ -40,6 +48,87 @@ func TestTFTPLimits(t *testing.T) {
 		if _, err := config.Parse(larger, nil); err == nil || !strings.HasPrefix(err.Error(), flag) {
 			t.Errorf("%s: %v", flag, err)
 		}
+	}
+}
+
+// TestHTTPPortTaken checks what a port in use means: if nobody asked for HTTP,
+// it is off, nobody is told a URL of ours, and the report says who has the
+// port; else it is an error.
+func TestHTTPPortTaken(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := config.Settings{
+		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}}, NoDHCP: true, TFTP: "off", HTTP: taken.Addr().String(),
+	}
+	silent := eventlog.New(slog.New(slog.DiscardHandler))
+	l := mustLoad(t, s)
+	d, err := listen(l, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if d.http != nil || l.DHCP.Options.HTTPPort != 0 {
+		t.Errorf("HTTP is served: %v, clients are told port %d", d.http != nil, l.DHCP.Options.HTTPPort)
+	}
+	var b bytes.Buffer
+	report(slog.New(slog.NewTextHandler(&b, nil)), l, d)
+	if text := b.String(); strings.Count(text, "level=WARN") != 1 || !strings.Contains(text, httpOff) || !strings.Contains(text, fmt.Sprintf("(process %d) has it", os.Getpid())) || !strings.Contains(text, "http=off") {
+		t.Errorf("reported:\n%s", text)
+	}
+	if problems := checkSockets(mustLoad(t, s)); len(problems) != 1 || problems[0].Serious || !strings.Contains(problems[0].What, httpOff) {
+		t.Errorf("check: %+v", problems)
+	}
+
+	s.SetSource("http", config.CommandLine)
+	var portTaken *portTakenError
+	if _, err := listen(mustLoad(t, s), silent); !errors.As(err, &portTaken) {
+		t.Errorf("a port that is named: %v, want that it is taken", err)
+	}
+	taken.Close()
+	free := mustLoad(t, s)
+	d, err = listen(free, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if d.http == nil || free.DHCP.Options.HTTPPort == 0 || d.httpText() != s.HTTP {
+		t.Errorf("a free port: %v, port %d, at %s", d.http != nil, free.DHCP.Options.HTTPPort, d.httpText())
+	}
+}
+
+// TestHTTPAccess checks who reads by HTTP: whom TFTP serves, and a machine that
+// was just heard to boot.
+func TestHTTPAccess(t *testing.T) {
+	l := mustLoad(t, config.Settings{
+		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=snponly.efi"}}, TFTPAllow: []string{"203.0.113.64/26"},
+	})
+	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	h := d.newHTTPServer(l.TFTP).Handler
+	status := func(client string) int {
+		r := httptest.NewRequest("GET", "/boot.ipxe", nil)
+		r.RemoteAddr = client + ":4000"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	for client, want := range map[string]int{"10.1.2.3": 200, "192.0.2.77": 200, "203.0.113.65": 200, "203.0.113.7": 403} {
+		if got := status(client); got != want {
+			t.Errorf("%s: status %d, want %d", client, got, want)
+		}
+	}
+	ours := []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}
+	c := proxydhcp.Client{Hardware: proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, 0x54, 0, 0, 0, 1}}, Arch: proxydhcp.ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001"}
+	d.responder.Respond(nil, c.Discover(), proxydhcp.Arrival{Port: proxydhcp.PortServer, From: netip.MustParseAddrPort("0.0.0.0:68"), Ours: ours}, time.Now())
+	request := c.Discover()
+	request = bytes.Replace(request, []byte{53, 1, 1}, []byte{53, 1, 3}, 1) // a REQUEST
+	copy(request[12:], []byte{203, 0, 113, 7})                              // ciaddr
+	d.responder.Respond(nil, request, proxydhcp.Arrival{Port: proxydhcp.PortProxy, From: netip.MustParseAddrPort("203.0.113.7:4011"), Ours: ours}, time.Now())
+	if got := status("203.0.113.7"); got != 200 {
+		t.Errorf("a machine that boots: status %d", got)
 	}
 }
 

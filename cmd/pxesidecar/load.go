@@ -20,6 +20,8 @@ type loaded struct {
 	policy   *proxydhcp.Policy
 	tls      *tls.Config // nil if HTTP is plain or off, or nothing is served
 	warnings []string    // what works, but probably not as meant
+
+	httpTaken *portTakenError // why HTTP is not served, if it should be by default
 }
 
 // host is the machine that a configuration is for.
@@ -71,7 +73,7 @@ func load(s config.Settings, h host) (*loaded, error) {
 		files.Close()
 		return nil, err
 	}
-	return &loaded{cfg, files, policy, certificate, distinct(files.Warnings, warnings, cfg.Warnings)}, nil
+	return &loaded{Config: cfg, files: files, policy: policy, tls: certificate, warnings: distinct(files.Warnings, warnings, cfg.Warnings)}, nil
 }
 
 // loadCertificate reads the certificate of HTTP. It returns nil if HTTP is

@@ -81,7 +81,7 @@ func TestLoadWarnings(t *testing.T) {
 	want := []string{
 		"the boot URL is https, and an iPXE without HTTPS cannot load it: --ipxe-feature https upgrades those first",
 		"clients are told that this host is at 203.0.113.9, which is no address of its own: " +
-			"what is sent there to UDP 4011 and 69, and TCP of --http, must be forwarded here; --tftp-single-port helps with that",
+			"what is sent there to UDP 4011 and 69, and TCP 8067 or what --http says, must be forwarded here; --tftp-single-port helps with that",
 	}
 	if diff := cmp.Diff(want, l.warnings); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

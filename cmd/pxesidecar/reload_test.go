@@ -59,7 +59,7 @@ func changes(cert, key, other string) map[string]change {
 		"menu-prompt":            {from: "", to: "Choose", with: menu},
 		"menu-timeout":           {from: 1, to: 2, with: menu},
 		"u-boot":                 {from: false, to: true},
-		"http":                   {from: "", to: ":80"},
+		"http":                   {from: ":8067", to: ":80"},
 		"tls-cert":               {from: cert, to: other + "/cert.pem", with: web},
 		"tls-key":                {from: key, to: other + "/key.pem", with: web},
 		"ipxe-version":           {from: "", to: ">=2.0.0"},

@@ -20,10 +20,13 @@ func report(log *slog.Logger, l *loaded, d *daemon) {
 	if d.dhcp != nil {
 		reportSockets(log, l.DHCP, d.dhcp)
 	}
+	if l.httpTaken != nil {
+		log.Warn(httpOff, "error", l.httpTaken, "hint", httpOffHint)
+	}
 	for i := range l.Segments {
 		reportSegment(log, l, i)
 	}
-	log.Info("ready", "tftp", tftpText(l), "http", httpText(l), "dry-run", l.DHCP.DryRun, "version", version())
+	log.Info("ready", "tftp", tftpText(l), "http", d.httpText(), "dry-run", l.DHCP.DryRun, "version", version())
 }
 
 // reportSockets logs where requests are received.
@@ -110,12 +113,19 @@ func tftpText(l *loaded) string {
 }
 
 // httpText returns where HTTP is served.
-func httpText(l *loaded) string {
-	if !l.HTTP.Addr.IsValid() || l.DHCP.DryRun {
+func (d *daemon) httpText() string {
+	if d.web == nil {
 		return "off"
 	}
-	return l.HTTP.Addr.String()
+	return d.web.Addr().String()
 }
+
+// What is said if another process has the port on which HTTP is served by
+// default.
+const (
+	httpOff     = "HTTP is off, its port is in use: UEFI HTTP boot gets no answer"
+	httpOffHint = "--http names another port, --http off ends this warning"
+)
 
 // joined lists values for people.
 func joined[T fmt.Stringer](values []T) string {

@@ -172,8 +172,10 @@ func (in Input) gets(client proxydhcp.Client, script string) string {
 		return "error: " + res.Err.Error()
 	case res.Reason == proxydhcp.NoROM:
 		return "no ROM"
+	case res.Reason == proxydhcp.NeedsHTTP && in.Config.DHCP.Options.HTTPPort == 0:
+		return "HTTP is off"
 	case res.Reason == proxydhcp.NeedsHTTP:
-		return "needs --http"
+		return "needs a URL"
 	case res.Reason == proxydhcp.NeedsTFTP:
 		return "needs a TFTP name"
 	case res.Reason != proxydhcp.Answerable:

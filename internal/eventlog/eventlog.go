@@ -278,6 +278,9 @@ func (l *Log) tftpFinished(t tftp.Transfer) {
 	l.log.LogAttrs(context.Background(), level, message, attrs...)
 }
 
+// notAllowedHint is what to do about a client that is not served.
+const notAllowedHint = "add its network with --tftp-allow if it is one of yours"
+
 // tftpRefused writes that a request got no transfer.
 func (l *Log) tftpRefused(r tftp.Refusal) {
 	level, message := slog.LevelDebug, "transfer refused"
@@ -307,7 +310,7 @@ func (l *Log) tftpRefused(r tftp.Refusal) {
 		attrs = append(attrs, slog.String("error", r.Err.Error()))
 	}
 	if r.Reason == tftp.NotAllowed {
-		attrs = append(attrs, slog.String("hint", "add its network with --tftp-allow if it is one of yours"))
+		attrs = append(attrs, slog.String("hint", notAllowedHint))
 	}
 	l.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
 }
@@ -331,6 +334,8 @@ func (l *Log) HTTP(a httpboot.Access) {
 		if isSpeculative(a.Path) {
 			level = slog.LevelDebug
 		}
+	case a.NotAllowed:
+		level, message = slog.LevelWarn, "transfer refused"
 	case a.Err != nil:
 		level, message = slog.LevelError, "boot file cannot be made"
 	case a.Status >= 400:
@@ -357,6 +362,9 @@ func (l *Log) HTTP(a httpboot.Access) {
 	attrs := []slog.Attr{
 		slog.String("ip", a.Client.String()), slog.String("file", file), slog.Int64("bytes", a.Sent),
 		slog.Duration("duration", a.Duration.Round(time.Millisecond)), slog.Int("status", a.Status),
+	}
+	if a.NotAllowed {
+		attrs = append(attrs, slog.String("reason", tftp.NotAllowed.String()), slog.String("hint", notAllowedHint))
 	}
 	if a.Err != nil {
 		attrs = append(attrs, slog.String("error", a.Err.Error()))

@@ -127,6 +127,8 @@ func TestHTTP(t *testing.T) {
 	missing := httpboot.Access{Client: a.Client, Method: "GET", Path: "/y\n.efi", Status: 404, Sent: 18}
 	speculative := missing
 	speculative.Path = "/autoexec.ipxe"
+	foreign := httpboot.Access{Client: a.Client, Method: "GET", Path: "/x.efi", Status: 403, NotAllowed: true, Sent: 46}
+	unreadable := httpboot.Access{Client: a.Client, Method: "GET", Path: "/x.efi", Status: 403, Sent: 30}
 	head := a
 	head.Method, head.Complete, head.Sent = "HEAD", false, 0
 	for _, tt := range []struct {
@@ -138,6 +140,9 @@ func TestHTTP(t *testing.T) {
 		{"size asked", head, `level=DEBUG msg="size probed" ip=192.0.2.50 file=x.efi bytes=0 duration=0s status=200`},
 		{"not found", missing, `level=INFO msg="boot file not found" ip=192.0.2.50 file="/y\n.efi" bytes=18 duration=0s status=404`},
 		{"not found, and not expected to be", speculative, `level=DEBUG msg="boot file not found" ip=192.0.2.50 file=/autoexec.ipxe bytes=18 duration=0s status=404`},
+		{"not allowed", foreign,
+			`level=WARN msg="transfer refused" ip=192.0.2.50 file=/x.efi bytes=46 duration=0s status=403 reason=not-allowed hint="add its network with --tftp-allow if it is one of yours"`},
+		{"unreadable", unreadable, `level=INFO msg="transfer refused" ip=192.0.2.50 file=/x.efi bytes=30 duration=0s status=403`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, logged(slog.LevelDebug, func(l *Log) { l.HTTP(tt.access) })); diff != "" {

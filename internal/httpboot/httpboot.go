@@ -16,15 +16,16 @@ import (
 
 // Access is how one request ended.
 type Access struct {
-	Client   netip.Addr
-	Method   string
-	Path     string // as asked, not to be trusted
-	File     string // its name in the tree, "" where it has none
-	Status   int
-	Sent     int64 // bytes of content
-	Complete bool  // the whole file was sent
-	Duration time.Duration
-	Err      error // what is wrong with a template of ours
+	Client     netip.Addr
+	Method     string
+	Path       string // as asked, not to be trusted
+	File       string // its name in the tree, "" where it has none
+	Status     int
+	NotAllowed bool  // the client is not served at all
+	Sent       int64 // bytes of content
+	Complete   bool  // the whole file was sent
+	Duration   time.Duration
+	Err        error // what is wrong with a template of ours
 }
 
 // contentTypes are the types by which edk2 knows an image (UEFI 2.10, section
@@ -40,20 +41,30 @@ var contentTypes = map[string]string{
 }
 
 // Handler serves files by GET and HEAD, with ranges and conditions (RFC 9110).
-// view gives the boot file tree as the client of a request sees it; directories
-// are not listed. done, which may be nil, is called when a request has ended.
-func Handler(view func(client netip.Addr, r *http.Request) fs.FS, done func(Access)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		access := Access{Client: clientOf(r), Method: r.Method, Path: r.URL.Path}
-		counted := &countingWriter{ResponseWriter: w}
-		size := serve(counted, r, view(access.Client, r), &access)
-		access.Status, access.Sent, access.Duration = counted.status, counted.sent, time.Since(start)
-		access.Complete = access.Status == http.StatusOK && r.Method == http.MethodGet && access.Sent == size
-		if done != nil {
-			done(access)
-		}
-	})
+// It is the one place that a request passes through.
+type Handler struct {
+	// View returns the boot file tree as the client of a request sees it.
+	// Directories are not listed.
+	View  func(client netip.Addr, r *http.Request) fs.FS
+	Allow func(client netip.Addr) bool // whether a client is served
+	Done  func(Access)                 // is called when a request has ended
+}
+
+// ServeHTTP serves one request (http.Handler).
+func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	access := Access{Client: clientOf(r), Method: r.Method, Path: r.URL.Path}
+	counted := &countingWriter{ResponseWriter: w}
+	var size int64
+	if access.NotAllowed = !h.Allow(access.Client); access.NotAllowed {
+		w.Header().Set("Connection", "close")
+		http.Error(counted, "boot files are not served to this address", http.StatusForbidden)
+	} else {
+		size = serve(counted, r, h.View(access.Client, r), &access)
+	}
+	access.Status, access.Sent, access.Duration = counted.status, counted.sent, time.Since(start)
+	access.Complete = access.Status == http.StatusOK && r.Method == http.MethodGet && access.Sent == size
+	h.Done(access)
 }
 
 // serve answers one request and returns the size of its file.
@@ -137,8 +148,12 @@ func contentType(name string) string {
 }
 
 // clientOf is the address a request came from.
-func clientOf(r *http.Request) netip.Addr {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
+func clientOf(r *http.Request) netip.Addr { return addressIn(r.RemoteAddr) }
+
+// addressIn returns the address in an address with a port, the zero Addr if it
+// is none.
+func addressIn(text string) netip.Addr {
+	a, err := netip.ParseAddrPort(text)
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -13,6 +13,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+// handler serves a tree to everybody but 192.0.2.66.
+func handler(tree fs.FS, done func(Access)) Handler {
+	return Handler{
+		View:  func(netip.Addr, *http.Request) fs.FS { return tree },
+		Allow: func(client netip.Addr) bool { return client != netip.MustParseAddr("192.0.2.66") },
+		Done:  done,
+	}
+}
+
 // TestHandler checks what firmware and iPXE are told, and what is reported.
 func TestHandler(t *testing.T) {
 	tree := fstest.MapFS{
@@ -56,7 +65,7 @@ func TestHandler(t *testing.T) {
 				r.Header.Set("Range", tt.rangeHeader)
 			}
 			w := httptest.NewRecorder()
-			Handler(func(netip.Addr, *http.Request) fs.FS { return tree }, func(a Access) { got = a }).ServeHTTP(w, r)
+			handler(tree, func(a Access) { got = a }).ServeHTTP(w, r)
 
 			want := tt.want
 			want.Client, want.Method = client, tt.method
@@ -81,7 +90,7 @@ func TestHandler(t *testing.T) {
 func TestAborted(t *testing.T) {
 	tree := fstest.MapFS{"big.efi": {Data: []byte(strings.Repeat("x", 8<<20))}}
 	reported := make(chan Access, 1)
-	srv := httptest.NewServer(Handler(func(netip.Addr, *http.Request) fs.FS { return tree }, func(a Access) { reported <- a }))
+	srv := httptest.NewServer(handler(tree, func(a Access) { reported <- a }))
 	defer srv.Close()
 	resp, err := http.Get(srv.URL + "/big.efi")
 	if err != nil {
@@ -90,5 +99,21 @@ func TestAborted(t *testing.T) {
 	resp.Body.Close()
 	if a := <-reported; a.Complete {
 		t.Errorf("a download that was broken off counts as complete: %+v", a)
+	}
+}
+
+// TestNotAllowed checks that a client that is not served reads nothing, not
+// even whether a file exists.
+func TestNotAllowed(t *testing.T) {
+	tree := fstest.MapFS{"ipxe.efi": {Data: []byte("0123456789")}}
+	for _, target := range []string{"/ipxe.efi", "/no.efi"} {
+		var got Access
+		r := httptest.NewRequest("GET", target, nil)
+		r.RemoteAddr = "192.0.2.66:4000"
+		w := httptest.NewRecorder()
+		handler(tree, func(a Access) { got = a }).ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden || w.Body.String() != "boot files are not served to this address\n" || !got.NotAllowed || got.File != "" || got.Complete {
+			t.Errorf("%s: status %d, %q, %+v", target, w.Code, w.Body, got)
+		}
 	}
 }

@@ -266,16 +266,16 @@ func TestTemplates(t *testing.T) {
 		l := newLab(t)
 		m := newMachine(t, l)
 		m.write("srv/pxe/machine.ipxe.tmpl", b.text)
-		d := m.start(shellOf("pxesidecar serve --interface eth0 --root /srv/pxe --http :80")...)
+		d := m.start(shellOf("pxesidecar serve --interface eth0 --root /srv/pxe")...)
 		if err := ready(bounded(t), d); err != nil {
 			t.Fatal(err)
 		}
 		client := newClient(t, l)
 		for query, want := range map[string]string{
-			"?mac=52:54:00:12:34:56": "#!ipxe\nchain http://192.0.2.2/special.ipxe\n",
-			"?mac=52:54:00:00:00:01": "#!ipxe\nchain http://192.0.2.2/install.ipxe?from=192.0.2.50\n",
+			"?mac=52:54:00:12:34:56": "#!ipxe\nchain http://192.0.2.2:8067/special.ipxe\n",
+			"?mac=52:54:00:00:00:01": "#!ipxe\nchain http://192.0.2.2:8067/install.ipxe?from=192.0.2.50\n",
 		} {
-			if got := client.curl("http://192.0.2.2/machine.ipxe" + query); strings.TrimRight(got, "\n") != strings.TrimRight(want, "\n") {
+			if got := client.curl("http://192.0.2.2:8067/machine.ipxe" + query); strings.TrimRight(got, "\n") != strings.TrimRight(want, "\n") {
 				t.Errorf("%s: %s gives %q, want %q", b.at(0), query, got, want)
 			}
 		}

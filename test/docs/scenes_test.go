@@ -33,7 +33,7 @@ var scenes = []scene{
 	{"an upgrade that does not help", "--root /srv/pxe --boot-url http://boot.example.com/boot.ipxe --ipxe-version >=2.0.0", (*play).loop},
 	{"firmware that wants another OFFER", "--root /srv/pxe", (*play).otherShape},
 	{"port 4011, a menu", "--root /srv/pxe --menu Install=rom --menu Memory=memtest.efi", (*play).menu},
-	{"no answer", "--root /srv/pxe --deny-mac 52:54:00:00:00:66", (*play).noAnswer},
+	{"no answer", "--root /srv/pxe --http off --deny-mac 52:54:00:00:00:66", (*play).noAnswer},
 	{"too long an answer", "--boot-url http://boot.example.com/" + strings.Repeat("x", 150), (*play).tooLong},
 	{"another TFTP server, behind a relay", "--relayed --next-server 192.0.2.99 --rom bios=undionly.kpxe --rom x64=snponly.efi", (*play).relayed},
 	{"only looking", "--root /srv/pxe --dry-run", (*play).dryRun},
@@ -42,6 +42,7 @@ var scenes = []scene{
 	{"TFTP", "--root /srv/pxe --tftp-cache 1", (*play).tftp},
 	{"a client that falls silent", "--root /srv/pxe", (*play).silence},
 	{"HTTP", "--root /srv/pxe --http :80", (*play).http},
+	{"HTTP's port in use", "--root /srv/pxe", (*play).httpTaken},
 	{"reload", "--config changing.toml", (*play).reload},
 }
 
@@ -399,12 +400,30 @@ func (p *play) http() {
 		p.client.curl(strings.Fields(tt.arguments)...)
 		p.await(tt.logs)
 	}
+	p.outsider()
+	p.ip("route add 203.0.113.9/32 dev eth0")
+	p.client.curl("--interface", "203.0.113.9", url+"snponly.efi")
+	p.await("transfer refused", "status=403", "reason=not-allowed", "hint=")
 	p.client.curl(slices.Repeat([]string{url + "absent.efi"}, 30)...)
 	time.Sleep(time.Second)
 	for _, arguments := range []string{url + "absent.efi", "--data x " + url + "snponly.efi", url + "broken.ipxe"} {
 		p.client.curl(strings.Fields(arguments)...)
 	}
 	p.await("boot file not found", "suppressed=")
+}
+
+// httpTaken starts a second program, which serves HTTP alone, and finds its
+// port in use.
+func (p *play) httpTaken() {
+	first := p.daemon
+	p.daemon = p.start("pxesidecar", "serve", "--no-dhcp", "--tftp", "off", "--root", "/srv/pxe")
+	if err := ready(bounded(p.t), p.daemon); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await("HTTP is off, its port is in use", "error=", "hint=")
+	if err := end(bounded(p.t), first); err != nil {
+		p.t.Error(err)
+	}
 }
 
 func (p *play) reload() {

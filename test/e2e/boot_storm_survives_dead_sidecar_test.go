@@ -38,12 +38,13 @@ const (
 // first sidecar that has several of them in the middle of a file. Every machine
 // must boot: at once, or, if its read was interrupted, when its firmware has
 // timed out and starts over. No machine reads more than one ROM to its end.
+// They read by TFTP, which takes long enough to be interrupted.
 //
 // No other guest runs meanwhile. Twelve guests need about ten seconds of a core
 // each, and twice as much if they start over.
 func TestRealBootStorm(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newPair(t, "--http", "off")
 	rom := optionROM(t, lab.Bookworm, lab.BIOS)
 	size := must(os.Stat(filepath.Join(p.daemon.Root, "undionly.kpxe"))).Size()
 	var guests []lab.Guest

@@ -17,7 +17,7 @@ func TestDHCPServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := lab.Guest{Name: "bios", Firmware: lab.BIOS, NIC: "e1000", OptionROM: e1000}
-	upgraded := outcome{Version: newest.Version, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}}
+	upgraded := outcome{Version: newest.Version, Platform: "pcbios", Arch: "i386", HTTP: []string{"undionly.kpxe"}}
 	ovmf := lab.Guest{Name: "ovmf", Firmware: lab.OVMF64}
 	loaded := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", ROMs: []string{"snponly.efi"}, Asked4011: 1, Answered4011: 1}
 	tests := []struct {

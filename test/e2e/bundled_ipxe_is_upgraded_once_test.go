@@ -14,7 +14,7 @@ func TestBundledIPXE(t *testing.T) {
 	bundledOld := lab.Guest{Name: "old", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)}
 	bundledNew := lab.Guest{Name: "new", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Sid, lab.BIOS)}
 	script := func(version string, roms ...string) outcome {
-		return outcome{Version: version, Platform: "pcbios", Arch: "i386", ROMs: roms}
+		return outcome{Version: version, Platform: "pcbios", Arch: "i386", HTTP: roms}
 	}
 	want := ">=" + newest.Version
 	t.Run("too old gets one ROM", func(t *testing.T) {

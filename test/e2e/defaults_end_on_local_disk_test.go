@@ -38,7 +38,8 @@ func nothingByHTTP(l *lab.Lab) lab.DHCP {
 type unattendedBoot struct {
 	// Sessions counts the transaction ids of the DISCOVERs by PXE.
 	Sessions int
-	Files    []string
+	// TFTP and HTTP are the files that it loaded from us.
+	TFTP, HTTP []string
 	// Page reports whether the built-in page was on the screen, and Disk
 	// whether the local disk started after it.
 	Page, Disk bool
@@ -46,12 +47,13 @@ type unattendedBoot struct {
 
 // TestDefaults boots machines with a local disk beside a sidecar that has no
 // flag but its interface. Each shows the built-in page and, when nobody presses
-// a key, starts from its disk: one ROM, one script, no loop.
+// a key, starts from its disk: one ROM, one script, no loop. iPXE loads the
+// script by HTTP.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	want := map[string]unattendedBoot{
-		"bios": {Sessions: 1, Files: []string{"boot.ipxe"}, Page: true, Disk: true},
-		"ovmf": {Sessions: 2, Files: []string{"snponly.efi", "boot.ipxe"}, Page: true, Disk: true},
+		"bios": {Sessions: 1, HTTP: []string{"boot.ipxe"}, Page: true, Disk: true},
+		"ovmf": {Sessions: 2, TFTP: []string{"snponly.efi"}, HTTP: []string{"boot.ipxe"}, Page: true, Disk: true},
 	}
 	guests := []lab.Guest{
 		{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)},
@@ -111,7 +113,12 @@ func (r *trial) bootUnattended(t *testing.T, g lab.Guest) (p unattendedBoot) {
 	}
 	p.Sessions = len(sessions)
 	for _, file := range r.lab.Capture.Traffic.Completed(m.MAC) {
-		p.Files = append(p.Files, strings.TrimLeft(file, "/"))
+		p.TFTP = append(p.TFTP, strings.TrimLeft(file, "/"))
+	}
+	for _, request := range r.lab.Capture.Traffic.Requests(m.MAC) {
+		if request.Dst.Addr() == r.daemon.Address {
+			p.HTTP = append(p.HTTP, strings.TrimLeft(request.Path, "/"))
+		}
 	}
 	return p
 }

@@ -22,11 +22,12 @@ type pair struct {
 // start.
 const secondAddress = 4
 
-// newPair builds the network. The DHCP server pings an address before it offers
-// it, so that both sidecars' OFFERs come before its own.
-func newPair(t *testing.T) pair {
+// newPair builds the network; args are further arguments of both sidecars. The
+// DHCP server pings an address before it offers it, so that both sidecars'
+// OFFERs come before its own.
+func newPair(t *testing.T, args ...string) pair {
 	t.Helper()
-	policy := []string{"--log-level", "debug", "--ipxe-version", ">=" + ipxe(t, lab.Sid).Version}
+	policy := append([]string{"--log-level", "debug", "--ipxe-version", ">=" + ipxe(t, lab.Sid).Version}, args...)
 	s := scenario{sidecar: sidecar(roms(t, lab.Sid, everyROM...), policy...), dhcp: func(*lab.Lab) lab.DHCP { return lab.DHCP{PingCheck: true} }}
 	p := pair{trial: s.setUp(t)}
 	host, err := p.lab.NewHost("second")
@@ -58,7 +59,7 @@ func pairGuests(t *testing.T) ([]lab.Guest, map[string]outcome) {
 			{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)},
 		}, map[string]outcome{
 			"ovmf": {Version: newest.Version, Platform: "efi", Arch: "x86_64", ROMs: []string{"snponly.efi"}},
-			"bios": {Version: newest.Version, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}},
+			"bios": {Version: newest.Version, Platform: "pcbios", Arch: "i386", HTTP: []string{"undionly.kpxe"}},
 		}
 }
 

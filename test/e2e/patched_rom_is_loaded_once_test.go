@@ -44,7 +44,7 @@ func fixedROMs(t *testing.T) func(*lab.Lab) (lab.Sidecar, error) {
 // patched ROM once, and run the script in it.
 func TestPatchedROM(t *testing.T) {
 	t.Parallel()
-	bios := outcome{Version: fixedVersion, Platform: "pcbios", Arch: "i386", ROMs: []string{fixedBIOS}}
+	bios := outcome{Version: fixedVersion, Platform: "pcbios", Arch: "i386", HTTP: []string{fixedBIOS}}
 	x64 := outcome{Version: fixedVersion, Platform: "efi", Arch: "x86_64", ROMs: []string{fixedX64}, Asked4011: 1, Answered4011: 1}
 	tests := []struct {
 		guest lab.Guest

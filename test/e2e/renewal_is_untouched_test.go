@@ -14,7 +14,7 @@ func TestSameHost(t *testing.T) {
 	t.Parallel()
 	newest := ipxe(t, lab.Sid)
 	s := alone(lab.Guest{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)},
-		outcome{Version: newest.Version, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}},
+		outcome{Version: newest.Version, Platform: "pcbios", Arch: "i386", HTTP: []string{"undionly.kpxe"}},
 		sidecar(roms(t, lab.Sid, everyROM...), "--ipxe-version", ">="+newest.Version))
 	s.sameHost = true
 	r := s.run(t)

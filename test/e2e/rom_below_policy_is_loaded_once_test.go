@@ -28,10 +28,10 @@ func TestLoopGuard(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			guest := lab.Guest{Name: "bios", Firmware: lab.BIOS, OptionROM: optionROM(t, lab.Bookworm, lab.BIOS)}
-			want := outcome{Version: test.runs, Platform: "pcbios", Arch: "i386", ROMs: []string{"undionly.kpxe"}}
+			want := outcome{Version: test.runs, Platform: "pcbios", Arch: "i386", HTTP: []string{"undionly.kpxe"}}
 			r := alone(guest, want, sidecar(roms(t, test.suite, "undionly.kpxe"),
 				"--ipxe-version", test.version, "--rom", "x64=none", "--rom", "arm64=none")).run(t)
-			mac := r.lab.Capture.Traffic.Transfers("", nil)[0].Client
+			mac := r.lab.Collector.Evidence("")[0].MAC
 			warnings := r.daemon.Stderr.Matching("level=WARN", mac, "undionly.kpxe")
 			if len(warnings) != 1 {
 				t.Errorf("%d warnings name %s and the ROM, want 1:\n%s", len(warnings), mac, r.daemon.Output)

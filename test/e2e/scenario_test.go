@@ -37,7 +37,7 @@ type outcome struct {
 	// what it was built for.
 	Version, Platform, Arch string
 	// ROMs are the boot files read by TFTP to the end, in order. HTTP are those
-	// requested from the sidecar by HTTP.
+	// requested by HTTP from a sidecar, scripts left out of both.
 	ROMs, HTTP []string
 	// Asked4011 and Answered4011 count the machine's requests on port 4011 and
 	// the answers.
@@ -148,7 +148,7 @@ func (r *trial) observe(m *lab.Machine, e lab.Evidence) outcome {
 		}
 	}
 	for _, request := range r.lab.Capture.Traffic.Requests(m.MAC) {
-		if request.Dst.Addr() == r.daemon.Address && request.Method == "GET" && !strings.HasSuffix(request.Path, ".ipxe") {
+		if request.Dst.Addr() != r.lab.Collector.Address && request.Method == "GET" && !strings.HasSuffix(request.Path, ".ipxe") {
 			o.HTTP = append(o.HTTP, strings.TrimLeft(request.Path, "/"))
 		}
 	}

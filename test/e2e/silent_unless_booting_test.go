@@ -13,7 +13,7 @@ import (
 // sidecar sent. It must send one OFFER, to the one client that boots.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	r := plainSidecar(t, "--http", ":80")
+	r := plainSidecar(t)
 	real := newClient(t, r, "udhcpc")
 	if _, err := real.Run(deadline(t, stepLimit), lab.Command{Path: "busybox", Args: []string{"udhcpc", "-i", "eth0", "-f", "-n", "-q", "-s", "/bin/true"}}); err != nil {
 		t.Fatal(err)

@@ -26,7 +26,7 @@ func TestFirmware(t *testing.T) {
 	t.Run("x64 with an old bundled iPXE", func(t *testing.T) {
 		t.Parallel()
 		guest := lab.Guest{Name: "ovmf", Firmware: lab.OVMF64, OptionROM: optionROM(t, lab.Bookworm, lab.OVMF64)}
-		want := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", ROMs: []string{"snponly.efi"}}
+		want := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", HTTP: []string{"snponly.efi"}}
 		alone(guest, want, sidecar(roms(t, lab.Sid, everyROM...), policy...)).run(t)
 	})
 	t.Run("arm64", func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		want := outcome{Version: newest.Version, Platform: "efi", Arch: "x86_64", HTTP: []string{"snponly.efi"}}
 		r := alone(lab.Guest{Name: "ovmf-http", Firmware: lab.OVMF64, HTTP: true}, want,
-			sidecar(roms(t, lab.Sid, everyROM...), append([]string{"--http", ":80"}, policy...)...)).run(t)
+			sidecar(roms(t, lab.Sid, everyROM...), policy...)).run(t)
 		r.askedAgain(t, 0)
 	})
 }

@@ -92,10 +92,16 @@ func TestServersAnswerAsPxesidecar(t *testing.T) {
 }
 
 // expectedAnswer returns the answer of pxesidecar to a client: that on port
-// 4011, because its OFFER to UEFI only refers to that port.
+// 4011, because its OFFER to UEFI only refers to that port. An iPXE loads our
+// files by TFTP, as from a pxesidecar without HTTP: no server can be told which
+// builds have HTTP for every rule.
 func expectedAnswer(t *testing.T, rules []proxydhcp.Rule, c client) answer {
 	t.Helper()
-	r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: &proxydhcp.Policy{Rules: rules}, Options: proxydhcp.ReplyOptions{HTTPPort: httpPort}})
+	options := proxydhcp.ReplyOptions{HTTPPort: httpPort}
+	if c.userClass != "" || c.option175 != nil {
+		options.HTTPPort = 0
+	}
+	r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: &proxydhcp.Policy{Rules: rules}, Options: options})
 	res := r.Respond(nil, c.request(typeRequest, 1), proxydhcp.Arrival{
 		Port: proxydhcp.PortProxy,
 		From: netip.MustParseAddrPort("10.213.0.50:4011"),

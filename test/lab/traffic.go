@@ -67,7 +67,8 @@ func newTraffic(l *Lab, catchUp func()) *Traffic {
 
 // The UDP and TCP ports of the protocols that Traffic reads.
 const (
-	portHTTP   = 80
+	portHTTP   = 80   // of the collector
+	portFiles  = 8067 // of pxesidecar
 	portServer = 67
 	portClient = 68
 	portTFTP   = 69
@@ -344,7 +345,8 @@ func (t *Traffic) segment(at time.Time, mac string, src, dst netip.Addr, body []
 		return
 	}
 	offset := int(body[12]>>4) * 4
-	if binary.BigEndian.Uint16(body[2:]) != portHTTP || offset < 20 || offset >= len(body) {
+	port := binary.BigEndian.Uint16(body[2:])
+	if port != portHTTP && port != portFiles || offset < 20 || offset >= len(body) {
 		return
 	}
 	line, _, _ := strings.Cut(string(body[offset:]), "\r\n")
@@ -352,7 +354,7 @@ func (t *Traffic) segment(at time.Time, mac string, src, dst netip.Addr, body []
 	if len(words) != 3 || !strings.HasPrefix(words[2], "HTTP/") {
 		return
 	}
-	r := HTTPRequest{At: at, Client: mac, Dst: netip.AddrPortFrom(dst, portHTTP), Method: words[0], Path: words[1]}
+	r := HTTPRequest{At: at, Client: mac, Dst: netip.AddrPortFrom(dst, port), Method: words[0], Path: words[1]}
 	t.mu.Lock()
 	t.http = append(t.http, r)
 	t.mu.Unlock()
