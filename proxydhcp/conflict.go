@@ -28,6 +28,7 @@ const (
 	NoConflict           ConflictKind = iota
 	OtherNextServer                   // siaddr is another address than ours, and there is no boot file
 	OtherBootFile                     // a boot file name, in the header or in option 67
+	UnterminatedBootFile              // one in option 67 that does not end in a zero
 	PXEClientWithoutMenu              // option 60 PXEClient without option 43, on another host
 	PXEClientHere                     // the same on an address of ours
 	ForeignVendorInfo                 // an option 43 that is not PXE's, with option 60 PXEClient
@@ -76,6 +77,13 @@ var conflictTable = [...]conflictRow{
 		problem: "the DHCP server names a boot file of its own, %[1]q",
 		affects: "shim, GRUB and U-Boot, which follow it; iPXE with --yield-to-dhcp-filename alone, otherwise it runs ours; UEFI firmware boots ours",
 		options: []int{66, 67},
+	},
+	UnterminatedBootFile: {
+		name: "option 67 without a zero", severity: Serious,
+		problem: "the DHCP server's option 67, %[1]q, does not end in a zero byte",
+		affects: "UEFI firmware (edk2), which writes the zero over the next byte, finds that server's answer broken, takes our OFFER for it if ours is the last, and stops with PXE-E16; iPXE boots",
+		options: []int{66, 67},
+		instead: "or name the file in the header of the answer: filename in dhcpd.conf, boot-file-name in Kea",
 	},
 	PXEClientWithoutMenu: {
 		name: "option 60 PXEClient", severity: Serious,

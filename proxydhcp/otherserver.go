@@ -142,6 +142,9 @@ func inspect(m *dhcp4.Message, base Conflict, local bool) []Conflict {
 	case !next.IsUnspecified() && next != base.Ours:
 		add(OtherNextServer, next.String())
 	}
+	if v := m.Option(dhcp4.OptionBootfileName); len(v) > 0 && v[len(v)-1] != 0 {
+		add(UnterminatedBootFile, dhcp4.CString(v))
+	}
 	if kind := vendorConflict(m, local); kind != NoConflict {
 		add(kind, fmt.Sprintf("% x", m.Option(dhcp4.OptionVendorSpecificInformation)))
 	}

@@ -59,6 +59,7 @@ func TestConflicts(t *testing.T) {
 		{"another vendor class", offer(opt(dhcp4.OptionClassIdentifier, "MSFT 5.0")), ""},
 		{"option 67", offer(opt(dhcp4.OptionBootfileName, "boot\\x86\\wdsnbp.com\x00")), `other boot file boot\x86\wdsnbp.com`},
 		{"a file in the header", withHeader(withHeader(offer(), offFile, "pxelinux.0"), offSIAddr, itself), "other boot file pxelinux.0"},
+		{"option 67 without a zero", offer(opt(dhcp4.OptionBootfileName, "x")), "other boot file x, option 67 without a zero x"},
 		{"66 without 67", offer(opt(66, "192.0.2.1")), ""},
 		{"43 of a wireless controller, with 60", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "\xf1\x04\xc0\x00\x02\x05")), "option 43 is not for PXE f1 04 c0 00 02 05"},
 		{"43 that is text, with 60", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "192.0.2.5")), "option 43 is not for PXE 31 39 32 2e 30 2e 32 2e 35"},
@@ -66,7 +67,7 @@ func TestConflicts(t *testing.T) {
 		{"a boot service of its own", offer(pxe, opt(dhcp4.OptionVendorSpecificInformation, "\x06\x01\x08\xff")), "another boot service 06 01 08 ff"},
 		{"no-pxedhcp", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), "proxies forbidden "},
 		{"no-pxedhcp 0", offer(opt(dhcp4.OptionEtherboot, "\xb0\x01\x00")), ""},
-		{"everything at once", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x"), opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), offSIAddr, itself), "other boot file x, option 60 PXEClient , proxies forbidden "},
+		{"everything at once", withHeader(offer(pxe, opt(dhcp4.OptionBootfileName, "x"), opt(dhcp4.OptionEtherboot, "\xb0\x01\x01")), offSIAddr, itself), "other boot file x, option 67 without a zero x, option 60 PXEClient , proxies forbidden "},
 		{"another proxy", proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "x"))), `another proxy the boot file "x", next-server 0.0.0.0, vendor class "PXEClient"`},
 		{"a proxy that names the file on port 4011 alone", withHeader(proxied(offer(pxe)), offSIAddr, itself), `another proxy no boot file in the OFFER, next-server 192.0.2.1, vendor class "PXEClient"`},
 		{"a proxy with our file, on itself", withHeader(proxied(offer(pxe, opt(dhcp4.OptionBootfileName, "ipxe.efi"))), offSIAddr, itself),
@@ -170,7 +171,7 @@ func TestConflictWhole(t *testing.T) {
 	if there := r.Heard(elsewhere, b, testTime); len(there) != 1 {
 		t.Errorf("in another VLAN: %v", there)
 	}
-	more := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"), opt(dhcp4.OptionBootfileName, "x"))
+	more := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"), opt(dhcp4.OptionBootfileName, "x\x00"))
 	if got := r.Heard(fromServer(), more, testTime); len(got) != 1 || got[0].Kind != OtherBootFile {
 		t.Errorf("another kind: %v", got)
 	}
@@ -210,15 +211,16 @@ func TestRemedies(t *testing.T) {
 		t.Errorf("%s\nwant %s", got, windows)
 	}
 	for kind, want := range map[ConflictKind]string{
-		OtherNextServer:   "write addresses instead of ${next-server}",
-		OtherBootFile:     "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy",
-		PXEClientHere:     "--port-4011-only",
-		ForeignVendorInfo: "untick 060 and 043",
-		UnaskedVendorInfo: "-OptionId 43;",
-		OtherBootService:  "-OptionId 60,43;",
-		ProxyForbidden:    "-OptionId 175;",
-		OtherProxy:        "stop one of the two",
-		SameProxy:         "nothing is to be done",
+		OtherNextServer:      "write addresses instead of ${next-server}",
+		OtherBootFile:        "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy",
+		UnterminatedBootFile: "filename in dhcpd.conf",
+		PXEClientHere:        "--port-4011-only",
+		ForeignVendorInfo:    "untick 060 and 043",
+		UnaskedVendorInfo:    "-OptionId 43;",
+		OtherBootService:     "-OptionId 60,43;",
+		ProxyForbidden:       "-OptionId 175;",
+		OtherProxy:           "stop one of the two",
+		SameProxy:            "nothing is to be done",
 	} {
 		if got := remedy(kind); !strings.Contains(got, want) {
 			t.Errorf("%s: %q lacks %q", kind, got, want)
@@ -230,8 +232,8 @@ func TestRemedies(t *testing.T) {
 	}
 	for kind := NoConflict + 1; int(kind) < len(conflictTable); kind++ {
 		c.Kind, c.Value = kind, "f1 04"
-		if kind == OtherBootFile {
-			c.Value = "\x1b[2Jx" // the one that the server words as it likes
+		if kind == OtherBootFile || kind == UnterminatedBootFile {
+			c.Value = "\x1b[2Jx" // the ones that the server words as it likes
 		}
 		if text := c.Problem() + c.Affects() + c.Remedy(); c.Problem() == "" || c.Affects() == "" || c.Remedy() == "" || strings.ContainsAny(text, "%\x1b") {
 			t.Errorf("%s: %q", kind, text)

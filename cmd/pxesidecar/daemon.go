@@ -82,9 +82,9 @@ func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
 	return d, nil
 }
 
-// listenHTTP opens the port of HTTP. It returns nil if HTTP is off, or is served
-// by default and another process has the port: from then on l says so, and
-// nobody is told a URL of ours.
+// listenHTTP opens the port of HTTP. It returns nil if HTTP is off, or is
+// served by default and another process has the port: from then on l says so,
+// and nobody is told a URL of ours.
 func (l *loaded) listenHTTP() (net.Listener, error) {
 	if !l.HTTP.Addr.IsValid() || l.DHCP.DryRun {
 		return nil, nil

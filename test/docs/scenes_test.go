@@ -239,6 +239,7 @@ func (p *play) conflicts() {
 	}{
 		{"other next-server", []dhcpv4.Modifier{dhcpv4.WithServerIP(net.ParseIP(dhcpServerIP))}},
 		{"other boot file", []dhcpv4.Modifier{func(m *dhcpv4.DHCPv4) { m.BootFileName = "pxelinux.0" }}},
+		{"option 67 without a zero", []dhcpv4.Modifier{option(67, []byte("pxelinux.0")...)}},
 		{"option 60 PXEClient", []dhcpv4.Modifier{class}},
 		{"option 60 PXEClient on this host", []dhcpv4.Modifier{class, ours}},
 		{"option 43 is not for PXE", []dhcpv4.Modifier{class, devices}},

@@ -2,10 +2,13 @@ package e2e
 
 // DHCP servers with a boot file of their own, left over in the header, as an
 // option, and with a next server. iPXE runs our script all the same, unless
-// --yield-to-dhcp-filename lets it prefer theirs.
+// --yield-to-dhcp-filename lets it prefer theirs. UEFI firmware is left out
+// where the file is option 67 without a zero at its end: it boots or stops by
+// which OFFER is the last.
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +20,7 @@ import (
 type leftover struct {
 	name   string
 	server func(l *lab.Lab, theirs string) lab.DHCP
+	guests []string
 	args   []string
 	runs   string
 }
@@ -32,11 +36,13 @@ func leftovers() []leftover {
 		return lab.DHCP{Server: lab.Kea, NextServer: l.LAN.Address(1), Extra: fmt.Sprintf(
 			`, "option-data": [{"name": "tftp-server-name", "data": %q}, {"name": "boot-file-name", "data": %q}]`, l.LAN.Address(1), theirs)}
 	}
+	every := []string{"bios-old", "bios-new", "ovmf-old", "ovmf"}
 	return []leftover{
-		{"dhcpd", header(lab.ISC), nil, "ours"},
-		{"Kea, options 66 and 67", options, nil, "ours"},
-		{"dnsmasq", header(lab.Dnsmasq), nil, "ours"},
-		{"dhcpd, yielding", header(lab.ISC), []string{"--yield-to-dhcp-filename"}, "theirs"},
+		{"dhcpd", header(lab.ISC), every, nil, "ours"},
+		{"Kea", header(lab.Kea), every, nil, "ours"},
+		{"Kea, options 66 and 67", options, every[:3], nil, "ours"},
+		{"dnsmasq", header(lab.Dnsmasq), every, nil, "ours"},
+		{"dhcpd, yielding", header(lab.ISC), every, []string{"--yield-to-dhcp-filename"}, "theirs"},
 	}
 }
 
@@ -60,7 +66,12 @@ func TestOtherBootFile(t *testing.T) {
 	for _, test := range leftovers() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			s := scenario{guests: guests, want: want}
+			s := scenario{want: map[string]outcome{}}
+			for _, g := range guests {
+				if slices.Contains(test.guests, g.Name) {
+					s.guests, s.want[g.Name] = append(s.guests, g), want[g.Name]
+				}
+			}
 			s.dhcp = func(l *lab.Lab) lab.DHCP {
 				l.Collector.Serve("/theirs.ipxe", l.Collector.Script("theirs"))
 				return test.server(l, l.Collector.URL("/theirs.ipxe"))
@@ -74,7 +85,7 @@ func TestOtherBootFile(t *testing.T) {
 			for _, e := range r.lab.Collector.Evidence("") {
 				ran[e.Boot]++
 			}
-			if diff := cmp.Diff(map[string]int{test.runs: len(guests)}, ran); diff != "" {
+			if diff := cmp.Diff(map[string]int{test.runs: len(test.guests)}, ran); diff != "" {
 				t.Errorf("scripts that ran (-want +got):\n%s", diff)
 			}
 		})
