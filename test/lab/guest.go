@@ -4,6 +4,7 @@ package lab
 // nothing else to boot from.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ type Guest struct {
 	OptionROM string
 	// MAC is chosen by the lab if it is empty.
 	MAC string
+	// Variables is the path of the UEFI's variables (see Stock.NewVariables);
+	// empty means those that the firmware comes with. The guest gets a copy.
+	Variables string
 	// HTTP makes UEFI firmware boot by HTTP instead of PXE.
 	HTTP bool
 	// Memory is in MiB; 0 means enough. UEFI always gets at least what it
@@ -98,7 +102,7 @@ func (l *Lab) Boot(ctx context.Context, g Guest) (*Machine, error) {
 
 // tryKVM reports whether a guest may be started with KVM.
 func (l *Lab) tryKVM(g Guest) bool {
-	if g.Firmware != OVMF64 && g.Firmware != OVMF32 || l.Stock.kvmFails.Load() {
+	if g.Firmware != OVMF64 && g.Firmware != OVMF32 && g.Firmware != Secure64 || l.Stock.kvmFails.Load() {
 		return false
 	}
 	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
@@ -205,8 +209,8 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	case OVMF64:
 		args = append(args, "-machine", "q35", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
-	case OVMF32:
-		// This build stores its variables in SMM.
+	case OVMF32, Secure64:
+		// These builds store their variables in SMM.
 		args = append(args, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
 	case AArch64, UBoot:
@@ -222,7 +226,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	case UBoot:
 		image, err := m.lab.Stock.uBoot(ctx)
 		return append(args, "-bios", image), err
-	case OVMF64, OVMF32, AArch64:
+	case OVMF64, Secure64, OVMF32, AArch64:
 	}
 	uefi, err := m.uefi(ctx)
 	return append(args, uefi...), err
@@ -244,7 +248,7 @@ func (m *Machine) uefi(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("guest %s: %w", m.Name, err)
 	}
-	template, err := os.ReadFile(files.vars)
+	template, err := os.ReadFile(cmp.Or(m.Variables, files.vars))
 	if err != nil {
 		return nil, fmt.Errorf("guest %s: %w", m.Name, err)
 	}

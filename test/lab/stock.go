@@ -28,6 +28,8 @@ var programs = []string{
 	"dnsmasq-base", "kea-common", "mtools", "debian-archive-keyring", "xz-utils",
 	"ipxe",               // where pxesidecar looks for ROMs by itself
 	"libdevmapper1.02.1", // for grub-mkimage
+	// For keys, signatures, and the firmware's variables.
+	"openssl", "sbsigntool", "python3-cryptography", "python3-pefile", "python3-importlib-resources",
 }
 
 // Suite is a release of Debian that files are taken from, whatever release this

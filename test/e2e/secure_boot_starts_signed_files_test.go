@@ -1,0 +1,137 @@
+package e2e
+
+// Firmware with Secure Boot on starts a ROM that it trusts, or a shim that
+// trusts its second stage, and refuses everything else.
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
+
+// signingKey makes a key for a test.
+func signingKey(t *testing.T) lab.SigningKey {
+	t.Helper()
+	key, err := stock.NewSigningKey(deadline(t, stepLimit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// signed returns the path of a ROM of the newest iPXE, signed with a key.
+func signed(t *testing.T, key lab.SigningKey, name string) string {
+	t.Helper()
+	path, err := key.Sign(deadline(t, stepLimit), roms(t, lab.Sid, name)[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// signedLoaders returns Debian's signed boot loaders.
+func signedLoaders(t *testing.T) lab.SignedLoaders {
+	t.Helper()
+	loaders, err := stock.SignedLoaders(deadline(t, fetchLimit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaders
+}
+
+// shimTree is the layout of iPXE's own releases: an unsigned ROM in one folder,
+// a shim and a signed ROM in another. It has the signed ROM under the name that
+// Debian's shim asks for, too.
+func shimTree(t *testing.T, key lab.SigningKey) map[string]string {
+	t.Helper()
+	rom := signed(t, key, "snponly.efi")
+	return map[string]string{
+		"x86_64/snponly.efi":         roms(t, lab.Sid, "snponly.efi")["snponly.efi"],
+		"x86_64-sb/snponly-shim.efi": signedLoaders(t).Shim,
+		"x86_64-sb/snponly.efi":      rom,
+		"x86_64-sb/grubx64.efi":      rom,
+	}
+}
+
+// secureMachine returns a machine with Secure Boot, whose firmware has
+// Microsoft's keys and what the arguments add (see lab.Stock.NewVariables).
+func secureMachine(t *testing.T, name string, args []string) lab.Guest {
+	t.Helper()
+	variables, err := stock.NewVariables(deadline(t, fetchLimit), lab.Secure64, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab.Guest{Name: name, Firmware: lab.Secure64, Variables: variables}
+}
+
+// reportSecureBoot has the boot script report whether Secure Boot is on, as the
+// firmware tells it to iPXE: 01 or 00.
+func reportSecureBoot(l *lab.Lab) {
+	l.Collector.Serve("/boot.ipxe", l.Collector.Script("secure-boot-${efi/SecureBoot}"))
+}
+
+// The names of the scripts that reportSecureBoot reports.
+const (
+	secureBootOn  = "secure-boot-01"
+	secureBootOff = "secure-boot-00"
+)
+
+// TestSecureBoot boots machines from files with signatures.
+func TestSecureBoot(t *testing.T) {
+	t.Parallel()
+	key := signingKey(t)
+	ownROM := map[string]string{"snponly.efi": signed(t, key, "snponly.efi")}
+	loads := func(files ...string) outcome {
+		return outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: "x86_64", ROMs: files, Asked4011: 1, Answered4011: 1}
+	}
+	chain := loads("x86_64-sb/snponly-shim.efi", "x86_64-sb/grubx64.efi")
+	shim := []string{"--rom", "x64=x86_64-sb/snponly-shim.efi"}
+	for _, tt := range []struct {
+		name  string
+		guest lab.Guest
+		root  map[string]string
+		args  []string
+		want  outcome
+		boot  string
+	}{
+		{"a key of our own in db", secureMachine(t, "own", key.InDB()), ownROM, nil, loads("snponly.efi"), secureBootOn},
+		{"shim, with a key of our own in MOK", secureMachine(t, "shim", key.InMOK()), shimTree(t, key), shim, chain, secureBootOn},
+		{"shim, and Secure Boot off", lab.Guest{Name: "off", Firmware: lab.OVMF64}, shimTree(t, key), shim, chain, secureBootOff},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := alone(tt.guest, tt.want, func(l *lab.Lab) (lab.Sidecar, error) {
+				reportSecureBoot(l)
+				return lab.Sidecar{Root: tt.root, Args: tt.args}, nil
+			}).run(t)
+			if reports := r.lab.Collector.Evidence(""); len(reports) != 1 || reports[0].Boot != tt.boot {
+				t.Errorf("reports %+v, want one, of %s", reports, tt.boot)
+			}
+		})
+	}
+}
+
+// TestSecureBootRefuses boots a machine from a ROM without signature. The
+// firmware reads it to the end, and then does not start it.
+func TestSecureBootRefuses(t *testing.T) {
+	t.Parallel()
+	guest := secureMachine(t, "refuses", nil)
+	r := scenario{sidecar: sidecar(roms(t, lab.Sid, "snponly.efi"))}.setUp(t)
+	defer takeSlot()()
+	ctx := deadline(t, bootLimit)
+	m, err := r.lab.Boot(ctx, guest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Stop()
+	if err := m.AwaitConsole(ctx, "Access Denied"); err != nil {
+		t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
+	}
+	want := outcome{ROMs: []string{"snponly.efi"}, Asked4011: 1, Answered4011: 1}
+	if diff := cmp.Diff(want, r.observe(m, lab.Evidence{})); diff != "" {
+		t.Errorf("evidence (-want +got):\n%s", diff)
+	}
+	r.sound(t)
+}

@@ -1,0 +1,107 @@
+package lab
+
+// Secure Boot: keys of the lab's own, files signed with them, firmware that
+// trusts them, and the signed boot loaders of Debian.
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// SigningKey is a key of the lab's own that signs boot files.
+type SigningKey struct {
+	// Certificate and Key are paths of PEM files.
+	Certificate, Key string
+
+	dir string
+}
+
+// NewSigningKey makes a key for this run.
+func (s *Stock) NewSigningKey(ctx context.Context) (SigningKey, error) {
+	dir, err := os.MkdirTemp(s.temp, "signing-")
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("lab: %w", err)
+	}
+	k := SigningKey{Certificate: filepath.Join(dir, "lab.crt"), Key: filepath.Join(dir, "lab.key"), dir: dir}
+	_, err = output(ctx, dir, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "2",
+		"-subj", "/CN=lab/", "-keyout", k.Key, "-out", k.Certificate)
+	return k, err
+}
+
+// Sign makes a signed copy of an EFI file and returns its path.
+func (k SigningKey) Sign(ctx context.Context, source string) (string, error) {
+	signed := filepath.Join(k.dir, "signed-"+filepath.Base(source))
+	_, err := output(ctx, k.dir, "sbsign", "--key", k.Key, "--cert", k.Certificate, "--output", signed, source)
+	return signed, err
+}
+
+// keyOwner is the GUID under which the lab's keys are in the firmware's lists.
+const keyOwner = "6c61622d-0000-4000-8000-000000000000"
+
+// InDB returns the arguments of Stock.NewVariables that add a key to db, the
+// list of keys that the firmware trusts.
+func (k SigningKey) InDB() []string { return []string{"--add-db", keyOwner, k.Certificate} }
+
+// InMOK returns the arguments of Stock.NewVariables that add a key to the
+// machine owner keys (MOK), which shim trusts, but not the firmware.
+func (k SigningKey) InMOK() []string { return []string{"--add-mok", keyOwner, k.Certificate} }
+
+// NewVariables makes variables for Guest.Variables: those that the firmware
+// comes with, changed by virt-fw-vars with these arguments.
+func (s *Stock) NewVariables(ctx context.Context, f Firmware, args ...string) (string, error) {
+	files, err := s.flash(ctx, f)
+	if err != nil {
+		return "", err
+	}
+	bin, env, err := s.VirtFirmware(ctx)
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(s.temp, "variables-")
+	if err != nil {
+		return "", fmt.Errorf("lab: %w", err)
+	}
+	made := filepath.Join(dir, "variables.fd")
+	cmd := command(ctx, dir, filepath.Join(bin, "virt-fw-vars"), append([]string{"--input", files.vars, "--output", made}, args...)...)
+	cmd.Env = append(cmd.Env, env)
+	_, err = finish(cmd)
+	return made, err
+}
+
+// VirtFirmware returns the folder of the program virt-fw-vars, and the
+// environment variable that it needs. bookworm has no such package.
+func (s *Stock) VirtFirmware(ctx context.Context) (bin, env string, err error) {
+	dir, _, err := s.Package(ctx, Trixie, "python3-virt-firmware")
+	return filepath.Join(dir, "usr/bin"), "PYTHONPATH=" + filepath.Join(dir, "usr/lib/python3/dist-packages"), err
+}
+
+// SignedLoaders are boot loaders with signatures, as files.
+type SignedLoaders struct {
+	// Shim is signed by Microsoft, and starts what Debian has signed.
+	Shim string
+	// MokManager is started by shim where it trusts no key of its second stage.
+	// GRUB is Debian's GRUB for network boot. Debian has signed both.
+	MokManager, GRUB string
+}
+
+// SignedLoaders returns Debian's boot loaders for x64.
+func (s *Stock) SignedLoaders(ctx context.Context) (SignedLoaders, error) {
+	var found SignedLoaders
+	for _, f := range []struct {
+		path      *string
+		pkg, name string
+	}{
+		{&found.Shim, "shim-signed", "usr/lib/shim/shimx64.efi.signed"},
+		{&found.MokManager, "shim-helpers-amd64-signed", "usr/lib/shim/mmx64.efi.signed"},
+		{&found.GRUB, "grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"},
+	} {
+		dir, _, err := s.Package(ctx, Trixie, f.pkg)
+		if err != nil {
+			return SignedLoaders{}, err
+		}
+		*f.path = filepath.Join(dir, f.name)
+	}
+	return found, nil
+}
