@@ -8,6 +8,7 @@
 //	booting_test.go    machines and DHCP servers that make the program log
 //	scenes_test.go     what they do, scene by scene
 //	log_test.go        log lines, as quoted and as listed in docs/log.md
+//	secureboot_test.go docs/secure-boot.md, with machines that boot what it signs
 //	names_test.go      flags, variables, keys, placeholders, links
 //	code_test.go       packages, files and functions
 package docs

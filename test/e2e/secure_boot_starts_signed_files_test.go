@@ -87,6 +87,10 @@ func TestSecureBoot(t *testing.T) {
 		return outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: "x86_64", ROMs: files, Asked4011: 1, Answered4011: 1}
 	}
 	chain := loads("x86_64-sb/snponly-shim.efi", "x86_64-sb/grubx64.efi")
+	only2023, err := stock.OnlyMicrosoft2023(deadline(t, fetchLimit))
+	if err != nil {
+		t.Fatal(err)
+	}
 	shim := []string{"--rom", "x64=x86_64-sb/snponly-shim.efi"}
 	for _, tt := range []struct {
 		name  string
@@ -98,6 +102,7 @@ func TestSecureBoot(t *testing.T) {
 	}{
 		{"a key of our own in db", secureMachine(t, "own", key.InDB()), ownROM, nil, loads("snponly.efi"), secureBootOn},
 		{"shim, with a key of our own in MOK", secureMachine(t, "shim", key.InMOK()), shimTree(t, key), shim, chain, secureBootOn},
+		{"shim, where only the certificate of 2023 is in db", secureMachine(t, "shim2023", append(only2023, key.InMOK()...)), shimTree(t, key), shim, chain, secureBootOn},
 		{"shim, and Secure Boot off", lab.Guest{Name: "off", Firmware: lab.OVMF64}, shimTree(t, key), shim, chain, secureBootOff},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,25 +118,50 @@ func TestSecureBoot(t *testing.T) {
 	}
 }
 
-// TestSecureBootRefuses boots a machine from a ROM without signature. The
-// firmware reads it to the end, and then does not start it.
+// TestSecureBootRefuses boots machines from files that their firmware does not
+// trust. It reads them to the end, and then does not start them.
 func TestSecureBootRefuses(t *testing.T) {
 	t.Parallel()
-	guest := secureMachine(t, "refuses", nil)
-	r := scenario{sidecar: sidecar(roms(t, lab.Sid, "snponly.efi"))}.setUp(t)
-	defer takeSlot()()
-	ctx := deadline(t, bootLimit)
-	m, err := r.lab.Boot(ctx, guest)
+	ctx := deadline(t, fetchLimit)
+	only2023, err := stock.OnlyMicrosoft2023(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Stop()
-	if err := m.AwaitConsole(ctx, "Access Denied"); err != nil {
-		t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
+	// Debian's shim has a signature of 2011 and one of 2023.
+	shim2011, err := stock.WithoutSignature(ctx, signedLoaders(t).Shim, 2)
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := outcome{ROMs: []string{"snponly.efi"}, Asked4011: 1, Answered4011: 1}
-	if diff := cmp.Diff(want, r.observe(m, lab.Evidence{})); diff != "" {
-		t.Errorf("evidence (-want +got):\n%s", diff)
+	for _, tt := range []struct {
+		name   string
+		trusts []string
+		files  map[string]string
+		args   []string
+		reads  string
+	}{
+		{"a ROM without signature", nil, roms(t, lab.Sid, "snponly.efi"), nil, "snponly.efi"},
+		{"a shim signed in 2011, where only the certificate of 2023 is in db", only2023,
+			map[string]string{"shim.efi": shim2011}, []string{"--rom", "x64=shim.efi"}, "shim.efi"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			guest := secureMachine(t, "refuses", tt.trusts)
+			r := scenario{sidecar: sidecar(tt.files, tt.args...)}.setUp(t)
+			defer takeSlot()()
+			ctx := deadline(t, bootLimit)
+			m, err := r.lab.Boot(ctx, guest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Stop()
+			if err := m.AwaitConsole(ctx, "Access Denied"); err != nil {
+				t.Fatalf("%v\nconsole:\n%s\nsidecar:\n%s", err, m.Console(), r.daemon.Output)
+			}
+			want := outcome{ROMs: []string{tt.reads}, Asked4011: 1, Answered4011: 1}
+			if diff := cmp.Diff(want, r.observe(m, lab.Evidence{})); diff != "" {
+				t.Errorf("evidence (-want +got):\n%s", diff)
+			}
+			r.sound(t)
+		})
 	}
-	r.sound(t)
 }

@@ -42,6 +42,9 @@ type Guest struct {
 	// RebootAfter makes BIOS start over, this long after it found nothing to
 	// boot; 0 means that it stops.
 	RebootAfter time.Duration
+	// Restarts lets the machine start over when it resets itself. Otherwise a
+	// reset switches it off.
+	Restarts bool
 	// Local excludes the network card from the devices that the machine boots
 	// from.
 	Local bool
@@ -191,7 +194,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		"-netdev", "tap,id=net0,script=no,downscript=no,ifname=" + tap, "-device", card}
 	if m.RebootAfter > 0 {
 		args = append(args, "-boot", fmt.Sprint("reboot-timeout=", m.RebootAfter.Milliseconds()))
-	} else {
+	} else if !m.Restarts {
 		args = append(args, "-no-reboot")
 	}
 	if m.Disk != "" {

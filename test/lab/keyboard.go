@@ -29,7 +29,7 @@ func (m *Machine) Prompt(ctx context.Context, before, key, prompt string) (*Prom
 		return nil, err
 	}
 	p := &Prompt{machine: m, text: prompt}
-	if err := m.press(key); err != nil {
+	if err := m.Press(key); err != nil {
 		return nil, err
 	}
 	_, err := p.await(ctx, 0)
@@ -75,14 +75,14 @@ func (m *Machine) skipHints() {
 		if strings.Contains(escapes.ReplaceAllString(string(screen), ""), ipxeHint) {
 			screen = nil
 			// An error means that the machine was switched off.
-			m.press("\r")
+			m.Press("\r")
 		}
 		screen = screen[max(0, len(screen)-most):]
 	}
 }
 
-// press presses keys.
-func (m *Machine) press(keys string) error {
+// Press presses keys.
+func (m *Machine) Press(keys string) error {
 	if _, err := io.WriteString(m.keys, keys); err != nil {
 		return fmt.Errorf("the keyboard of %s: %w", m.Name, err)
 	}
@@ -90,7 +90,7 @@ func (m *Machine) press(keys string) error {
 }
 
 // Type types a command, and does not wait for its end.
-func (p *Prompt) Type(command string) error { return p.machine.press(command + "\r") }
+func (p *Prompt) Type(command string) error { return p.machine.Press(command + "\r") }
 
 // Run types a command and waits for the prompt after it. It returns the lines
 // that the command wrote. Its last line must be complete.

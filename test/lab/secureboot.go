@@ -5,9 +5,14 @@ package lab
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // SigningKey is a key of the lab's own that signs boot files.
@@ -35,6 +40,25 @@ func (k SigningKey) Sign(ctx context.Context, source string) (string, error) {
 	signed := filepath.Join(k.dir, "signed-"+filepath.Base(source))
 	_, err := output(ctx, k.dir, "sbsign", "--key", k.Key, "--cert", k.Certificate, "--output", signed, source)
 	return signed, err
+}
+
+// WithoutSignature makes a copy of a signed EFI file that lacks one of its
+// signatures, counted from 1, and returns its path.
+func (s *Stock) WithoutSignature(ctx context.Context, source string, number int) (string, error) {
+	content, err := os.ReadFile(source)
+	if err != nil {
+		return "", fmt.Errorf("lab: %w", err)
+	}
+	dir, err := os.MkdirTemp(s.temp, "signature-")
+	if err != nil {
+		return "", fmt.Errorf("lab: %w", err)
+	}
+	copied := filepath.Join(dir, filepath.Base(source))
+	if err := os.WriteFile(copied, content, 0o644); err != nil {
+		return "", fmt.Errorf("lab: %w", err)
+	}
+	_, err = output(ctx, dir, "sbattach", "--signum", fmt.Sprint(number), "--remove", copied)
+	return copied, err
 }
 
 // keyOwner is the GUID under which the lab's keys are in the firmware's lists.
@@ -68,6 +92,58 @@ func (s *Stock) NewVariables(ctx context.Context, f Firmware, args ...string) (s
 	cmd.Env = append(cmd.Env, env)
 	_, err = finish(cmd)
 	return made, err
+}
+
+// OnlyMicrosoft2023 returns the arguments of NewVariables that make Microsoft's
+// certificate of 2023 for boot loaders the only one in db. The variables that
+// bookworm's firmware comes with have that of 2011.
+func (s *Stock) OnlyMicrosoft2023(ctx context.Context) ([]string, error) {
+	dir, _, err := s.Package(ctx, Trixie, "python3-virt-firmware")
+	certificate := filepath.Join(dir, "usr/lib/python3/dist-packages/virt/firmware/certs/MicrosoftUEFICA2023.pem")
+	return []string{"--delete", "db", "--add-db", keyOwner, certificate}, err
+}
+
+// PendingVariables makes an argument of NewVariables from a folder of variables
+// as Linux shows them in efivarfs, one a file: its name and GUID are the file's
+// name, and four bytes of attributes come before its value.
+func (s *Stock) PendingVariables(folder string) ([]string, error) {
+	type variable struct {
+		Name       string `json:"name"`
+		GUID       string `json:"guid"`
+		Attributes uint32 `json:"attr"`
+		Data       string `json:"data"`
+	}
+	var all struct {
+		Version   int        `json:"version"`
+		Variables []variable `json:"variables"`
+	}
+	all.Version = 2 // of virt-fw-vars' format
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	const attributes = 4
+	for _, f := range files {
+		content, err := os.ReadFile(filepath.Join(folder, f.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("lab: %w", err)
+		}
+		name, guid, found := strings.Cut(f.Name(), "-")
+		if !found || len(content) < attributes {
+			return nil, fmt.Errorf("lab: %s is not a variable of efivarfs", f.Name())
+		}
+		all.Variables = append(all.Variables, variable{name, guid, binary.LittleEndian.Uint32(content), hex.EncodeToString(content[attributes:])})
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.CreateTemp(s.temp, "pending-*.json")
+	if err != nil {
+		return nil, fmt.Errorf("lab: %w", err)
+	}
+	_, err = file.Write(text)
+	return []string{"--set-json", file.Name()}, errors.Join(err, file.Close())
 }
 
 // VirtFirmware returns the folder of the program virt-fw-vars, and the

@@ -29,7 +29,7 @@ var programs = []string{
 	"ipxe",               // where pxesidecar looks for ROMs by itself
 	"libdevmapper1.02.1", // for grub-mkimage
 	// For keys, signatures, and the firmware's variables.
-	"openssl", "sbsigntool", "python3-cryptography", "python3-pefile", "python3-importlib-resources",
+	"openssl", "sbsigntool", "osslsigncode", "mokutil", "python3-cryptography", "python3-pefile", "python3-importlib-resources",
 }
 
 // Suite is a release of Debian that files are taken from, whatever release this
