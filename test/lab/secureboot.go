@@ -105,7 +105,8 @@ func (s *Stock) OnlyMicrosoft2023(ctx context.Context) ([]string, error) {
 
 // PendingVariables makes an argument of NewVariables from a folder of variables
 // as Linux shows them in efivarfs, one a file: its name and GUID are the file's
-// name, and four bytes of attributes come before its value.
+// name, and four bytes of attributes come before its value. Variables that the
+// firmware makes at each start are left out.
 func (s *Stock) PendingVariables(folder string) ([]string, error) {
 	type variable struct {
 		Name       string `json:"name"`
@@ -117,12 +118,12 @@ func (s *Stock) PendingVariables(folder string) ([]string, error) {
 		Version   int        `json:"version"`
 		Variables []variable `json:"variables"`
 	}
-	all.Version = 2 // of virt-fw-vars' format
+	all.Version, all.Variables = 2, []variable{} // in virt-fw-vars' format
 	files, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
-	const attributes = 4
+	const attributes, nonVolatile = 4, 1
 	for _, f := range files {
 		content, err := os.ReadFile(filepath.Join(folder, f.Name()))
 		if err != nil {
@@ -132,7 +133,9 @@ func (s *Stock) PendingVariables(folder string) ([]string, error) {
 		if !found || len(content) < attributes {
 			return nil, fmt.Errorf("lab: %s is not a variable of efivarfs", f.Name())
 		}
-		all.Variables = append(all.Variables, variable{name, guid, binary.LittleEndian.Uint32(content), hex.EncodeToString(content[attributes:])})
+		if a := binary.LittleEndian.Uint32(content); a&nonVolatile != 0 {
+			all.Variables = append(all.Variables, variable{name, guid, a, hex.EncodeToString(content[attributes:])})
+		}
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
