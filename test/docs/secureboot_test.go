@@ -92,7 +92,7 @@ func newSigner(t *testing.T) *signer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loaders, err := stock.SignedLoaders(ctx)
+	loaders, err := stock.SignedLoaders(ctx, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,14 +31,14 @@ func signed(t *testing.T, key lab.SigningKey, name string) string {
 	return path
 }
 
-// signedLoaders returns Debian's signed boot loaders.
-func signedLoaders(t *testing.T) lab.SignedLoaders {
+// signedShim returns the path of Debian's shim for an architecture.
+func signedShim(t *testing.T, architecture string) string {
 	t.Helper()
-	loaders, err := stock.SignedLoaders(deadline(t, fetchLimit))
+	loaders, err := stock.SignedLoaders(deadline(t, fetchLimit), architecture)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return loaders
+	return loaders.Shim
 }
 
 // shimTree is the layout of iPXE's own releases: an unsigned ROM in one folder,
@@ -49,7 +49,7 @@ func shimTree(t *testing.T, key lab.SigningKey) map[string]string {
 	rom := signed(t, key, "snponly.efi")
 	return map[string]string{
 		"x86_64/snponly.efi":         roms(t, lab.Sid, "snponly.efi")["snponly.efi"],
-		"x86_64-sb/snponly-shim.efi": signedLoaders(t).Shim,
+		"x86_64-sb/snponly-shim.efi": signedShim(t, "amd64"),
 		"x86_64-sb/snponly.efi":      rom,
 		"x86_64-sb/grubx64.efi":      rom,
 	}
@@ -57,13 +57,13 @@ func shimTree(t *testing.T, key lab.SigningKey) map[string]string {
 
 // secureMachine returns a machine with Secure Boot, whose firmware has
 // Microsoft's keys and what the arguments add (see lab.Stock.NewVariables).
-func secureMachine(t *testing.T, name string, args []string) lab.Guest {
+func secureMachine(t *testing.T, name string, f lab.Firmware, args []string) lab.Guest {
 	t.Helper()
-	variables, err := stock.NewVariables(deadline(t, fetchLimit), lab.Secure64, args...)
+	variables, err := stock.NewVariables(deadline(t, fetchLimit), f, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lab.Guest{Name: name, Firmware: lab.Secure64, Variables: variables}
+	return lab.Guest{Name: name, Firmware: f, Variables: variables}
 }
 
 // reportSecureBoot has the boot script report whether Secure Boot is on, as the
@@ -83,10 +83,11 @@ func TestSecureBoot(t *testing.T) {
 	t.Parallel()
 	key := signingKey(t)
 	ownROM := map[string]string{"snponly.efi": signed(t, key, "snponly.efi")}
-	loads := func(files ...string) outcome {
-		return outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: "x86_64", ROMs: files, Asked4011: 1, Answered4011: 1}
+	loads := func(arch string, files ...string) outcome {
+		return outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: arch, ROMs: files, Asked4011: 1, Answered4011: 1}
 	}
-	chain := loads("x86_64-sb/snponly-shim.efi", "x86_64-sb/grubx64.efi")
+	chain := loads("x86_64", "x86_64-sb/snponly-shim.efi", "x86_64-sb/grubx64.efi")
+	arm := map[string]string{"arm64-sb/ipxe-shim.efi": signedShim(t, "arm64"), "arm64-sb/grubaa64.efi": signed(t, key, "ipxe-arm64.efi")}
 	only2023, err := stock.OnlyMicrosoft2023(deadline(t, fetchLimit))
 	if err != nil {
 		t.Fatal(err)
@@ -100,9 +101,12 @@ func TestSecureBoot(t *testing.T) {
 		want  outcome
 		boot  string
 	}{
-		{"a key of our own in db", secureMachine(t, "own", key.InDB()), ownROM, nil, loads("snponly.efi"), secureBootOn},
-		{"shim, with a key of our own in MOK", secureMachine(t, "shim", key.InMOK()), shimTree(t, key), shim, chain, secureBootOn},
-		{"shim, where only the certificate of 2023 is in db", secureMachine(t, "shim2023", append(only2023, key.InMOK()...)), shimTree(t, key), shim, chain, secureBootOn},
+		{"a key of our own in db", secureMachine(t, "own", lab.Secure64, key.InDB()), ownROM, nil, loads("x86_64", "snponly.efi"), secureBootOn},
+		{"shim, with a key of our own in MOK", secureMachine(t, "shim", lab.Secure64, key.InMOK()), shimTree(t, key), shim, chain, secureBootOn},
+		{"shim, where only the certificate of 2023 is in db", secureMachine(t, "shim2023", lab.Secure64, append(only2023, key.InMOK()...)),
+			shimTree(t, key), shim, chain, secureBootOn},
+		{"shim on arm64", secureMachine(t, "arm64", lab.SecureAArch64, key.InMOK()), arm, []string{"--rom", "arm64=arm64-sb/ipxe-shim.efi"},
+			loads("arm64", "arm64-sb/ipxe-shim.efi", "arm64-sb/grubaa64.efi"), secureBootOn},
 		{"shim, and Secure Boot off", lab.Guest{Name: "off", Firmware: lab.OVMF64}, shimTree(t, key), shim, chain, secureBootOff},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -128,7 +132,7 @@ func TestSecureBootRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Debian's shim has a signature of 2011 and one of 2023.
-	shim2011, err := stock.WithoutSignature(ctx, signedLoaders(t).Shim, 2)
+	shim2011, err := stock.WithoutSignature(ctx, signedShim(t, "amd64"), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +149,7 @@ func TestSecureBootRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			guest := secureMachine(t, "refuses", tt.trusts)
+			guest := secureMachine(t, "refuses", lab.Secure64, tt.trusts)
 			r := scenario{sidecar: sidecar(tt.files, tt.args...)}.setUp(t)
 			defer takeSlot()()
 			ctx := deadline(t, bootLimit)

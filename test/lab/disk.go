@@ -35,7 +35,7 @@ func (l *Lab) NewDisk(ctx context.Context, f Firmware) (string, error) {
 		// QEMU makes a FAT file system from a folder.
 		path, err := l.Write("disk-ovmf64/EFI/BOOT/BOOTX64.EFI", string(content))
 		return "fat:rw:" + filepath.Dir(filepath.Dir(filepath.Dir(path))), err
-	case Secure64, OVMF32, AArch64, UBoot:
+	case Secure64, OVMF32, AArch64, SecureAArch64, UBoot:
 	}
 	return "", fmt.Errorf("local disk: none is known for firmware %q", f)
 }

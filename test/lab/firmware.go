@@ -16,12 +16,13 @@ type Firmware string
 
 // The supported firmware.
 const (
-	BIOS     Firmware = "bios"     // SeaBIOS; it boots from the network by the option ROM
-	OVMF64   Firmware = "ovmf64"   // edk2, x64
-	Secure64 Firmware = "secure64" // edk2, x64, Secure Boot with Microsoft's keys
-	OVMF32   Firmware = "ovmf32"   // edk2, ia32
-	AArch64  Firmware = "aarch64"  // edk2, arm64
-	UBoot    Firmware = "u-boot"   // U-Boot, arm64
+	BIOS          Firmware = "bios"           // SeaBIOS; it boots from the network by the option ROM
+	OVMF64        Firmware = "ovmf64"         // edk2, x64
+	Secure64      Firmware = "secure64"       // edk2, x64, Secure Boot with Microsoft's keys
+	OVMF32        Firmware = "ovmf32"         // edk2, ia32
+	AArch64       Firmware = "aarch64"        // edk2, arm64
+	SecureAArch64 Firmware = "secure-aarch64" // edk2, arm64, Secure Boot with Microsoft's keys
+	UBoot         Firmware = "u-boot"         // U-Boot, arm64
 )
 
 // flash is a UEFI firmware's code and the template of its variables.
@@ -31,10 +32,11 @@ type flash struct{ code, vars string }
 func (s *Stock) flash(ctx context.Context, f Firmware) (flash, error) {
 	//exhaustive:ignore BIOS and U-Boot are not started from a flash.
 	place := map[Firmware]struct{ pkg, code, vars string }{
-		OVMF64:   {"ovmf", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"},
-		Secure64: {"ovmf", "OVMF/OVMF_CODE_4M.secboot.fd", "OVMF/OVMF_VARS_4M.ms.fd"},
-		OVMF32:   {"ovmf-ia32", "OVMF/OVMF32_CODE_4M.secboot.fd", "OVMF/OVMF32_VARS_4M.fd"},
-		AArch64:  {"qemu-efi-aarch64", "AAVMF/AAVMF_CODE.fd", "AAVMF/AAVMF_VARS.fd"},
+		OVMF64:        {"ovmf", "OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"},
+		Secure64:      {"ovmf", "OVMF/OVMF_CODE_4M.secboot.fd", "OVMF/OVMF_VARS_4M.ms.fd"},
+		OVMF32:        {"ovmf-ia32", "OVMF/OVMF32_CODE_4M.secboot.fd", "OVMF/OVMF32_VARS_4M.fd"},
+		AArch64:       {"qemu-efi-aarch64", "AAVMF/AAVMF_CODE.fd", "AAVMF/AAVMF_VARS.fd"},
+		SecureAArch64: {"qemu-efi-aarch64", "AAVMF/AAVMF_CODE.fd", "AAVMF/AAVMF_VARS.ms.fd"},
 	}
 	p, known := place[f]
 	if !known {

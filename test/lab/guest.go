@@ -128,7 +128,7 @@ func (m *Machine) start(ctx context.Context, accelerator string) (works bool, er
 		return false, err
 	}
 	binary := "qemu-system-x86_64"
-	if m.Firmware == AArch64 || m.Firmware == UBoot {
+	if m.Firmware == AArch64 || m.Firmware == SecureAArch64 || m.Firmware == UBoot {
 		binary = "qemu-system-aarch64"
 	}
 	m.Accelerator, m.Started = accelerator, time.Now()
@@ -216,7 +216,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 		// These builds store their variables in SMM.
 		args = append(args, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on", "-cpu", x86CPU(accelerator))
 		memory = max(memory, 256)
-	case AArch64, UBoot:
+	case AArch64, SecureAArch64, UBoot:
 		args = append(args, "-machine", "virt", "-cpu", "cortex-a57")
 		memory = max(memory, 512)
 	default:
@@ -229,7 +229,7 @@ func (m *Machine) arguments(ctx context.Context, accelerator, tap string) ([]str
 	case UBoot:
 		image, err := m.lab.Stock.uBoot(ctx)
 		return append(args, "-bios", image), err
-	case OVMF64, Secure64, OVMF32, AArch64:
+	case OVMF64, Secure64, OVMF32, AArch64, SecureAArch64:
 	}
 	uefi, err := m.uefi(ctx)
 	return append(args, uefi...), err

@@ -160,27 +160,32 @@ func (s *Stock) VirtFirmware(ctx context.Context) (bin, env string, err error) {
 type SignedLoaders struct {
 	// Shim is signed by Microsoft, and starts what Debian has signed.
 	Shim string
-	// MokManager is started by shim where it trusts no key of its second stage.
-	// GRUB is Debian's GRUB for network boot. Debian has signed both.
-	MokManager, GRUB string
+	// MokManager is started by shim where it does not trust the second stage.
+	// Debian has signed it.
+	MokManager string
 }
 
-// SignedLoaders returns Debian's boot loaders for x64.
-func (s *Stock) SignedLoaders(ctx context.Context) (SignedLoaders, error) {
-	var found SignedLoaders
-	for _, f := range []struct {
-		path      *string
-		pkg, name string
-	}{
-		{&found.Shim, "shim-signed", "usr/lib/shim/shimx64.efi.signed"},
-		{&found.MokManager, "shim-helpers-amd64-signed", "usr/lib/shim/mmx64.efi.signed"},
-		{&found.GRUB, "grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"},
-	} {
-		dir, _, err := s.Package(ctx, Trixie, f.pkg)
-		if err != nil {
-			return SignedLoaders{}, err
-		}
-		*f.path = filepath.Join(dir, f.name)
+// SignedLoaders returns Debian's boot loaders for an architecture, in Debian's
+// notation: amd64 or arm64.
+func (s *Stock) SignedLoaders(ctx context.Context, architecture string) (SignedLoaders, error) {
+	suffix, known := map[string]string{"amd64": "x64", "arm64": "aa64"}[architecture]
+	if !known {
+		return SignedLoaders{}, fmt.Errorf("lab: signed boot loaders for %s are not known", architecture)
 	}
-	return found, nil
+	shim, _, err := s.Package(ctx, Trixie, "shim-signed:"+architecture)
+	if err != nil {
+		return SignedLoaders{}, err
+	}
+	helpers, _, err := s.Package(ctx, Trixie, "shim-helpers-"+architecture+"-signed:"+architecture)
+	return SignedLoaders{
+		Shim:       filepath.Join(shim, "usr/lib/shim/shim"+suffix+".efi.signed"),
+		MokManager: filepath.Join(helpers, "usr/lib/shim/mm"+suffix+".efi.signed"),
+	}, err
+}
+
+// SignedGRUB returns the path of a suite's GRUB for network boot on x64, which
+// Debian has signed. It has its configuration on a server.
+func (s *Stock) SignedGRUB(ctx context.Context, suite Suite) (string, error) {
+	dir, _, err := s.Package(ctx, suite, "grub-efi-amd64-signed")
+	return filepath.Join(dir, "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"), err
 }

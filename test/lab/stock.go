@@ -171,7 +171,7 @@ func (s *Stock) lock() (unlock func(), err error) {
 
 // Package returns the folder that a package of a suite is unpacked in, and the
 // package's version. It is fetched once. To get newer packages, delete the
-// cache.
+// cache. A package of another architecture is NAME:ARCHITECTURE.
 func (s *Stock) Package(ctx context.Context, suite Suite, name string) (dir, version string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,7 +202,8 @@ func (s *Stock) fetch(ctx context.Context, suite Suite, name string) error {
 	var config []string
 	if suite != ThisHost {
 		var err error
-		if config, err = s.suiteConfig(ctx, suite); err != nil {
+		_, architecture, _ := strings.Cut(name, ":")
+		if config, err = s.suiteConfig(ctx, suite, architecture); err != nil {
 			return err
 		}
 	}
@@ -255,9 +256,9 @@ const listAge = time.Hour
 
 // suiteConfig returns apt's options for a suite: with sources, lists and status
 // of its own, not the system's, so that no package of that suite can be
-// installed.
-func (s *Stock) suiteConfig(ctx context.Context, suite Suite) ([]string, error) {
-	home := filepath.Join(s.cache, "apt-"+string(suite))
+// installed. An empty architecture is this machine's.
+func (s *Stock) suiteConfig(ctx context.Context, suite Suite, architecture string) ([]string, error) {
+	home := filepath.Join(s.cache, strings.TrimSuffix("apt-"+string(suite)+"-"+architecture, "-"))
 	for _, dir := range []string{"lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(home, dir), 0o755); err != nil {
 			return nil, err
@@ -266,6 +267,9 @@ func (s *Stock) suiteConfig(ctx context.Context, suite Suite) ([]string, error) 
 	// A hook that empties the system's package cache must not run beside
 	// another installation.
 	settings := "#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\nAPT::Sandbox::User \"root\";\n"
+	if architecture != "" {
+		settings += fmt.Sprintf("APT::Architecture %[1]q;\nAPT::Architectures { %[1]q; };\n", architecture)
+	}
 	mirror, err := s.mirror(ctx)
 	if err != nil {
 		return nil, err
