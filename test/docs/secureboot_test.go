@@ -187,8 +187,12 @@ func (s *signer) bootOwnKey() {
 	s.boot(lab.Guest{Name: "own-key", Variables: s.path(guestVariables)})
 }
 
-// bootShim boots a machine for which mokutil has imported the key. MokManager
-// asks for confirmation, and the machine starts over.
+// Keys of MokManager's menus.
+const enterKey, downKey = "\r", "\x1b[B"
+
+// bootShim boots a machine for which mokutil has imported the key, and one that
+// has no Linux, and gets the key from a disk. MokManager asks for confirmation,
+// and the machine starts over.
 func (s *signer) bootShim() {
 	s.t.Helper()
 	pending, err := stock.PendingVariables(s.path("efivars"))
@@ -199,12 +203,30 @@ func (s *signer) bootShim() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	const enter, down = "\r", "\x1b[B"
 	s.boot(lab.Guest{Name: "shim", Variables: variables, Restarts: true},
-		keystroke{"Press any key to perform MOK management", enter},
-		keystroke{"Enroll MOK", down + enter},
-		keystroke{"View key 0", down + enter},
-		keystroke{"Enroll the key(s)?", down + enter},
-		keystroke{"Password:", mokPassword + enter},
-		keystroke{"Reboot", enter})
+		keystroke{"Press any key to perform MOK management", enterKey},
+		keystroke{"Enroll MOK", downKey + enterKey},
+		keystroke{"View key 0", downKey + enterKey},
+		keystroke{"Enroll the key(s)?", downKey + enterKey},
+		keystroke{"Password:", mokPassword + enterKey},
+		keystroke{"Reboot", enterKey})
+
+	certificate, err := os.ReadFile(s.path("home/own.cer"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	const mebibytes = 40
+	disk, err := s.lab.NewFAT(patient(s.t), "stick", mebibytes, map[string]string{"own.cer": string(certificate)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.boot(lab.Guest{Name: "stick", Disk: disk, Restarts: true},
+		keystroke{"Verification failed: (0x1A) Security Violation", enterKey},
+		keystroke{"Press any key to perform MOK management", enterKey},
+		keystroke{"Enroll key from disk", downKey + enterKey},
+		keystroke{"Select Key", enterKey},
+		keystroke{"own.cer", enterKey},
+		keystroke{"View key 0", downKey + enterKey},
+		keystroke{"Enroll the key(s)?", downKey + enterKey},
+		keystroke{"Reboot", enterKey})
 }
