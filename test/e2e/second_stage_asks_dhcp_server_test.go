@@ -27,7 +27,7 @@ func TestSecondStageAsks(t *testing.T) {
 	}{
 		{name: "GRUB 2.06, its configuration", grub: lab.Bookworm, asks: "/grub/", other: true},
 		{name: "GRUB 2.12, its configuration", grub: lab.Trixie, asks: "/grub/"},
-		{name: "shim, its second stage", grub: lab.Trixie, filename: "theirs/boot.efi", args: []string{"--override-dhcp-filename"},
+		{name: "shim, its second stage", grub: lab.Trixie, filename: "theirs/boot.efi",
 			asks: "theirs/grubx64.efi", other: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
