@@ -198,7 +198,7 @@ func (in Input) describe(r config.ROM) ROM {
 	if r.Source == "" || !ok {
 		return out
 	}
-	out.Is, out.Signed, out.Text, out.Features = image.Kind(), image.Signed, r.VersionText, r.IPXE.Features.String()
+	out.Is, out.Signed, out.Text, out.Features = image.Kind(), image.Signed(), r.VersionText, r.IPXE.Features.String()
 	if r.IPXE.HasVersion {
 		out.Version = r.IPXE.Version.String()
 	}

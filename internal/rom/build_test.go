@@ -3,8 +3,7 @@ package rom
 // Boot files that the tests build.
 
 import (
-	"encoding/binary"
-	"slices"
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 )
 
 // section is one section of an EFI image to build.
@@ -29,59 +28,13 @@ type efi struct {
 	signature string
 }
 
-// build returns the image's bytes, with a PE32 header for the 32-bit machines
-// and PE32+ for the others.
+// build returns the image's bytes.
 func (e efi) build() []byte {
-	if e.machine == 0 {
-		e.machine = machineX64
-	}
-	if e.subsystem == 0 {
-		e.subsystem = efiApplication
-	}
-	magic, directories := uint16(0x20b), directoriesPE32P
-	if slices.Contains([]machine{machineI386, machineThumb, machineARM, machineARMNT, machineRISCV32}, e.machine) {
-		magic, directories = 0x10b, directoriesPE32
-	}
-	const header = 0x80
-	le := binary.LittleEndian
-	image := make([]byte, header)
-	copy(image, "MZ")
-	le.PutUint32(image[peOffsetField:], header)
-
-	image = append(image, "PE\x00\x00"...)
-	image = le.AppendUint16(image, uint16(e.machine))
-	image = le.AppendUint16(image, uint16(len(e.sections)))
-	image = append(image, make([]byte, 12)...)
-	image = le.AppendUint16(image, uint16(directories+16*8))
-	image = le.AppendUint16(image, 0x0206)
-
-	optional := make([]byte, directories+16*8)
-	le.PutUint16(optional, magic)
-	le.PutUint16(optional[optionalSubsystem:], uint16(e.subsystem))
-	le.PutUint32(optional[directories-4:], 16)
-	content := len(image) + len(optional) + sectionSize*len(e.sections)
-	end := content
+	image := romtest.EFI{Machine: uint16(e.machine), Subsystem: uint16(e.subsystem), Signature: e.signature}
 	for _, s := range e.sections {
-		end += len(s.data)
+		image.Sections = append(image.Sections, romtest.Section{Name: s.name, Flags: s.flags, Data: s.data})
 	}
-	if e.signature != "" {
-		le.PutUint32(optional[directories+8*directorySecurity:], uint32(end))
-		le.PutUint32(optional[directories+8*directorySecurity+4:], uint32(len(e.signature)))
-	}
-	image = append(image, optional...)
-	for _, s := range e.sections {
-		var entry [sectionSize]byte
-		copy(entry[:8], s.name)
-		le.PutUint32(entry[16:], uint32(len(s.data)))
-		le.PutUint32(entry[20:], uint32(content))
-		le.PutUint32(entry[36:], s.flags)
-		content += len(s.data)
-		image = append(image, entry[:]...)
-	}
-	for _, s := range e.sections {
-		image = append(image, s.data...)
-	}
-	return append(image, e.signature...)
+	return image.Build()
 }
 
 // The feature tables of an iPXE 1.21.1 and an iPXE 2.0.0 with DNS, EFI, HTTP

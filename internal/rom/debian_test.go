@@ -56,7 +56,7 @@ func TestReadDebianPackage(t *testing.T) {
 			got := readDebian(t, name)
 			want := release.expect(name, kernel.VersionText)
 			want.Size = got.Size
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
+			if diff := cmp.Diff(want, got, allUnexported); diff != "" {
 				t.Errorf("ReadFile (-want +got):\n%s", diff)
 			}
 		})

@@ -16,9 +16,16 @@ type Image struct {
 	machine   machine
 	subsystem subsystem
 
-	// Signed reports whether the PE certificate table has an entry, which
-	// Secure Boot requires. The certificate is not verified.
-	Signed bool
+	// Signatures are the entries of the PE certificate table, in its order.
+	// Secure Boot requires one that the machine accepts.
+	Signatures []Signature
+
+	// shim is what a shim says about the file that it loads; nil for every
+	// other file.
+	shim *shim
+
+	// isGRUB reports whether the file is a GRUB.
+	isGRUB bool
 
 	// isIPXE reports whether the file is an iPXE. It is true also if the
 	// version cannot be read: the BIOS builds are packed (see ReadPacked).
@@ -80,8 +87,12 @@ func (image Image) String() string {
 		text += fmt.Sprintf(", iPXE %d.%d.%d", image.Version[0], image.Version[1], image.Version[2])
 	case image.isIPXE:
 		text += ", an iPXE"
+	case image.shim != nil:
+		text += ", a shim"
+	case image.isGRUB:
+		text += ", a GRUB"
 	}
-	if image.Signed {
+	if image.Signed() {
 		text += ", signed"
 	}
 	return text

@@ -62,7 +62,7 @@ func TestReadPacked(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.want.Size = int64(len(test.file))
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Image{})); diff != "" {
+			if diff := cmp.Diff(test.want, got, allUnexported); diff != "" {
 				t.Errorf("ReadPacked (-want +got):\n%s", diff)
 			}
 			plain, err := read(bytes.NewReader(test.file), int64(len(test.file)))

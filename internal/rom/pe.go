@@ -14,6 +14,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
@@ -79,11 +82,14 @@ const (
 const (
 	peOffsetField     = 0x3c // in the DOS header: the offset of "PE\0\0"
 	coffSize          = 4 + 20
+	optionalHeaders   = 60 // the size of all headers
+	optionalChecksum  = 64
 	optionalSubsystem = 68
 	directoriesPE32   = 96  // of the optional header, magic 0x10b
 	directoriesPE32P  = 112 // magic 0x20b
 	directorySecurity = 4   // the certificate table; alone among them it has a file offset
 	sectionSize       = 40
+	symbolSize        = 18
 )
 
 // Characteristics of sections.
@@ -104,7 +110,11 @@ const maxSections = 96
 type peHeader struct {
 	machine     machine
 	subsystem   subsystem
+	size        int64 // of all headers, as they say
+	checksum    span  // the field with the checksum
+	security    span  // the directory's entry of the certificate table
 	certificate span
+	strings     int64 // where names of sections are that do not fit; 0 for nowhere
 	sections    []peSection
 }
 
@@ -136,15 +146,19 @@ func parsePE(head []byte) (header peHeader, ok bool) {
 		return peHeader{}, false
 	}
 	header.machine = machine(binary.LittleEndian.Uint16(coff))
-	if !header.parseOptional(rest[:optionalLen]) {
+	if !header.parseOptional(rest[:optionalLen], start+coffSize) {
 		return peHeader{}, false
+	}
+	if symbols := int64(binary.LittleEndian.Uint32(coff[8:])); symbols != 0 {
+		header.strings = symbols + symbolSize*int64(binary.LittleEndian.Uint32(coff[12:]))
 	}
 	header.parseSections(rest[optionalLen:][:sections*sectionSize])
 	return header, true
 }
 
 // parseOptional parses the optional header, which is not optional in an image.
-func (h *peHeader) parseOptional(optional []byte) (ok bool) {
+// start is its offset in the file.
+func (h *peHeader) parseOptional(optional []byte, start int64) (ok bool) {
 	if len(optional) < optionalSubsystem+2 {
 		return false
 	}
@@ -158,6 +172,8 @@ func (h *peHeader) parseOptional(optional []byte) (ok bool) {
 		return false
 	}
 	h.subsystem = subsystem(binary.LittleEndian.Uint16(optional[optionalSubsystem:]))
+	h.size = int64(binary.LittleEndian.Uint32(optional[optionalHeaders:]))
+	h.checksum = span{start + optionalChecksum, 4}
 	if len(optional) < directories {
 		return false
 	}
@@ -165,6 +181,7 @@ func (h *peHeader) parseOptional(optional []byte) (ok bool) {
 	security := optional[directories:]
 	if count > directorySecurity && len(security) >= 8*(directorySecurity+1) {
 		security = security[8*directorySecurity:]
+		h.security = span{start + int64(directories) + 8*directorySecurity, 8}
 		h.certificate = span{int64(binary.LittleEndian.Uint32(security)), int64(binary.LittleEndian.Uint32(security[4:]))}
 	}
 	return true
@@ -193,9 +210,23 @@ func (s peSection) isData() bool {
 func (image *Image) readEFI(r io.ReaderAt, head []byte) error {
 	header, _ := parsePE(head)
 	image.machine, image.subsystem = header.machine, header.subsystem
-	image.Signed = header.certificate.length > 0 && header.certificate.within(image.Size)
+	if err := header.readNames(r); err != nil {
+		return err
+	}
+	if header.has(vendorCertSection) {
+		image.shim = &shim{}
+	}
+	image.isGRUB = header.has(modulesSection)
+	if err := image.readSections(r, header); err != nil {
+		return err
+	}
+	return image.readSignatures(r, header)
+}
 
-	var found []featureTable
+// readSections sets what the image's data says.
+func (image *Image) readSections(r io.ReaderAt, header peHeader) error {
+	var tables []featureTable
+	var loaders loaderNames
 	budget := int64(maxScan)
 	for _, section := range header.sections {
 		if !section.isData() || !section.within(image.Size) || section.length > budget {
@@ -206,30 +237,53 @@ func (image *Image) readEFI(r io.ReaderAt, head []byte) error {
 		if err != nil {
 			return err
 		}
-		found = append(found, findFeatureTables(data)...)
+		tables = append(tables, findFeatureTables(data)...)
 		image.isIPXE = image.isIPXE || bytes.Contains(data, dhcpMark)
-		if section.name == ".sbat" {
-			image.VersionText = sbatVersion(data)
+		if section.name == sbatSection {
+			image.readSBAT(data)
+		}
+		if image.shim != nil {
+			loaders.find(data)
+			if section.name == vendorCertSection {
+				image.shim.keys = vendorKeys(data)
+			}
 		}
 	}
-	image.setFeatures(found)
+	image.setFeatures(tables)
+	if image.shim != nil {
+		image.shim.loader, image.shim.derives = loaders.answer()
+	}
 	return nil
+}
+
+// readNames reads the names of sections that have more than 8 bytes. The
+// section table has "/" and a decimal offset in the string table instead.
+func (h *peHeader) readNames(r io.ReaderAt) error {
+	const longest = 32
+	for i := range h.sections {
+		s := &h.sections[i]
+		offset, isLong := strings.CutPrefix(s.name, "/")
+		at, err := strconv.ParseUint(offset, 10, 32)
+		if !isLong || err != nil || h.strings == 0 {
+			continue
+		}
+		text, err := readRange(r, h.strings+int64(at), longest)
+		if err != nil {
+			return err
+		}
+		if name, _, ended := bytes.Cut(text, []byte{0}); ended {
+			s.name = string(name)
+		}
+	}
+	return nil
+}
+
+// has reports whether there is a section of that name.
+func (h peHeader) has(name string) bool {
+	return slices.ContainsFunc(h.sections, func(s peSection) bool { return s.name == name })
 }
 
 // within reports whether a span lies in a file of that size.
 func (s span) within(size int64) bool {
 	return s.offset <= size && s.length <= size-s.offset
-}
-
-// sbatVersion returns the version in iPXE's own line of an SBAT section (shim,
-// SBAT.md): component, generation, vendor, package, version, address.
-func sbatVersion(sbat []byte) string {
-	sbat, _, _ = bytes.Cut(sbat, []byte{0})
-	for line := range bytes.Lines(sbat) {
-		fields := bytes.Split(bytes.TrimRight(line, "\r\n"), []byte{','})
-		if len(fields) == 6 && string(fields[0]) == "ipxe" && isVersionText(fields[4]) {
-			return string(fields[4])
-		}
-	}
-	return ""
 }

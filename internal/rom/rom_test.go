@@ -9,6 +9,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 )
 
 // someFeatureList is someFeatures as Image has them.
@@ -45,19 +47,21 @@ func TestRead(t *testing.T) {
 		"lkrn, garbage for a text": {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS", 0x20e: "\x48\x00", 0x248: "1\x01\x00" + string(biosMark)}), Image{format: formatKernel, isIPXE: true}},
 		"kernel cut short":         {sector(map[int]string{0x1fe: "\x55\xaa", 0x202: "HdrS"})[:0x206], Image{format: formatKernel}},
 
-		"EFI application":    {efi{}.build(), x64},
-		"EFI driver":         {efi{subsystem: efiBootDriver}.build(), Image{format: formatEFI, machine: machineX64, subsystem: efiBootDriver}},
-		"32-bit":             {efi{machine: machineI386, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineI386, subsystem: efiApplication}, ipxe(2, 0, 0))},
-		"iPXE":               {efi{sections: []section{{".text", flagsText, "code"}, data(table1211)}}.build(), with(x64, ipxe(1, 21, 1))},
-		"arm64":              {efi{machine: machineARM64, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineARM64, subsystem: efiApplication}, ipxe(2, 0, 0))},
-		"signed":             {efi{sections: []section{data(table200)}, signature: string(make([]byte, signedLen))}.build(), with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.Signed = true })},
-		"signature cut":      {efi{signature: string(make([]byte, signedLen))}.build()[:0x80+coffSize+directoriesPE32P+16*8], x64},
-		"iPXE unreadable":    {efi{sections: []section{data("\x3c\x20" + string(dhcpMark))}}.build(), with(x64, func(i *Image) { i.isIPXE = true })},
-		"PE header far away": {[]byte("MZ" + string(make([]byte, 58)) + "\xff\xff\xff\xff"), Image{}},
+		"EFI application":      {efi{}.build(), x64},
+		"EFI driver":           {efi{subsystem: efiBootDriver}.build(), Image{format: formatEFI, machine: machineX64, subsystem: efiBootDriver}},
+		"32-bit":               {efi{machine: machineI386, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineI386, subsystem: efiApplication}, ipxe(2, 0, 0))},
+		"iPXE":                 {efi{sections: []section{{".text", flagsText, "code"}, data(table1211)}}.build(), with(x64, ipxe(1, 21, 1))},
+		"arm64":                {efi{machine: machineARM64, sections: []section{data(table200)}}.build(), with(Image{format: formatEFI, machine: machineARM64, subsystem: efiApplication}, ipxe(2, 0, 0))},
+		"signed, unreadable":   {efi{sections: []section{data(table200)}, signature: string(romtest.Entry([]byte("not PKCS#7")))}.build(), with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.Signatures = make([]Signature, 1) })},
+		"zeros for signatures": {efi{sections: []section{data(table200)}, signature: string(make([]byte, signedLen))}.build(), with(x64, ipxe(2, 0, 0))},
+		"signature cut":        {efi{signature: string(make([]byte, signedLen))}.build()[:0x80+coffSize+directoriesPE32P+16*8], x64},
+		"iPXE unreadable":      {efi{sections: []section{data("\x3c\x20" + string(dhcpMark))}}.build(), with(x64, func(i *Image) { i.isIPXE = true })},
+		"PE header far away":   {[]byte("MZ" + string(make([]byte, 58)) + "\xff\xff\xff\xff"), Image{}},
 		"SBAT": {efi{sections: []section{data(table200), {".sbat", 0x48000040,
 			"sbat,1,SBAT Version,sbat,1,https://example.org\nipxe,1,iPXE,snponly.efi,2.0.0+dfsg-5,https://ipxe.org\n\x00\x00"}}}.build(),
 			with(with(x64, ipxe(2, 0, 0)), func(i *Image) { i.VersionText = "2.0.0+dfsg-5" })},
-		"SBAT of another": {efi{sections: []section{{".sbat", 0x48000040, "grub,3,Free Software Foundation,grub,2.06,https://example.org\n"}}}.build(), x64},
+		"SBAT of another":   {efi{sections: []section{{".sbat", 0x48000040, "grub,3,Free Software Foundation,grub,2.06,https://example.org\n"}}}.build(), with(x64, func(i *Image) { i.isGRUB = true })},
+		"GRUB without SBAT": {efi{sections: []section{{modulesSection, flagsData, "mimg"}}}.build(), with(x64, func(i *Image) { i.isGRUB = true })},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -66,7 +70,7 @@ func TestRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			test.want.Size = int64(len(test.file))
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(Image{})); diff != "" {
+			if diff := cmp.Diff(test.want, got, allUnexported); diff != "" {
 				t.Errorf("Read (-want +got):\n%s", diff)
 			}
 		})
@@ -107,7 +111,7 @@ func TestReadStrict(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := Image{format: formatEFI, Size: int64(len(file)), machine: machineX64, subsystem: efiApplication, isIPXE: test.isIPXE}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
+			if diff := cmp.Diff(want, got, allUnexported); diff != "" {
 				t.Errorf("Read (-want +got):\n%s", diff)
 			}
 		})
@@ -212,7 +216,7 @@ func TestReadFile(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Image{})); diff != "" {
+		if diff := cmp.Diff(want, got, allUnexported); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
