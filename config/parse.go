@@ -20,7 +20,8 @@ type Config struct {
 	Autoexec    bool      // make an autoexec.ipxe for EFI iPXEs
 	Segments    []Answers // the parts of the network; the last is everybody else
 	IPXETexts   []string  // values of ${version} that the version check accepts, beside those of the ROMs
-	Warnings    []string  // what works, but probably not as meant
+	SecureBoot  SecureBoot
+	Warnings    []string // what works, but probably not as meant
 
 	settings    Settings
 	allow, deny []proxydhcp.MACPrefix
@@ -58,6 +59,7 @@ func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	c.HTTP = p.http()
 	c.TFTP = p.tftp(chosen)
 	c.Log = p.log()
+	c.SecureBoot = p.secureBoot()
 	c.allow = parseAll(p.Problems, "allow-mac", s.AllowMACs, dhcp4.ParseMACPrefix)
 	c.deny = parseAll(p.Problems, "deny-mac", s.DenyMACs, dhcp4.ParseMACPrefix)
 	everybody := p.answers(s.AnswersText, p.Problems)

@@ -26,7 +26,10 @@ type ROM struct {
 	IPXE        proxydhcp.IPXE // what a machine that runs it reports, as far as the file says; unknown if it is elsewhere
 	VersionText string         // its ${version}; "" if unknown
 	Packed      bool           // the iPXE in the file is packed; IPXE was read by unpacking it
-	SecondStage string         // the file in the boot file tree that Name loads, if it is a shim that has one; IPXE is then that file's
+
+	// SecondStage is the file in the boot file tree that Name loads, if it is
+	// a shim that has one. IPXE and VersionText are then that file's.
+	SecondStage string
 
 	// Alternatives are other ROMs of the platform, in the order in which a
 	// machine is given them that loads this one and does not start it.

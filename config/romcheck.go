@@ -46,7 +46,7 @@ func (s segment) rejection(roms []ROM, unmet proxydhcp.Unmet, consequence string
 	var sources, without []string
 	remark := ""
 	for _, r := range roms {
-		sources = append(sources, fmt.Sprintf("%s (%s)", r.Source, r.Platform))
+		sources = append(sources, fmt.Sprintf("%s (%s)", r.chain(), r.Platform))
 		without = append(without, fmt.Sprintf("--rom %s=%s", r.Platform, noROM))
 		if text := versionRemark(r); unmet.Version && text != "" {
 			remark = text
@@ -61,6 +61,14 @@ func (s segment) rejection(roms []ROM, unmet proxydhcp.Unmet, consequence string
 	}
 	return fmt.Sprintf("ROM %s: %s%s, %s: %s, %s, or leave it out (%s)",
 		strings.Join(sources, ", "), unmet.Text, remark, consequence, rebuild, less, strings.Join(without, " "))
+}
+
+// chain returns the ROM's file on this host, and what it loads.
+func (r ROM) chain() string {
+	if r.SecondStage == "" {
+		return r.Source
+	}
+	return r.Source + " with " + r.SecondStage
 }
 
 // versionRemark returns what explains a version that is not accepted: iPXE 1.x

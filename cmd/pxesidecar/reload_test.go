@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"io/fs"
 	"log/slog"
@@ -28,6 +29,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -38,12 +40,13 @@ type change struct {
 }
 
 // changes are a change of each flag, by its name.
-func changes(cert, key, other string) map[string]change {
+func changes(t *testing.T, cert, key, other string) map[string]change {
 	remote := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
 	web := config.Settings{AnswersText: remote, HTTP: ":443", TLSCert: cert, TLSKey: key}
 	menu := config.Settings{AnswersText: remote, Menu: []string{"Install=rom"}}
 	check := config.Settings{AnswersText: remote, NoDHCP: true}
 	list := func(values ...string) []string { return values }
+	chain := config.Settings{AnswersText: config.AnswersText{Root: chainRoot(t), ROMs: list("arm64=none")}}
 	return map[string]change{
 		"allow-mac":              {from: list(), to: list("52:54:00")},
 		"deny-mac":               {from: list(), to: list("52:54:00")},
@@ -51,6 +54,7 @@ func changes(cert, key, other string) map[string]change {
 		"root":                   {from: "", to: other},
 		"boot-url":               {from: "", to: "http://boot.example/"},
 		"rom":                    {from: list("x64=a.efi"), to: list("x64=b.efi")},
+		"secure-boot":            {from: "auto", to: "off", with: chain},
 		"next-server":            {from: "192.0.2.99", to: "192.0.2.98"},
 		"yield-to-dhcp-filename": {from: false, to: true},
 		"override-dhcp-filename": {from: false, to: true},
@@ -100,7 +104,7 @@ func TestReload(t *testing.T) {
 		}
 		writeFile(t, filepath.Join(other, filepath.Base(file)), string(text))
 	}
-	all := changes(cert, key, other)
+	all := changes(t, cert, key, other)
 	for _, f := range config.Flags() {
 		c, ok := all[f.Name]
 		delete(all, f.Name)
@@ -131,6 +135,20 @@ func TestReload(t *testing.T) {
 	for name := range all {
 		t.Errorf("there is no --%s", name)
 	}
+}
+
+// chainRoot returns a directory with a signed iPXE behind a shim, and one without
+// either.
+func chainRoot(t *testing.T) string {
+	t.Helper()
+	dir, key := t.TempDir(), romtest.NewKey(t, pkix.Name{CommonName: "Signer"}, nil)
+	for name, image := range map[string][]byte{
+		"snponly-shim.efi": romtest.Sign(t, romtest.Shim([]string{"ipxe.efi"}, romtest.IPXEShimText, key.Certificate.Raw).Build(), key),
+		"snponly.efi":      romtest.Sign(t, romtest.IPXE(2, 0, 0).Build(), key), "snponly-x86_64.efi": romtest.IPXE(2, 0, 0).Build(),
+	} {
+		writeFile(t, filepath.Join(dir, name), string(image))
+	}
+	return dir
 }
 
 // loadWith loads settings with a value of one flag.

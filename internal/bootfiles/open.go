@@ -2,11 +2,14 @@ package bootfiles
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/rom"
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
 // Set is the boot files of one configuration: the boot file tree, and what each
@@ -33,7 +36,7 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 	everybody := len(c.Segments) - 1
 	for i := range c.Segments {
 		at := (everybody + i) % len(c.Segments)
-		s.Segments[at] = s.open(c.Segments[at], hostRoot, problems.In(c.Segments[at].Table))
+		s.Segments[at] = s.open(c.Segments[at], c, hostRoot, problems.In(c.Segments[at].Table))
 	}
 	generated, err := generatedScripts(c, s.Segments[everybody].ROMs, version)
 	problems.Note(err)
@@ -46,7 +49,24 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 		s.Close()
 		return nil, err
 	}
+	s.dropRejected(c)
 	return s, nil
+}
+
+// dropRejected removes the alternatives that the policy would replace: a machine
+// that runs one would be given a ROM again.
+func (s *Set) dropRejected(c *config.Config) {
+	// The error is about the ROMs themselves, which are reported when the
+	// policy is made to be used.
+	policy, _, _ := c.Policy(s.Segments)
+	for i, segment := range s.Segments {
+		for j := range segment.ROMs {
+			r := &segment.ROMs[j]
+			r.Alternatives = slices.DeleteFunc(r.Alternatives, func(other config.ROM) bool {
+				return policy.Rejects(c.Segments[i].Scope, other.Platform, other.IPXE) != (proxydhcp.Unmet{})
+			})
+		}
+	}
 }
 
 // Close closes the tree. A nil Set has none.
@@ -58,7 +78,7 @@ func (s *Set) Close() error {
 }
 
 // open finds the files of one segment, and adds them to the tree.
-func (s *Set) open(a config.Answers, hostRoot string, problems config.Problems) config.SegmentFiles {
+func (s *Set) open(a config.Answers, c *config.Config, hostRoot string, problems config.Problems) config.SegmentFiles {
 	if a.Deny {
 		return config.SegmentFiles{}
 	}
@@ -68,7 +88,7 @@ func (s *Set) open(a config.Answers, hostRoot string, problems config.Problems) 
 			return config.SegmentFiles{}
 		}
 	}
-	return config.SegmentFiles{ROMs: s.findROMs(a, hostRoot, problems), Script: s.findScript(a, problems)}
+	return config.SegmentFiles{ROMs: s.findROMs(a, c, hostRoot, problems), Script: s.findScript(a, problems)}
 }
 
 // hasRaspberryPi reports whether the tree has boot files of a Raspberry Pi: one
@@ -82,36 +102,63 @@ func (s *Set) hasRaspberryPi() bool {
 	return false
 }
 
-// hasROM reports whether a name is that of a ROM.
-func (s *Set) hasROM(name string) bool {
-	return slices.ContainsFunc(s.Segments, func(segment config.SegmentFiles) bool {
-		return slices.ContainsFunc(segment.ROMs, func(r config.ROM) bool { return r.Name == name })
-	})
+// warn adds a warning.
+func (s *Set) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf(format, args...))
 }
 
-// rom returns the ROM of that name, of any segment.
-func (s *Set) rom(name string) (config.ROM, bool) {
-	for _, segment := range s.Segments {
-		for _, r := range segment.ROMs {
-			for _, one := range append([]config.ROM{r}, r.Alternatives...) {
-				if one.Name == name {
-					return one, true
+// roms returns the ROMs of all segments: those that are chosen, then their
+// alternatives.
+func (s *Set) roms() iter.Seq[config.ROM] {
+	return func(yield func(config.ROM) bool) {
+		for _, segment := range s.Segments {
+			for _, r := range segment.ROMs {
+				if !yield(r) {
+					return
 				}
 			}
+		}
+		for _, segment := range s.Segments {
+			for _, r := range segment.ROMs {
+				for _, other := range r.Alternatives {
+					if !yield(other) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// rom returns the ROM of that name: one that is chosen, or an alternative.
+func (s *Set) rom(name string) (r config.ROM, ok bool) {
+	for r := range s.roms() {
+		if r.Name == name {
+			return r, true
 		}
 	}
 	return config.ROM{}, false
 }
 
-// isSecondStage reports whether a name is that of a file which a ROM loads.
-func (s *Set) isSecondStage(name string) bool {
-	return slices.ContainsFunc(s.Segments, func(segment config.SegmentFiles) bool {
-		return slices.ContainsFunc(segment.ROMs, func(r config.ROM) bool { return r.SecondStage == name })
-	})
+// hasROM reports whether a name is that of a ROM: one that is chosen, or an
+// alternative. The second stage of a shim is none.
+func (s *Set) hasROM(name string) bool {
+	_, ok := s.rom(name)
+	return ok
 }
 
-// Image returns what a ROM says about itself. ok is false for one that is not
-// on this host.
+// isSecondStage reports whether a name is that of the file that a shim loads.
+func (s *Set) isSecondStage(name string) bool {
+	for r := range s.roms() {
+		if r.SecondStage == name && name != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Image returns what a ROM or a second stage says about itself. ok is false for
+// one that is not on this host.
 func (s *Set) Image(name string) (image rom.Image, ok bool) {
 	image, ok = s.images[name]
 	return image, ok

@@ -20,45 +20,80 @@ import (
 // distribution's ROMs are used only if that directory has none for any
 // platform: ROMs of two origins side by side are rarely meant.
 type romFinder struct {
-	set      *Set
-	answers  config.Answers
-	hostRoot string // the root directory of this host
+	set        *Set
+	answers    config.Answers
+	secureBoot config.SecureBoot
+	hostRoot   string // the root directory of this host
 }
 
 // romFile is a ROM that was found. name and source are empty for a platform
 // that has none.
 type romFile struct {
-	name   string    // in the boot file tree or on the next server, or a URL; "" if it is not published yet
-	source string    // the file on this host; "" if it is elsewhere
-	image  rom.Image // what that file says about itself
-	packed bool      // image was read by unpacking the file
+	name   string     // in the boot file tree or on the next server, or a URL; "" if it is not published yet
+	source string     // the file on this host; "" if it is elsewhere
+	image  rom.Image  // what that file says about itself
+	packed bool       // image was read by unpacking the file
+	second secondFile // what it loads, if it is a shim that has a second stage
 }
 
+// secondFile is the second stage of a shim. It is empty for none.
+type secondFile struct {
+	asked  string // the name that the shim asks for, in its own directory
+	name   string // in the boot file tree; "" if it is not published yet
+	source string // the file on this host
+	image  rom.Image
+}
+
+// maxAlternatives is how many other ROMs a machine may be given that does not
+// start the first.
+const maxAlternatives = 3
+
 // findROMs returns the ROMs of a segment, in the order of the platforms.
-func (s *Set) findROMs(a config.Answers, hostRoot string, problems config.Problems) []config.ROM {
-	f := &romFinder{s, a, hostRoot}
+func (s *Set) findROMs(a config.Answers, c *config.Config, hostRoot string, problems config.Problems) []config.ROM {
+	f := &romFinder{s, a, c.SecureBoot, hostRoot}
 	named := f.named(problems)
-	found := f.inDirectory()
+	found := f.inDirectory(named)
 	if len(found) == 0 {
 		found = f.inDistribution()
 	}
-	var roms []config.ROM
+	var chosen [][]romFile // by platform: the ROM, and its alternatives
+	var platforms []proxydhcp.Platform
 	for _, platform := range proxydhcp.Platforms() {
-		r, isNamed := named[platform]
-		if !isNamed {
-			r = found[platform]
+		files := found[platform]
+		if r, isNamed := named[platform]; isNamed {
+			files = []romFile{r}
 		}
-		if r.name == "" && r.source != "" {
-			r.name = f.publish(platform, r.source)
+		if files = f.withSecureBoot(platform, files, problems); len(files) > 0 && (files[0].name != "" || files[0].source != "") {
+			platforms = append(platforms, platform)
+			chosen = append(chosen, files[:min(len(files), 1+maxAlternatives)])
 		}
-		if r.name != "" {
-			roms = append(roms, f.use(platform, r))
+	}
+	f.publishAll(platforms, chosen)
+	var roms []config.ROM
+	for i, files := range chosen {
+		f.warn(platforms[i], files[0])
+		first := f.use(platforms[i], files[0])
+		for _, other := range files[1:] {
+			first.Alternatives = append(first.Alternatives, f.use(platforms[i], other))
 		}
+		roms = append(roms, first)
 	}
 	if len(roms) == 0 && len(named) == 0 {
 		problems.Note(f.nothingFound())
 	}
 	return roms
+}
+
+// publishAll makes the files part of the tree, those that are chosen before
+// their alternatives: they keep their own names.
+func (f *romFinder) publishAll(platforms []proxydhcp.Platform, chosen [][]romFile) {
+	for rank := range 1 + maxAlternatives {
+		for i, files := range chosen {
+			if rank < len(files) {
+				f.publish(platforms[i], &files[rank])
+			}
+		}
+	}
 }
 
 // use returns a ROM as the policy needs it, and keeps what its file says.
@@ -70,16 +105,24 @@ func (f *romFinder) use(platform proxydhcp.Platform, r romFile) config.ROM {
 		r.unpack()
 	}
 	f.set.images[r.name] = r.image
+	runs := r.image
+	if r.second.name != "" {
+		f.set.images[r.second.name] = r.second.image
+		runs = r.second.image
+	}
 	x := proxydhcp.IPXE{
 		Present:     true,
-		HasVersion:  r.image.HasVersion,
-		Version:     proxydhcp.Version(r.image.Version),
-		HasFeatures: r.image.HasFeatures,
+		HasVersion:  runs.HasVersion,
+		Version:     proxydhcp.Version(runs.Version),
+		HasFeatures: runs.HasFeatures,
 	}
-	for _, feature := range r.image.Features {
+	for _, feature := range runs.Features {
 		x.Features = x.Features.With(proxydhcp.Feature(feature))
 	}
-	return config.ROM{Platform: platform, Name: r.name, Source: r.source, IPXE: x, VersionText: r.image.VersionText, Packed: r.packed}
+	return config.ROM{
+		Platform: platform, Name: r.name, Source: r.source, IPXE: x, VersionText: runs.VersionText, Packed: r.packed,
+		SecondStage: r.second.name,
+	}
 }
 
 // unpack reads the version and the features of a BIOS ROM, which are packed. If
@@ -115,23 +158,49 @@ func (f *romFinder) named(problems config.Problems) map[proxydhcp.Platform]romFi
 
 // read finds a file of this host and checks that the platform can start it.
 func (f *romFinder) read(platform proxydhcp.Platform, file string) (romFile, error) {
-	r, err := f.locate(platform, file)
+	r, err := f.locate(file)
 	if err != nil {
 		return r, err
 	}
-	if r.image, err = rom.ReadFile(f.set, r.name); err != nil {
+	beside, base := os.DirFS(filepath.Dir(r.source)), filepath.Base(r.source)
+	var files fs.FS = f.set
+	name := r.name
+	if name == "" {
+		files, name = beside, base
+	}
+	if r.image, err = rom.ReadFile(files, name); err != nil {
 		return r, errors.Unwrap(err) // without the file's name
 	}
 	if !r.image.Fits(platform) {
 		return r, fmt.Errorf("%s is %s, which does not start on %s", r.source, r.image, platform)
 	}
-	_, err = config.ParseBootName(r.name)
+	if r.image.IsShim() {
+		second, err := rom.FindSecond(beside, base, r.image)
+		if err != nil {
+			f.set.warn("ROM %s (%s): %v: no machine gets further with it", r.source, platform, err)
+		}
+		r.addSecond(second)
+	}
+	_, err = config.ParseBootName(name)
 	return r, err
 }
 
+// addSecond adds the second stage of a shim, which is in the shim's directory on
+// this host.
+func (r *romFile) addSecond(second rom.Second) {
+	if second.File == "" {
+		return
+	}
+	r.second = secondFile{
+		asked:  path.Base(second.Name),
+		source: filepath.Join(filepath.Dir(r.source), path.Base(second.File)),
+		image:  second.Image,
+	}
+}
+
 // locate finds a file that the user names: in the user's directory, or anywhere
-// by its path, in which case it is published under its base name.
-func (f *romFinder) locate(platform proxydhcp.Platform, value string) (romFile, error) {
+// by its path, in which case it has no name in the tree yet.
+func (f *romFinder) locate(value string) (romFile, error) {
 	dir := f.answers.Text.Root
 	if dir != "" {
 		name := strings.TrimLeft(filepath.ToSlash(value), "/")
@@ -158,49 +227,76 @@ func (f *romFinder) locate(platform proxydhcp.Platform, value string) (romFile, 
 	case !info.Mode().IsRegular():
 		return romFile{}, fmt.Errorf("%s is not a file", file)
 	}
-	return romFile{name: f.publish(platform, file), source: file}, nil
+	return romFile{source: file}, nil
 }
 
-// publish makes a file from outside the user's directory part of the tree and
-// returns its name there: its own, unless another file has that already.
-func (f *romFinder) publish(platform proxydhcp.Platform, file string) string {
-	name := filepath.Base(file)
-	if _, err := fs.Stat(f.set, name); err == nil && f.set.Source(name) != file {
-		name = path.Join(platform.String(), name)
+// publish makes the files of a ROM part of the tree, as far as they are not. A
+// file from outside the user's directory gets its own name there, unless another
+// file has that already. A second stage has the name that its shim asks for.
+func (f *romFinder) publish(platform proxydhcp.Platform, r *romFile) {
+	if r.source == "" {
+		return
 	}
-	f.set.addFile(name, file)
-	return name
+	if r.name == "" {
+		r.name = filepath.Base(r.source)
+		if f.taken(r.name, r.source) || r.second.source != "" && f.taken(r.second.asked, r.second.source) {
+			r.name = path.Join(platform.String(), r.name)
+		}
+		f.set.addFile(r.name, r.source)
+	}
+	if r.second.source != "" {
+		r.second.name = path.Join(path.Dir(r.name), r.second.asked)
+		f.set.addFile(r.second.name, r.second.source)
+	}
 }
+
+// taken reports whether the tree has another file of that name.
+func (f *romFinder) taken(name, file string) bool {
+	_, err := fs.Stat(f.set, name)
+	return err == nil && f.set.Source(name) != file
+}
+
+// shims says whether a shim may be chosen.
+func (f *romFinder) shims() rom.Shims { return f.secureBoot != config.SecureBootOff }
 
 // inDirectory returns the ROMs of usual names in the user's directory, by
-// platform.
-func (f *romFinder) inDirectory() map[proxydhcp.Platform]romFile {
-	found := map[proxydhcp.Platform]romFile{}
+// platform, best first. It warns of those that it passes over, unless a ROM is
+// named for their platform.
+func (f *romFinder) inDirectory(named map[proxydhcp.Platform]romFile) map[proxydhcp.Platform][]romFile {
+	found := map[proxydhcp.Platform][]romFile{}
 	dir := f.answers.Text.Root
 	if dir == "" || f.answers.Remote {
 		return found
 	}
 	for _, platform := range proxydhcp.Platforms() {
-		choice := rom.Choose(os.DirFS(dir), ".", platform)
-		for _, err := range choice.Passed {
-			f.set.Warnings = append(f.set.Warnings, err.Error())
+		choices := rom.Choose(os.DirFS(dir), ".", platform, f.shims())
+		if _, isNamed := named[platform]; !isNamed {
+			for _, err := range choices.Passed {
+				f.set.warn("%v", err)
+			}
 		}
-		if choice.Found() {
-			found[platform] = romFile{name: path.Join(f.answers.Mount, choice.Name), source: filepath.Join(dir, choice.Name), image: choice.Image}
+		for _, choice := range choices.Usable {
+			r := romFile{name: path.Join(f.answers.Mount, choice.Name), source: filepath.Join(dir, choice.Name), image: choice.Image}
+			r.addSecond(choice.Second)
+			found[platform] = append(found[platform], r)
 		}
 	}
 	return found
 }
 
 // inDistribution returns the ROMs that the distribution's packages installed,
-// by platform.
-func (f *romFinder) inDistribution() map[proxydhcp.Platform]romFile {
-	found := map[proxydhcp.Platform]romFile{}
+// by platform, best first.
+func (f *romFinder) inDistribution() map[proxydhcp.Platform][]romFile {
+	found := map[proxydhcp.Platform][]romFile{}
 	if f.answers.Remote {
 		return found
 	}
-	for platform, choice := range rom.Find(os.DirFS(f.hostRoot)) {
-		found[platform] = romFile{source: filepath.Join(f.hostRoot, choice.Path()), image: choice.Image}
+	for platform, choices := range rom.Find(os.DirFS(f.hostRoot), f.shims()) {
+		for _, choice := range choices.Usable {
+			r := romFile{source: filepath.Join(f.hostRoot, choice.Path()), image: choice.Image}
+			r.addSecond(choice.Second)
+			found[platform] = append(found[platform], r)
+		}
 	}
 	return found
 }

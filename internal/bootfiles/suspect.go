@@ -20,7 +20,7 @@ func (f *Files) Suspect(r proxydhcp.StartReport) (reason, hint string) {
 			"put that file among the boot files, or serve another ROM"
 	case !known || bios:
 		return "the file hangs on this machine, or is not for it", otherDriver(r.File)
-	case !image.Signed:
+	case !image.Signed():
 		return "the file is not signed: a machine with Secure Boot refuses it without a word",
 			"if Secure Boot is on there, serve a signed ROM (docs/secure-boot.md), or turn it off; if not, " + otherDriver(r.File)
 	}

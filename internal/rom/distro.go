@@ -22,7 +22,9 @@ package rom
 //	iPXE release 2.0.0: ipxeboot.tar.gz
 //	  undionly.kpxe, ipxe.pxe, and ipxe.efi and snponly.efi in each of
 //	  {i386,x86_64,arm32,arm64,riscv32,riscv64,loong64};
-//	  -legacy has old drivers; *-sb is for Secure Boot
+//	  -legacy has old drivers; for Secure Boot there are {x86_64,arm64}-sb,
+//	  with signed iPXEs and links such as snponly-shim.efi to one shim
+//	  (src/util/gensrvimg)
 //	iPXE build directory
 //	  bin-x86_64-pcbios/undionly.kpxe, bin-x86_64-efi/ipxe.efi, ...
 //
@@ -48,17 +50,13 @@ var distributions = [...][]string{
 	{"usr/share/ipxe"},       // Fedora, SUSE, Arch: different file names
 }
 
-// Choice is the boot file to serve to one platform, chosen from a directory.
+// Choice is one way to start an iPXE on a platform, found in a directory: an
+// iPXE, or a shim that loads one.
 type Choice struct {
-	dir   string // the directory that was searched
-	Name  string // path of the file in the directory, and the name to serve it under; empty if no file was usable
-	Image Image
-
-	// Passed are the reasons why better candidates were not chosen. Each
-	// names its file. A file for another platform is reported only if its
-	// name says that it is for this one: several platforms share names such
-	// as ipxe.efi.
-	Passed []error
+	dir    string // the directory that was searched
+	Name   string // path in the directory of the file that firmware loads, and the name to serve it under; empty if no file was usable
+	Image  Image
+	Second Second // what the shim loads; zero if the file is not a shim
 }
 
 // Found reports whether there is a file to serve.
@@ -67,6 +65,36 @@ func (c Choice) Found() bool { return c.Name != "" }
 // Path returns the file's path in the file system that was searched.
 func (c Choice) Path() string { return path.Join(c.dir, c.Name) }
 
+// Choices are the boot files of a directory that one platform can be served.
+type Choices struct {
+	// Usable are the files, best first. No two are of one kind: with or
+	// without a shim, with the firmware's driver or with iPXE's own.
+	Usable []Choice
+
+	// Passed are the reasons why better candidates were not chosen. Each
+	// names its file. A file for another platform is reported only if its
+	// name says that it is for this one: several platforms share names such
+	// as ipxe.efi.
+	Passed []error
+}
+
+// Best returns the best choice, the zero Choice if there is none.
+func (c Choices) Best() Choice {
+	if len(c.Usable) == 0 {
+		return Choice{}
+	}
+	return c.Usable[0]
+}
+
+// Shims says whether shims are looked for.
+type Shims bool
+
+// With or without shims.
+const (
+	WithShims    Shims = true
+	WithoutShims Shims = false
+)
+
 // Find returns the boot files that a distribution's packages installed under
 // root, the system's root directory, by platform. It returns those of the first
 // distribution that has a file for any platform, and nil if there are none.
@@ -74,57 +102,123 @@ func (c Choice) Path() string { return path.Join(c.dir, c.Name) }
 // Symbolic links are followed as root follows them. Debian 12 has links that
 // lead to /boot, so a file system that does not leave its directory does not
 // find them.
-func Find(root fs.FS) map[proxydhcp.Platform]Choice {
+func Find(root fs.FS, shims Shims) map[proxydhcp.Platform]Choices {
 	for _, dirs := range distributions {
-		choices := map[proxydhcp.Platform]Choice{}
+		found := map[proxydhcp.Platform]Choices{}
 		for _, platform := range proxydhcp.Platforms() {
 			for _, dir := range dirs {
-				if choice := Choose(root, dir, platform); choice.Found() {
-					choices[platform] = choice
+				if choices := Choose(root, dir, platform, shims); len(choices.Usable) > 0 {
+					found[platform] = choices
 					break
 				}
 			}
 		}
-		if len(choices) > 0 {
-			return choices
+		if len(found) > 0 {
+			return found
 		}
 	}
 	return nil
 }
 
-// Choose returns the first candidate for the platform in a directory whose
-// headers say that the platform's firmware can start it. A name is not enough:
-// ipxe.efi is for x64 in one package, and for any platform in a directory that
-// somebody filled by hand.
-func Choose(fsys fs.FS, dir string, platform proxydhcp.Platform) Choice {
-	choice := Choice{dir: dir}
-	for _, name := range candidates(platform) {
-		image, err := ReadFile(fsys, path.Join(dir, name))
+// Choose returns the candidates for the platform in a directory whose headers
+// say that the platform's firmware can start them, best first. A name is not
+// enough: ipxe.efi is for x64 in one package, and for any platform in a
+// directory that somebody filled by hand.
+//
+// A shim is a candidate if it is signed and its second stage is a signed iPXE.
+// It comes before every file without a shim, because machines start it with
+// Secure Boot and without.
+func Choose(fsys fs.FS, dir string, platform proxydhcp.Platform, shims Shims) Choices {
+	var found Choices
+	kinds := map[kind]bool{}
+	for _, c := range candidates(platform) {
+		if kinds[c.kind] || c.shim && !bool(shims) {
+			continue
+		}
+		choice, err := c.choose(fsys, dir, platform)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			choice.Passed = append(choice.Passed, err)
-		case image.Fits(platform):
-			choice.Name, choice.Image = name, image
-			return choice
-		case namesPlatform(name, platform):
-			choice.Passed = append(choice.Passed, fmt.Errorf("boot file %q: is %v, not for %s", path.Join(dir, name), image, platform))
+		case err != nil && len(found.Usable) == 0:
+			found.Passed = append(found.Passed, err)
+		case choice.Found() && !found.clashes(choice):
+			kinds[c.kind] = true
+			found.Usable = append(found.Usable, choice)
 		}
 	}
-	return choice
+	return found
+}
+
+// choose returns the candidate, if the directory has it and the platform can
+// start it. If it has it and cannot be used, and its name says that it is for
+// the platform, the error says why.
+func (c candidate) choose(fsys fs.FS, dir string, platform proxydhcp.Platform) (Choice, error) {
+	file := path.Join(dir, c.name)
+	image, err := ReadFile(fsys, file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Choice{}, nil
+	case err != nil:
+		return Choice{}, err
+	case !image.Fits(platform) && namesPlatform(c.name, platform):
+		return Choice{}, fmt.Errorf("boot file %q: is %v, not for %s", file, image, platform)
+	case !image.Fits(platform), c.shim && !image.IsShim():
+		return Choice{}, nil
+	case image.IsShim() && !c.shim:
+		return Choice{}, fmt.Errorf("boot file %q: is a shim; shims have names such as snponly-shim.efi and shimx64.efi", file)
+	case !c.shim:
+		return Choice{dir: dir, Name: c.name, Image: image}, nil
+	}
+	second, err := FindSecond(fsys, file, image)
+	if err == nil && !second.Image.IsIPXE() {
+		return Choice{}, nil // a GRUB's shim, which starts something else
+	}
+	if err == nil {
+		err = checkChain(image, second, platform)
+	}
+	if err != nil {
+		return Choice{}, fmt.Errorf("boot file %q: %w", file, err)
+	}
+	second.Name, second.File = within(dir, second.Name), within(dir, second.File)
+	return Choice{dir: dir, Name: c.name, Image: image, Second: second}, nil
+}
+
+// within returns a path relative to a directory that it is in.
+func within(dir, name string) string { return strings.TrimPrefix(name, dir+"/") }
+
+// clashes reports whether a choice cannot be served beside those found: two
+// shims in one directory that ask for the same name, and mean two files; or the
+// second stage of one of them, without its shim.
+func (c Choices) clashes(choice Choice) bool {
+	return slices.ContainsFunc(c.Usable, func(found Choice) bool {
+		sameName := found.Second.Name != "" && found.Second.Name == choice.Second.Name && found.Second.File != choice.Second.File
+		return sameName || found.Second.Name == choice.Name || found.Second.File == choice.Name
+	})
 }
 
 // namesPlatform reports whether a candidate's name says that it is for the
 // platform.
 func namesPlatform(name string, platform proxydhcp.Platform) bool {
-	return platform == proxydhcp.BIOS || slices.ContainsFunc(processors[platform], func(cpu string) bool { return strings.Contains(name, cpu) })
+	return platform == proxydhcp.BIOS || strings.Contains(name, "shim"+suffixes[platform]) ||
+		slices.ContainsFunc(processors[platform], func(cpu string) bool { return strings.Contains(name, cpu) })
 }
 
-// candidates returns the file names to look for in a directory, best first.
+// candidate is the name of a file to look for in a directory.
+type candidate struct {
+	name string
+	kind
+}
+
+// kind is what distinguishes the candidates of a platform: if one does not start
+// on a machine, one of another kind may.
+type kind struct {
+	shim bool // the file is a shim
+	own  bool // the iPXE has drivers of its own
+}
+
+// candidates returns the files to look for in a directory, best first.
 //
-// A name with -fixed comes first: a patched ROM stands beside the original if
-// the original must not be served, because its version would never meet the
-// policy.
+// A name with -fixed comes before the others without a shim: a patched ROM
+// stands beside the original if the original must not be served, because its
+// version would never meet the policy.
 //
 // For UEFI, snponly.efi comes before ipxe.efi, as undionly.kpxe comes before
 // ipxe.pxe for BIOS. It uses only the network card that the firmware booted
@@ -137,29 +231,82 @@ func namesPlatform(name string, platform proxydhcp.Platform) bool {
 //
 // Of otherwise equal names, the one with the processor comes first, so that
 // files for two platforms in one directory are distinguished by name.
-func candidates(platform proxydhcp.Platform) []string {
+func candidates(platform proxydhcp.Platform) []candidate {
 	if platform == proxydhcp.BIOS {
 		return biosCandidates()
 	}
 	cpus := processors[platform]
-	var names []string
-	add := func(patterns ...string) {
+	list := shimCandidates(platform)
+	add := func(own bool, patterns ...string) {
 		for _, pattern := range patterns {
 			for _, cpu := range cpus {
-				names = append(names, fmt.Sprintf(pattern, cpu))
+				list = append(list, candidate{fmt.Sprintf(pattern, cpu), kind{own: own}})
 			}
 		}
 	}
-	add("snponly-%s-fixed.efi", "ipxe-%s-fixed.efi")
-	names = append(names, "snponly-fixed.efi", "ipxe-fixed.efi")
-	for _, driver := range []string{"snponly", "snp", "ipxe"} {
-		if driver != "ipxe" {
-			add("ipxe-" + driver + "-%s.efi")
+	add(false, "snponly-%s-fixed.efi")
+	add(true, "ipxe-%s-fixed.efi")
+	list = append(list, candidate{"snponly-fixed.efi", kind{}}, candidate{"ipxe-fixed.efi", kind{own: true}})
+	for _, driver := range drivers {
+		own := driver == ownDrivers
+		if !own {
+			add(own, "ipxe-"+driver+"-%s.efi")
 		}
-		add(driver+"-%s.efi", "%s/"+driver+".efi", "%s-efi/"+driver+".efi", "bin-%s-efi/"+driver+".efi")
-		names = append(names, driver+".efi")
+		add(own, driver+"-%s.efi", "%s/"+driver+".efi", "%s-efi/"+driver+".efi", "bin-%s-efi/"+driver+".efi")
+		list = append(list, candidate{driver + ".efi", kind{own: own}})
 	}
-	return names
+	return list
+}
+
+// drivers are the beginnings of the names of EFI images, best first.
+// ownDrivers is the one with drivers of its own.
+var drivers = []string{"snponly", "snp", ownDrivers}
+
+const ownDrivers = "ipxe"
+
+// shimCandidates returns the names of shims to look for: in the layout of iPXE's
+// releases, where the shim is named after its second stage, and those that
+// distributions give their shims, which load a file of any driver.
+func shimCandidates(platform proxydhcp.Platform) (list []candidate) {
+	var dirs []string
+	for _, cpu := range processors[platform] {
+		dirs = append(dirs, cpu+"-sb", cpu, cpu+"-efi", "bin-"+cpu+"-efi-sb", "bin-"+cpu+"-efi")
+	}
+	dirs = append(dirs, "")
+	suffix := suffixes[platform]
+	for _, driver := range drivers {
+		k := kind{shim: true, own: driver == ownDrivers}
+		for _, dir := range dirs {
+			for _, tail := range []string{"-shim.efi", "-shim" + suffix + ".efi"} {
+				list = append(list, candidate{path.Join(dir, driver+tail), k})
+			}
+		}
+		for _, cpu := range processors[platform] {
+			list = append(list, candidate{driver + "-" + cpu + "-shim.efi", k})
+		}
+	}
+	for _, dir := range dirs {
+		for _, name := range []string{"shim" + suffix, "shim", "boot" + suffix, "BOOT" + strings.ToUpper(suffix)} {
+			ending := ".efi"
+			if name == strings.ToUpper(name) {
+				ending = ".EFI"
+			}
+			list = append(list, candidate{path.Join(dir, name+ending), kind{shim: true}})
+		}
+	}
+	return list
+}
+
+// suffixes are the names of each UEFI platform's processor at the end of boot
+// loaders' names (UEFI 2.10, section 3.5.1.1; shim's Make.defaults).
+var suffixes = [...]string{
+	proxydhcp.IA32:    "ia32",
+	proxydhcp.X64:     "x64",
+	proxydhcp.ARM32:   "arm",
+	proxydhcp.ARM64:   "aa64",
+	proxydhcp.RISCV32: "riscv32",
+	proxydhcp.RISCV64: "riscv64",
+	proxydhcp.Loong64: "loongarch64",
 }
 
 // processors are the names of each UEFI platform's processor in file names,
@@ -177,12 +324,12 @@ var processors = [...][]string{
 // biosCandidates returns the candidates for BIOS. undionly.kpxe uses the
 // network card's own PXE stack; ipxe.pxe has its own drivers. .kkpxe keeps more
 // of the PXE stack in memory, which few BIOSes need.
-func biosCandidates() []string {
-	names := []string{"undionly-fixed.kpxe", "ipxe-fixed.pxe"}
+func biosCandidates() []candidate {
+	list := []candidate{{"undionly-fixed.kpxe", kind{}}, {"ipxe-fixed.pxe", kind{own: true}}}
 	for _, file := range []string{"undionly.kpxe", "undionly.kkpxe", "ipxe.pxe"} {
 		for _, dir := range []string{"", "x86_64", "i386", "bin-x86_64-pcbios", "bin-i386-pcbios", "bin"} {
-			names = append(names, path.Join(dir, file))
+			list = append(list, candidate{path.Join(dir, file), kind{own: file == "ipxe.pxe"}})
 		}
 	}
-	return names
+	return list
 }

@@ -94,7 +94,8 @@ func TestFindInPackages(t *testing.T) {
 	for name, test := range packageFiles {
 		t.Run(name, func(t *testing.T) {
 			var got map[proxydhcp.Platform]string
-			for platform, choice := range Find(test.files) {
+			for platform, choices := range Find(test.files, WithShims) {
+				choice := choices.Best()
 				if got == nil {
 					got = map[proxydhcp.Platform]string{}
 				}
@@ -122,15 +123,15 @@ func TestChooseByDirectoryLayout(t *testing.T) {
 		}
 		release[cpu+"-sb/snponly.efi"] = efiFile(platform)
 		build["bin-"+cpu+"-efi/ipxe.efi"] = efiFile(platform)
-		if got, want := Choose(release, ".", platform).Path(), cpu+"/snponly.efi"; got != want {
+		if got, want := Choose(release, ".", platform, WithShims).Best().Path(), cpu+"/snponly.efi"; got != want {
 			t.Errorf("release, %s: %q, want %q", platform, got, want)
 		}
-		if got, want := Choose(build, ".", platform).Path(), "bin-"+cpu+"-efi/ipxe.efi"; got != want {
+		if got, want := Choose(build, ".", platform, WithShims).Best().Path(), "bin-"+cpu+"-efi/ipxe.efi"; got != want {
 			t.Errorf("build, %s: %q, want %q", platform, got, want)
 		}
 	}
 	for name, fsys := range map[string]fs.FS{"undionly.kpxe": release, "bin-x86_64-pcbios/undionly.kpxe": build} {
-		if got := Choose(fsys, ".", proxydhcp.BIOS).Path(); got != name {
+		if got := Choose(fsys, ".", proxydhcp.BIOS, WithShims).Best().Path(); got != name {
 			t.Errorf("BIOS: %q, want %q", got, name)
 		}
 	}
@@ -163,12 +164,13 @@ func TestChooseByNameAndHeader(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			choice := Choose(test.fsys, test.dir, test.platform)
-			if choice.Name != test.want || choice.Found() != (test.want != "") || choice.dir != test.dir {
+			choices := Choose(test.fsys, test.dir, test.platform, WithShims)
+			choice := choices.Best()
+			if choice.Name != test.want || choice.Found() != (test.want != "") || choice.Found() && choice.dir != test.dir {
 				t.Errorf("Choose = %q in %q, want %q", choice.Name, choice.dir, test.want)
 			}
 			var passed []string
-			for _, err := range choice.Passed {
+			for _, err := range choices.Passed {
 				passed = append(passed, err.Error())
 			}
 			if diff := cmp.Diff(test.passed, passed); diff != "" {
@@ -180,10 +182,10 @@ func TestChooseByNameAndHeader(t *testing.T) {
 
 func TestCandidatesAreValidAndUnique(t *testing.T) {
 	for _, platform := range proxydhcp.Platforms() {
-		names := candidates(platform)
-		for i, name := range names {
-			if !fs.ValidPath(name) || slices.Contains(names[:i], name) {
-				t.Errorf("%s: candidate %q is not a valid path, or repeated", platform, name)
+		list := candidates(platform)
+		for i, c := range list {
+			if !fs.ValidPath(c.name) || slices.ContainsFunc(list[:i], func(other candidate) bool { return other.name == c.name }) {
+				t.Errorf("%s: candidate %q is not a valid path, or repeated", platform, c.name)
 			}
 		}
 	}
@@ -218,8 +220,8 @@ func TestPackageHint(t *testing.T) {
 
 func ExampleChoose() {
 	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "x64/ipxe.efi": efiFile(proxydhcp.ARM64)}
-	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64).Name)
-	file, why, _ := strings.Cut(Choose(fsys, ".", proxydhcp.X64).Passed[0].Error(), ": ")
+	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64, WithShims).Best().Name)
+	file, why, _ := strings.Cut(Choose(fsys, ".", proxydhcp.X64, WithShims).Passed[0].Error(), ": ")
 	fmt.Println(file)
 	fmt.Println(why)
 	// Output:

@@ -23,10 +23,15 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
 // shim is what a shim says about its second stage.
@@ -67,6 +72,58 @@ func WithoutShim(name string) string {
 		return ""
 	}
 	return dir + file[:hyphen] + file[dot:]
+}
+
+// Second is the second stage of a shim.
+type Second struct {
+	Name  string // the path that the shim asks for; "" for none
+	File  string // the path of the file: Name, or that of an iPXE that has to be served as Name, too
+	Image Image
+}
+
+// ErrNoSecond is the error of a shim whose second stage is missing.
+var ErrNoSecond = errors.New("is missing")
+
+// FindSecond returns the second stage of the shim of that name. If no file has
+// the name that the shim asks for, it may be one that a person put there for it:
+// the signed iPXE that the shim's own name says, snponly.efi or ipxe.efi.
+func FindSecond(fsys fs.FS, name string, shim Image) (Second, error) {
+	asked := shim.SecondStage(name)
+	if asked == "" {
+		return Second{}, errors.New("is a shim, and which file it loads cannot be read")
+	}
+	image, err := ReadFile(fsys, asked)
+	if err == nil {
+		return Second{asked, asked, image}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return Second{Name: asked}, fmt.Errorf("is a shim, and of what it loads: %w", err)
+	}
+	dir := path.Dir(name)
+	for _, file := range []string{WithoutShim(name), path.Join(dir, "snponly.efi"), path.Join(dir, "ipxe.efi")} {
+		if image, err := ReadFile(fsys, file); file != "" && err == nil && image.IsIPXE() && image.Signed() && image.machine == shim.machine {
+			return Second{asked, file, image}, nil
+		}
+	}
+	return Second{Name: asked}, fmt.Errorf("is a shim, and the file %q that it loads %w", asked, ErrNoSecond)
+}
+
+// checkChain returns why a machine with Secure Boot would not start a second
+// stage behind a shim.
+func checkChain(shim Image, second Second, platform proxydhcp.Platform) error {
+	switch {
+	case !shim.Signed():
+		return errors.New("is a shim that is not signed")
+	case shim.Broken():
+		return errors.New("is a shim that was changed after it was signed")
+	case !second.Image.Fits(platform):
+		return fmt.Errorf("is a shim, and the file %q that it loads is %v, not for %s", second.File, second.Image, platform)
+	case !second.Image.Signed():
+		return fmt.Errorf("is a shim, and the file %q that it loads is not signed", second.File)
+	case second.Image.Broken():
+		return fmt.Errorf("is a shim, and the file %q that it loads was changed after it was signed", second.File)
+	}
+	return nil
 }
 
 // Carries reports whether a shim carries the key that signed another image, or

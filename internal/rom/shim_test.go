@@ -6,72 +6,38 @@ import (
 	"path"
 	"strings"
 	"testing"
-	"unicode/utf16"
 
 	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 )
 
-// ucs2 returns texts as a shim has them in its data.
-func ucs2(texts ...string) string {
-	var data []byte
-	for _, text := range texts {
-		for _, unit := range append(utf16.Encode([]rune(text)), 0) {
-			data = binary.LittleEndian.AppendUint16(data, unit)
-		}
-	}
-	return string(data)
-}
-
-// otherNames are the names in the data of a real shim beside that of its second
-// stage.
-var otherNames = []string{`\fbx64.efi`, "Could not get image for bootx64.efi: %r\n", `\EFI\BOOT\fbx64.efi`, `\mmx64.efi`, "revocations_sku.efi", "shim_certificate_0.efi"}
-
-// certTable returns the content of a .vendor_cert section.
-func certTable(authorised []byte) string {
-	var head [certTableSize]byte
-	binary.LittleEndian.PutUint32(head[0:], uint32(len(authorised)))
-	binary.LittleEndian.PutUint32(head[8:], certTableSize)
-	return string(head[:]) + string(authorised)
-}
-
-// shimImage returns a shim for x64 with these UCS-2 texts and other bytes in
-// its data, which accepts what authorised signs.
-func shimImage(texts []string, other string, authorised []byte) efi {
-	return efi{sections: []section{
-		{".data", flagsData, ucs2(append(otherNames, texts...)...) + other},
-		{vendorCertSection, 0x40000040, certTable(authorised)},
-	}}
-}
-
 // TestSecondStage checks which file a shim is said to load. The names of iPXE's
 // shim follow from ipxe/shim's shim.c.
 func TestSecondStage(t *testing.T) {
-	const mark = "ipxe.efi\x00-shim\x00.efi\x00"
-	debian := shimImage([]string{`\\grubx64.efi`}, "", nil)
-	ipxes := shimImage([]string{"ipxe.efi"}, mark, nil)
+	debian := romtest.Shim([]string{`\\grubx64.efi`}, "", nil)
+	ipxes := romtest.Shim([]string{"ipxe.efi"}, romtest.IPXEShimText, nil)
 	for _, tt := range []struct {
 		name string
-		file efi
+		file romtest.EFI
 		path string
 		want string
 	}{
 		{"Debian's", debian, "shimx64.efi", "grubx64.efi"},
 		{"Debian's in a directory", debian, "efi/debian/shimx64.efi", "efi/debian/grubx64.efi"},
 		{"Debian's under iPXE's name", debian, "sb/snponly-shim.efi", "sb/grubx64.efi"},
-		{"SUSE's", shimImage([]string{`\grub.efi`}, "", nil), "a/shim.efi", "a/grub.efi"},
+		{"SUSE's", romtest.Shim([]string{`\grub.efi`}, "", nil), "a/shim.efi", "a/grub.efi"},
 		{"iPXE's", ipxes, "x86_64-sb/snponly-shim.efi", "x86_64-sb/snponly.efi"},
 		{"iPXE's with the processor", ipxes, "ipxe-shimx64.efi", "ipxe.efi"},
 		{"iPXE's under a short name", ipxes, "sb/shimx64.efi", "sb/ipxe.efi"},
 		{"iPXE's in capitals", ipxes, "SNPONLY-SHIM.EFI", "SNPONLY.EFI"},
 		{"iPXE's with a long processor", ipxes, "sb/snponly-shimaarch64.efi", "sb/ipxe.efi"},
 		{"iPXE's with a hyphen behind", ipxes, "sb/snponly-shim-2.efi", "sb/ipxe.efi"},
-		{"two names that it could be", shimImage([]string{"one.efi", "two.efi"}, "", nil), "shimx64.efi", ""},
-		{"no name", shimImage(nil, "", nil), "shimx64.efi", ""},
-		{"a path", shimImage([]string{`\EFI\acme\boot.efi`}, "", nil), "shimx64.efi", ""},
-		{"a long name", shimImage([]string{strings.Repeat("x", longestLoader) + ".efi"}, "", nil), "shimx64.efi", ""},
-		{"no shim", efi{sections: []section{{".data", flagsData, ucs2("grubx64.efi") + mark}}}, "snponly-shim.efi", ""},
+		{"two names that it could be", romtest.Shim([]string{"one.efi", "two.efi"}, "", nil), "shimx64.efi", ""},
+		{"no name", romtest.Shim(nil, "", nil), "shimx64.efi", ""},
+		{"a path", romtest.Shim([]string{`\EFI\acme\boot.efi`}, "", nil), "shimx64.efi", ""},
+		{"a long name", romtest.Shim([]string{strings.Repeat("x", longestLoader) + ".efi"}, "", nil), "shimx64.efi", ""},
+		{"no shim", romtest.EFI{Sections: []romtest.Section{{Name: ".data", Flags: flagsData, Data: romtest.UCS2("grubx64.efi") + romtest.IPXEShimText}}}, "snponly-shim.efi", ""},
 	} {
-		if got := mustRead(t, tt.file.build()).SecondStage(tt.path); got != tt.want {
+		if got := mustRead(t, tt.file.Build()).SecondStage(tt.path); got != tt.want {
 			t.Errorf("%s: %s loads %q, want %q", tt.name, tt.path, got, tt.want)
 		}
 	}
@@ -119,7 +85,7 @@ func TestCarries(t *testing.T) {
 		{"garbage", []byte("not a certificate, and longer than the head of a list"), by(signer), false},
 		{"cut", lists[:len(lists)-1], by(signer), false},
 	} {
-		carrier := mustRead(t, shimImage([]string{"grubx64.efi"}, "", tt.authorised).build())
+		carrier := mustRead(t, romtest.Shim([]string{"grubx64.efi"}, "", tt.authorised).Build())
 		if got := carrier.Carries(mustRead(t, tt.file)); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
@@ -132,8 +98,10 @@ func TestCarries(t *testing.T) {
 // FuzzShim checks that no content of a shim's sections makes reading fail, or
 // lets it load a file from elsewhere.
 func FuzzShim(f *testing.F) {
-	f.Add([]byte(ucs2(`\\grubx64.efi`)), []byte(certTable([]byte("x"))), "shimx64.efi")
-	f.Add([]byte(ucs2("ipxe.efi")+"-shim\x00"), []byte(certTable(signatureList(x509Type, []byte("x")))), "a/snponly-shimx64.efi")
+	table := func(authorised []byte) []byte { return []byte(romtest.Shim(nil, "", authorised).Sections[1].Data) }
+	key := romtest.NewKey(f, named("CA"), nil).Certificate.Raw
+	f.Add([]byte(romtest.UCS2(`\\grubx64.efi`)), table(key), "shimx64.efi")
+	f.Add([]byte(romtest.UCS2("ipxe.efi")+"-shim\x00"), table(signatureList(x509Type, key)), "a/snponly-shimx64.efi")
 	f.Fuzz(func(t *testing.T, content, table []byte, name string) {
 		image := mustRead(t, efi{sections: []section{{".data", flagsData, string(content)}, {vendorCertSection, flagsData, string(table)}}}.build())
 		if !image.IsShim() {

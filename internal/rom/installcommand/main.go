@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	if len(rom.Find(os.DirFS("/"))) > 0 {
+	if len(rom.Find(os.DirFS("/"), rom.WithShims)) > 0 {
 		return
 	}
 	release, err := os.Open("/etc/os-release")
