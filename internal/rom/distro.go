@@ -207,8 +207,8 @@ type candidate struct {
 	kind
 }
 
-// kind is what distinguishes the candidates of a platform: if one does not start
-// on a machine, one of another kind may.
+// kind is what distinguishes the candidates of a platform: if one does not
+// start on a machine, one of another kind may.
 type kind struct {
 	shim bool // the file is a shim
 	own  bool // the iPXE has drivers of its own
@@ -264,9 +264,9 @@ var drivers = []string{"snponly", "snp", ownDrivers}
 
 const ownDrivers = "ipxe"
 
-// shimCandidates returns the names of shims to look for: in the layout of iPXE's
-// releases, where the shim is named after its second stage, and those that
-// distributions give their shims, which load a file of any driver.
+// shimCandidates returns the names of shims to look for: in the layout of
+// iPXE's releases, where the shim is named after its second stage, and those
+// that distributions give their shims, which load a file of any driver.
 func shimCandidates(platform proxydhcp.Platform) (list []candidate) {
 	var dirs []string
 	for _, cpu := range processors[platform] {

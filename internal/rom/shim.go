@@ -85,8 +85,8 @@ type Second struct {
 var ErrNoSecond = errors.New("is missing")
 
 // FindSecond returns the second stage of the shim of that name. If no file has
-// the name that the shim asks for, it may be one that a person put there for it:
-// the signed iPXE that the shim's own name says, snponly.efi or ipxe.efi.
+// the name that the shim asks for, it may be one that a person put there for
+// it: the signed iPXE that the shim's own name says, snponly.efi or ipxe.efi.
 func FindSecond(fsys fs.FS, name string, shim Image) (Second, error) {
 	asked := shim.SecondStage(name)
 	if asked == "" {

@@ -130,7 +130,10 @@ func (p *play) autoexec() {
 func (p *play) notStarted() {
 	p.boot(archX64, "snponly.efi")
 	p.client.broadcast(firmware(archX64))
-	p.await(`msg="boot file was loaded, but did not start"`, "file=snponly.efi")
+	p.await(`msg="boot file was loaded, but did not start"`, "file=snponly.efi", "next=ipxe.efi")
+	p.boot(archX64, "ipxe.efi")
+	p.client.curl("--output", "/dev/null", "tftp://"+sidecarIP+"/autoexec.ipxe")
+	p.await(`msg="boot file started, after others had not"`, "file=ipxe.efi")
 }
 
 func (p *play) ownFiles() {

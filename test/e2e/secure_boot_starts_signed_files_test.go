@@ -42,16 +42,14 @@ func signedShim(t *testing.T, architecture string) string {
 }
 
 // shimTree is the layout of iPXE's own releases: an unsigned ROM in one folder,
-// a shim and a signed ROM in another. It has the signed ROM under the name that
-// Debian's shim asks for, too.
+// a shim and a signed ROM in another. Debian's shim asks for the signed ROM under
+// another name, grubx64.efi.
 func shimTree(t *testing.T, key lab.SigningKey) map[string]string {
 	t.Helper()
-	rom := signed(t, key, "snponly.efi")
 	return map[string]string{
 		"x86_64/snponly.efi":         roms(t, lab.Sid, "snponly.efi")["snponly.efi"],
 		"x86_64-sb/snponly-shim.efi": signedShim(t, "amd64"),
-		"x86_64-sb/snponly.efi":      rom,
-		"x86_64-sb/grubx64.efi":      rom,
+		"x86_64-sb/snponly.efi":      signed(t, key, "snponly.efi"),
 	}
 }
 
@@ -87,12 +85,11 @@ func TestSecureBoot(t *testing.T) {
 		return outcome{Version: ipxe(t, lab.Sid).Version, Platform: "efi", Arch: arch, ROMs: files, Asked4011: 1, Answered4011: 1}
 	}
 	chain := loads("x86_64", "x86_64-sb/snponly-shim.efi", "x86_64-sb/grubx64.efi")
-	arm := map[string]string{"arm64-sb/ipxe-shim.efi": signedShim(t, "arm64"), "arm64-sb/grubaa64.efi": signed(t, key, "ipxe-arm64.efi")}
+	arm := map[string]string{"arm64-sb/ipxe-shim.efi": signedShim(t, "arm64"), "arm64-sb/ipxe.efi": signed(t, key, "ipxe-arm64.efi")}
 	only2023, err := stock.OnlyMicrosoft2023(deadline(t, fetchLimit))
 	if err != nil {
 		t.Fatal(err)
 	}
-	shim := []string{"--rom", "x64=x86_64-sb/snponly-shim.efi"}
 	for _, tt := range []struct {
 		name  string
 		guest lab.Guest
@@ -102,12 +99,12 @@ func TestSecureBoot(t *testing.T) {
 		boot  string
 	}{
 		{"a key of our own in db", secureMachine(t, "own", lab.Secure64, key.InDB()), ownROM, nil, loads("x86_64", "snponly.efi"), secureBootOn},
-		{"shim, with a key of our own in MOK", secureMachine(t, "shim", lab.Secure64, key.InMOK()), shimTree(t, key), shim, chain, secureBootOn},
+		{"shim, with a key of our own in MOK", secureMachine(t, "shim", lab.Secure64, key.InMOK()), shimTree(t, key), nil, chain, secureBootOn},
 		{"shim, where only the certificate of 2023 is in db", secureMachine(t, "shim2023", lab.Secure64, append(only2023, key.InMOK()...)),
-			shimTree(t, key), shim, chain, secureBootOn},
-		{"shim on arm64", secureMachine(t, "arm64", lab.SecureAArch64, key.InMOK()), arm, []string{"--rom", "arm64=arm64-sb/ipxe-shim.efi"},
+			shimTree(t, key), nil, chain, secureBootOn},
+		{"shim on arm64", secureMachine(t, "arm64", lab.SecureAArch64, key.InMOK()), arm, nil,
 			loads("arm64", "arm64-sb/ipxe-shim.efi", "arm64-sb/grubaa64.efi"), secureBootOn},
-		{"shim, and Secure Boot off", lab.Guest{Name: "off", Firmware: lab.OVMF64}, shimTree(t, key), shim, chain, secureBootOff},
+		{"shim, and Secure Boot off", lab.Guest{Name: "off", Firmware: lab.OVMF64}, shimTree(t, key), nil, chain, secureBootOff},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -142,10 +139,11 @@ func TestSecureBootRefuses(t *testing.T) {
 		files  map[string]string
 		args   []string
 		reads  string
+		reason string
 	}{
-		{"a ROM without signature", nil, roms(t, lab.Sid, "snponly.efi"), nil, "snponly.efi"},
+		{"a ROM without signature", nil, roms(t, lab.Sid, "snponly.efi"), nil, "snponly.efi", "the file is not signed"},
 		{"a shim signed in 2011, where only the certificate of 2023 is in db", only2023,
-			map[string]string{"shim.efi": shim2011}, []string{"--rom", "x64=shim.efi"}, "shim.efi"},
+			map[string]string{"shim.efi": shim2011}, []string{"--rom", "x64=shim.efi"}, "shim.efi", "authority of 2011 alone"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -165,6 +163,11 @@ func TestSecureBootRefuses(t *testing.T) {
 			if diff := cmp.Diff(want, r.observe(m, lab.Evidence{})); diff != "" {
 				t.Errorf("evidence (-want +got):\n%s", diff)
 			}
+			line, err := r.daemon.Output.Await(ctx, `level=WARN msg="boot file was loaded, but did not start"`, "mac="+m.MAC, "file="+tt.reads, tt.reason, "Secure Boot")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, r.daemon.Output)
+			}
+			t.Log(line)
 			r.sound(t)
 		})
 	}
