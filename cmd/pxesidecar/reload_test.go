@@ -137,8 +137,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// chainRoot returns a directory with a signed iPXE behind a shim, and one without
-// either.
+// chainRoot returns a directory with a signed iPXE behind a shim, and one
+// without either.
 func chainRoot(t *testing.T) string {
 	t.Helper()
 	dir, key := t.TempDir(), romtest.NewKey(t, pkix.Name{CommonName: "Signer"}, nil)

@@ -53,8 +53,8 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 	return s, nil
 }
 
-// dropRejected removes the alternatives that the policy would replace: a machine
-// that runs one would be given a ROM again.
+// dropRejected removes the alternatives that the policy would replace: a
+// machine that runs one would be given a ROM again.
 func (s *Set) dropRejected(c *config.Config) {
 	// The error is about the ROMs themselves, which are reported when the
 	// policy is made to be used.

@@ -185,8 +185,8 @@ func (f *romFinder) read(platform proxydhcp.Platform, file string) (romFile, err
 	return r, err
 }
 
-// addSecond adds the second stage of a shim, which is in the shim's directory on
-// this host.
+// addSecond adds the second stage of a shim, which is in the shim's directory
+// on this host.
 func (r *romFile) addSecond(second rom.Second) {
 	if second.File == "" {
 		return
@@ -231,8 +231,9 @@ func (f *romFinder) locate(value string) (romFile, error) {
 }
 
 // publish makes the files of a ROM part of the tree, as far as they are not. A
-// file from outside the user's directory gets its own name there, unless another
-// file has that already. A second stage has the name that its shim asks for.
+// file from outside the user's directory gets its own name there, unless
+// another file has that already. A second stage has the name that its shim asks
+// for.
 func (f *romFinder) publish(platform proxydhcp.Platform, r *romFile) {
 	if r.source == "" {
 		return

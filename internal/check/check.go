@@ -55,7 +55,8 @@ type ROM struct {
 	Version  string `json:"version,omitempty"` // as it is reported in DHCP
 	Text     string `json:"text,omitempty"`    // as iPXE shows it
 	Features string `json:"features,omitempty"`
-	Signed   bool   `json:"signed"` // for Secure Boot
+	Signed   bool   `json:"signed"`          // for Secure Boot
+	Chain    string `json:"chain,omitempty"` // what firmware loads, what that loads, and who signed it
 }
 
 // Problem is something that a person should fix.
@@ -198,6 +199,7 @@ func (in Input) describe(r config.ROM) ROM {
 	if r.Source == "" || !ok {
 		return out
 	}
+	out.Chain = in.chain(r, image)
 	out.Is, out.Signed, out.Text, out.Features = image.Kind(), image.Signed(), r.VersionText, r.IPXE.Features.String()
 	if r.IPXE.HasVersion {
 		out.Version = r.IPXE.Version.String()
@@ -216,6 +218,7 @@ func (r Report) Write(w io.Writer) error {
 	for _, s := range r.Segments {
 		s.write(t)
 	}
+	r.writeChains(t)
 	fmt.Fprintf(t, "boot ROMs\n  arch\tfile\tis\treports\tcalls itself\tsigned\tfeatures\n")
 	for _, rom := range r.ROMs {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t%s\n", rom.Arch, rom.File, rom.Is, known(rom.Version), known(rom.Text), yesNo(rom.Signed), known(rom.Features))
@@ -238,6 +241,20 @@ func (r Report) Write(w io.Writer) error {
 		return err
 	}
 	return nil
+}
+
+// writeChains writes what firmware loads, a line for each ROM on this host.
+func (r Report) writeChains(w io.Writer) {
+	title := "what firmware loads\n"
+	for _, rom := range r.ROMs {
+		if rom.Chain != "" {
+			fmt.Fprintf(w, "%s  %s\t%s\n", title, rom.Arch, rom.Chain)
+			title = ""
+		}
+	}
+	if title == "" {
+		fmt.Fprintln(w)
+	}
 }
 
 // write writes the table of a segment.

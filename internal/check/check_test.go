@@ -2,12 +2,16 @@ package check
 
 import (
 	"bytes"
+	"crypto/x509/pkix"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 )
 
 // input loads a configuration to be checked.
@@ -95,6 +99,48 @@ func TestMenu(t *testing.T) {
 		}
 		if got := row.Gets[0]; got != want {
 			t.Errorf("%s gets %q, want %q", row.Arch, got, want)
+		}
+	}
+}
+
+// TestChain checks the line about what firmware loads.
+func TestChain(t *testing.T) {
+	key := func(name string, issuer *romtest.Key, organisation ...string) *romtest.Key {
+		return romtest.NewKey(t, pkix.Name{Organization: organisation, CommonName: name}, issuer)
+	}
+	const microsoft = "Microsoft Corporation"
+	old := key("Publisher", key("Microsoft Corporation UEFI CA 2011", nil, microsoft))
+	current := key("Signer", key("Microsoft UEFI CA 2023", nil, microsoft))
+	vendor := key("Acme", nil)
+	shim := romtest.Shim([]string{"ipxe.efi"}, romtest.IPXEShimText, vendor.Certificate.Raw).Build()
+	ipxe := romtest.IPXE(2, 0, 0).Build()
+	for _, tt := range []struct {
+		name  string
+		files map[string][]byte
+		want  string
+	}{
+		{"chain", map[string][]byte{"snponly-shim.efi": romtest.Sign(t, shim, old, current), "snponly.efi": romtest.Sign(t, ipxe, vendor)},
+			"snponly-shim.efi (shim, Microsoft 2011+2023) -> snponly.efi (iPXE 2.0.0, signed by Acme)"},
+		{"test key", map[string][]byte{"ipxe.efi": romtest.Sign(t, ipxe, key("Lab test", nil))}, "ipxe.efi (iPXE 2.0.0, signed by Lab test, a test key)"},
+		{"vendor", map[string][]byte{"ipxe.efi": romtest.Sign(t, ipxe, key("Leaf", key("Acme CA", nil)))}, "ipxe.efi (iPXE 2.0.0, signed by Leaf of Acme CA)"},
+		{"not signed", map[string][]byte{"ipxe.efi": ipxe}, "ipxe.efi (iPXE 2.0.0, not signed)"},
+	} {
+		dir := t.TempDir()
+		for name, data := range tt.files {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report := Run(input(t, config.Settings{AnswersText: config.AnswersText{Root: dir}}))
+		if len(report.ROMs) != 1 || report.ROMs[0].Chain != tt.want {
+			t.Errorf("%s: %+v, want %s", tt.name, report.ROMs, tt.want)
+		}
+		var text bytes.Buffer
+		if err := report.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		if want := "what firmware loads\n  x64  " + tt.want + "\n\n"; !bytes.Contains(text.Bytes(), []byte(want)) {
+			t.Errorf("%s: the report has no %q:\n%s", tt.name, want, text.String())
 		}
 	}
 }

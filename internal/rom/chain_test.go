@@ -144,7 +144,7 @@ func TestChooseChainElsewhere(t *testing.T) {
 	shim.Machine = uint16(machineARM64)
 	arm64 := &fstest.MapFile{Data: romtest.Sign(t, shim.Build(), key)}
 	choices := Choose(fstest.MapFS{"arm64-sb/snponly-shim.efi": arm64, "arm64-sb/snponly.efi": f.arm64}, ".", proxydhcp.ARM64, WithShims)
-	if got := choices.Best(); got.Name != "arm64-sb/snponly-shim.efi" || got.Second.Name != "arm64-sb/snponly.efi" {
+	if got := choices.best(); got.Name != "arm64-sb/snponly-shim.efi" || got.Second.Name != "arm64-sb/snponly.efi" {
 		t.Errorf("arm64: %q -> %q, passed %v", got.Name, got.Second.Name, choices.Passed)
 	}
 	for name, platform := range map[string]proxydhcp.Platform{"shimx64.efi": proxydhcp.X64, "x86_64-sb/snponly-shim.efi": proxydhcp.X64} {
@@ -163,7 +163,7 @@ func TestChooseChainElsewhere(t *testing.T) {
 // paths relative to its directory.
 func TestFindChainInDistribution(t *testing.T) {
 	f := newChainFiles(t)
-	got := Find(fstest.MapFS{"usr/lib/ipxe/snponly-shim.efi": f.debian, "usr/lib/ipxe/snponly.efi": f.signed}, WithShims)[proxydhcp.X64].Best()
+	got := Find(fstest.MapFS{"usr/lib/ipxe/snponly-shim.efi": f.debian, "usr/lib/ipxe/snponly.efi": f.signed}, WithShims)[proxydhcp.X64].best()
 	if got.Path() != "usr/lib/ipxe/snponly-shim.efi" || got.Second.Name != "grubx64.efi" || got.Second.File != "snponly.efi" {
 		t.Errorf("%q -> %q = %q", got.Path(), got.Second.Name, got.Second.File)
 	}

@@ -125,7 +125,7 @@ func (r debianRelease) expect(name, text string) Image {
 func TestFindDebianPackage(t *testing.T) {
 	choices := Find(os.DirFS("/"), WithShims)
 	for platform, want := range map[proxydhcp.Platform]string{proxydhcp.BIOS: "usr/lib/ipxe/undionly.kpxe", proxydhcp.X64: "usr/lib/ipxe/snponly.efi"} {
-		if got := choices[platform].Best().Path(); got != want {
+		if got := choices[platform].best().Path(); got != want {
 			t.Errorf("%s: %q, want %q", platform, got, want)
 		}
 	}

@@ -59,8 +59,8 @@ type Choice struct {
 	Second Second // what the shim loads; zero if the file is not a shim
 }
 
-// Found reports whether there is a file to serve.
-func (c Choice) Found() bool { return c.Name != "" }
+// found reports whether there is a file to serve.
+func (c Choice) found() bool { return c.Name != "" }
 
 // Path returns the file's path in the file system that was searched.
 func (c Choice) Path() string { return path.Join(c.dir, c.Name) }
@@ -78,8 +78,8 @@ type Choices struct {
 	Passed []error
 }
 
-// Best returns the best choice, the zero Choice if there is none.
-func (c Choices) Best() Choice {
+// best returns the best choice, the zero Choice if there is none.
+func (c Choices) best() Choice {
 	if len(c.Usable) == 0 {
 		return Choice{}
 	}
@@ -139,7 +139,7 @@ func Choose(fsys fs.FS, dir string, platform proxydhcp.Platform, shims Shims) Ch
 		switch {
 		case err != nil && len(found.Usable) == 0:
 			found.Passed = append(found.Passed, err)
-		case choice.Found() && !found.clashes(choice):
+		case choice.found() && !found.clashes(choice):
 			kinds[c.kind] = true
 			found.Usable = append(found.Usable, choice)
 		}

@@ -95,7 +95,7 @@ func TestFindInPackages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got map[proxydhcp.Platform]string
 			for platform, choices := range Find(test.files, WithShims) {
-				choice := choices.Best()
+				choice := choices.best()
 				if got == nil {
 					got = map[proxydhcp.Platform]string{}
 				}
@@ -123,15 +123,15 @@ func TestChooseByDirectoryLayout(t *testing.T) {
 		}
 		release[cpu+"-sb/snponly.efi"] = efiFile(platform)
 		build["bin-"+cpu+"-efi/ipxe.efi"] = efiFile(platform)
-		if got, want := Choose(release, ".", platform, WithShims).Best().Path(), cpu+"/snponly.efi"; got != want {
+		if got, want := Choose(release, ".", platform, WithShims).best().Path(), cpu+"/snponly.efi"; got != want {
 			t.Errorf("release, %s: %q, want %q", platform, got, want)
 		}
-		if got, want := Choose(build, ".", platform, WithShims).Best().Path(), "bin-"+cpu+"-efi/ipxe.efi"; got != want {
+		if got, want := Choose(build, ".", platform, WithShims).best().Path(), "bin-"+cpu+"-efi/ipxe.efi"; got != want {
 			t.Errorf("build, %s: %q, want %q", platform, got, want)
 		}
 	}
 	for name, fsys := range map[string]fs.FS{"undionly.kpxe": release, "bin-x86_64-pcbios/undionly.kpxe": build} {
-		if got := Choose(fsys, ".", proxydhcp.BIOS, WithShims).Best().Path(); got != name {
+		if got := Choose(fsys, ".", proxydhcp.BIOS, WithShims).best().Path(); got != name {
 			t.Errorf("BIOS: %q, want %q", got, name)
 		}
 	}
@@ -165,8 +165,8 @@ func TestChooseByNameAndHeader(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			choices := Choose(test.fsys, test.dir, test.platform, WithShims)
-			choice := choices.Best()
-			if choice.Name != test.want || choice.Found() != (test.want != "") || choice.Found() && choice.dir != test.dir {
+			choice := choices.best()
+			if choice.Name != test.want || choice.found() != (test.want != "") || choice.found() && choice.dir != test.dir {
 				t.Errorf("Choose = %q in %q, want %q", choice.Name, choice.dir, test.want)
 			}
 			var passed []string
@@ -220,7 +220,7 @@ func TestPackageHint(t *testing.T) {
 
 func ExampleChoose() {
 	fsys := fstest.MapFS{"ipxe.efi": efiFile(proxydhcp.ARM64), "x64/ipxe.efi": efiFile(proxydhcp.ARM64)}
-	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64, WithShims).Best().Name)
+	fmt.Println(Choose(fsys, ".", proxydhcp.ARM64, WithShims).best().Name)
 	file, why, _ := strings.Cut(Choose(fsys, ".", proxydhcp.X64, WithShims).Passed[0].Error(), ": ")
 	fmt.Println(file)
 	fmt.Println(why)

@@ -41,14 +41,14 @@ type shim struct {
 	keys    []*x509.Certificate // whose signatures it accepts, beside those that the firmware accepts
 }
 
-// SecondStage returns the name that a shim of that name asks for: a path in the
+// secondStage returns the name that a shim of that name asks for: a path in the
 // same directory. It returns "" for other files, and if the name cannot be
 // read.
-func (image Image) SecondStage(name string) string {
+func (image Image) secondStage(name string) string {
 	if image.shim == nil {
 		return ""
 	}
-	if plain := WithoutShim(name); plain != "" && image.shim.derives {
+	if plain := withoutShim(name); plain != "" && image.shim.derives {
 		return plain
 	}
 	if image.shim.loader == "" {
@@ -57,11 +57,11 @@ func (image Image) SecondStage(name string) string {
 	return path.Join(path.Dir(name), image.shim.loader)
 }
 
-// WithoutShim returns the name of the second stage that belongs to a shim of
+// withoutShim returns the name of the second stage that belongs to a shim of
 // that name in the layout of iPXE's releases: snponly.efi for snponly-shim.efi
 // and snponly-shimx64.efi. It returns "" for a name of another form. The rule
 // is that of iPXE's shim.
-func WithoutShim(name string) string {
+func withoutShim(name string) string {
 	const mark, longestTail = "-shim", len("-shimxxxx")
 	dir, file := path.Split(name)
 	hyphen, dot := strings.LastIndexByte(file, '-'), strings.LastIndexByte(file, '.')
@@ -81,14 +81,14 @@ type Second struct {
 	Image Image
 }
 
-// ErrNoSecond is the error of a shim whose second stage is missing.
-var ErrNoSecond = errors.New("is missing")
+// errNoSecond is the error of a shim whose second stage is missing.
+var errNoSecond = errors.New("is missing")
 
 // FindSecond returns the second stage of the shim of that name. If no file has
 // the name that the shim asks for, it may be one that a person put there for
 // it: the signed iPXE that the shim's own name says, snponly.efi or ipxe.efi.
 func FindSecond(fsys fs.FS, name string, shim Image) (Second, error) {
-	asked := shim.SecondStage(name)
+	asked := shim.secondStage(name)
 	if asked == "" {
 		return Second{}, errors.New("is a shim, and which file it loads cannot be read")
 	}
@@ -100,12 +100,12 @@ func FindSecond(fsys fs.FS, name string, shim Image) (Second, error) {
 		return Second{Name: asked}, fmt.Errorf("is a shim, and of what it loads: %w", err)
 	}
 	dir := path.Dir(name)
-	for _, file := range []string{WithoutShim(name), path.Join(dir, "snponly.efi"), path.Join(dir, "ipxe.efi")} {
+	for _, file := range []string{withoutShim(name), path.Join(dir, "snponly.efi"), path.Join(dir, "ipxe.efi")} {
 		if image, err := ReadFile(fsys, file); file != "" && err == nil && image.IsIPXE() && image.Signed() && image.machine == shim.machine {
 			return Second{asked, file, image}, nil
 		}
 	}
-	return Second{Name: asked}, fmt.Errorf("is a shim, and the file %q that it loads %w", asked, ErrNoSecond)
+	return Second{Name: asked}, fmt.Errorf("is a shim, and the file %q that it loads %w", asked, errNoSecond)
 }
 
 // checkChain returns why a machine with Secure Boot would not start a second

@@ -37,7 +37,7 @@ func TestSecondStage(t *testing.T) {
 		{"a long name", romtest.Shim([]string{strings.Repeat("x", longestLoader) + ".efi"}, "", nil), "shimx64.efi", ""},
 		{"no shim", romtest.EFI{Sections: []romtest.Section{{Name: ".data", Flags: flagsData, Data: romtest.UCS2("grubx64.efi") + romtest.IPXEShimText}}}, "snponly-shim.efi", ""},
 	} {
-		if got := mustRead(t, tt.file.Build()).SecondStage(tt.path); got != tt.want {
+		if got := mustRead(t, tt.file.Build()).secondStage(tt.path); got != tt.want {
 			t.Errorf("%s: %s loads %q, want %q", tt.name, tt.path, got, tt.want)
 		}
 	}
@@ -107,7 +107,7 @@ func FuzzShim(f *testing.F) {
 		if !image.IsShim() {
 			t.Fatal("no shim")
 		}
-		second := image.SecondStage(path.Clean(name))
+		second := image.secondStage(path.Clean(name))
 		if second != "" && (path.Dir(second) != path.Dir(path.Clean(name)) || !strings.HasSuffix(strings.ToLower(second), ".efi")) {
 			t.Errorf("%q loads %q", name, second)
 		}

@@ -232,8 +232,8 @@ func TestDebianSignatures(t *testing.T) {
 		return images
 	}
 	shim, ok := readAll("shim-signed", "usr/lib/shim/*.signed")["shimx64.efi.signed"]
-	if !ok || !shim.IsShim() || shim.SecondStage("efi/shimx64.efi") != "efi/grubx64.efi" || shim.shim.derives || shim.isIPXE || shim.isGRUB {
-		t.Errorf("shim: %v, loads %q", shim, shim.SecondStage("efi/shimx64.efi"))
+	if !ok || !shim.IsShim() || shim.secondStage("efi/shimx64.efi") != "efi/grubx64.efi" || shim.shim.derives || shim.isIPXE || shim.isGRUB {
+		t.Errorf("shim: %v, loads %q", shim, shim.secondStage("efi/shimx64.efi"))
 	}
 	// Packages before 16.1 have one signature.
 	want := []Signature{old, current}[:min(max(len(shim.Signatures), 1), 2)]
@@ -252,8 +252,8 @@ func TestDebianSignatures(t *testing.T) {
 		}
 	}
 	for name, image := range readAll("shim-unsigned", "usr/lib/shim/*.efi") {
-		if image.IsShim() != strings.HasPrefix(name, "shim") || image.Signed() || image.SecondStage(name) != "" && name != "shimx64.efi" {
-			t.Errorf("%s is %v, loads %q", name, image, image.SecondStage(name))
+		if image.IsShim() != strings.HasPrefix(name, "shim") || image.Signed() || image.secondStage(name) != "" && name != "shimx64.efi" {
+			t.Errorf("%s is %v, loads %q", name, image, image.secondStage(name))
 		}
 	}
 }

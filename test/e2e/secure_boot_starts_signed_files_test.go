@@ -42,8 +42,8 @@ func signedShim(t *testing.T, architecture string) string {
 }
 
 // shimTree is the layout of iPXE's own releases: an unsigned ROM in one folder,
-// a shim and a signed ROM in another. Debian's shim asks for the signed ROM under
-// another name, grubx64.efi.
+// a shim and a signed ROM in another. Debian's shim asks for the signed ROM
+// under another name, grubx64.efi.
 func shimTree(t *testing.T, key lab.SigningKey) map[string]string {
 	t.Helper()
 	return map[string]string{
