@@ -64,6 +64,10 @@ func (r *Responder) autoexec(c Client, d Decision, server netip.Addr) Autoexec {
 	return a
 }
 
+// Yields reports whether what the DHCP server names comes before our file, so
+// that an iPXE has to ask DHCP.
+func (r *Responder) Yields() bool { return r.options.YieldToFilename }
+
 // TreeURL returns the URL of a name in the boot file tree on our own HTTP port
 // of that address; "" if there is none that any iPXE can read.
 func (r *Responder) TreeURL(server netip.Addr, name string) string {

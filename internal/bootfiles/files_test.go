@@ -34,6 +34,21 @@ type served struct {
 	responder *proxydhcp.Responder
 }
 
+// TestAutoexecYields checks that no script goes past DHCP where the DHCP
+// server's own file comes first.
+func TestAutoexecYields(t *testing.T) {
+	s := newSet("x64/ipxe.efi", map[string]string{"x64/ipxe.efi": "rom"})
+	s.autoexec = true
+	for yields, want := range map[bool]bool{false: true, true: false} {
+		r := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: &proxydhcp.Policy{}, Options: proxydhcp.ReplyOptions{HTTPPort: 8080, YieldToFilename: yields}})
+		f := NewFiles(s, r, proxydhcp.NewMachines())
+		_, err := f.For(Asker{Client: client, Server: server, Name: "autoexec.ipxe"}).Open("autoexec.ipxe")
+		if got := err == nil; got != want {
+			t.Errorf("yields %v: there is a script: %v", yields, got)
+		}
+	}
+}
+
 // serve serves a Set, without DHCP.
 func serve(t *testing.T, s *Set, policy *proxydhcp.Policy) served {
 	t.Helper()

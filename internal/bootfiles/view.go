@@ -72,7 +72,7 @@ func (f *Files) autoexec(set *Set, name string, a Asker) fs.FS {
 			break
 		}
 	}
-	if !set.autoexec {
+	if !set.autoexec || f.responder.Yields() {
 		return set.tree
 	}
 	script, ok := f.autoexecScript(set, a)

@@ -148,8 +148,9 @@ func (r *trial) observe(m *lab.Machine, e lab.Evidence) outcome {
 		}
 	}
 	for _, request := range r.lab.Capture.Traffic.Requests(m.MAC) {
-		if request.Dst.Addr() != r.lab.Collector.Address && request.Method == "GET" && !strings.HasSuffix(request.Path, ".ipxe") {
-			o.HTTP = append(o.HTTP, strings.TrimLeft(request.Path, "/"))
+		name, _, _ := strings.Cut(request.Path, "?")
+		if request.Dst.Addr() != r.lab.Collector.Address && request.Method == "GET" && !strings.HasSuffix(name, ".ipxe") {
+			o.HTTP = append(o.HTTP, strings.TrimLeft(name, "/"))
 		}
 	}
 	const port = 4011
