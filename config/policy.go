@@ -81,6 +81,7 @@ func (c *Config) Policy(files []SegmentFiles) (*proxydhcp.Policy, []string, erro
 	}
 	for _, s := range segments {
 		policy.Rules = append(policy.Rules, s.rules()...)
+		policy.Shims = append(policy.Shims, s.shims()...)
 	}
 	https := proxydhcp.Features(0).With(proxydhcp.FeatureHTTPS)
 	var warnings, romWarnings []string
@@ -217,6 +218,18 @@ func (s segment) romOutcome() proxydhcp.Outcome {
 		o.ROMs[r.Platform] = roms
 	}
 	return o
+}
+
+// shims returns those of the ROMs that are shims.
+func (s segment) shims() (names []string) {
+	for _, r := range s.files.ROMs {
+		for _, r := range slices.Concat([]ROM{r}, r.Alternatives) {
+			if r.SecondStage != "" {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	return names
 }
 
 // menuRules returns the rules that give PXE firmware the menu. Each platform

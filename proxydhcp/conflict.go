@@ -28,6 +28,7 @@ const (
 	NoConflict           ConflictKind = iota
 	OtherNextServer                   // siaddr is another address than ours, and there is no boot file
 	OtherBootFile                     // a boot file name, in the header or in option 67
+	ShimBootFile                      // one in the header, which a shim that we give follows
 	UnterminatedBootFile              // one in option 67 that does not end in a zero
 	PXEClientWithoutMenu              // option 60 PXEClient without option 43, on another host
 	PXEClientHere                     // the same on an address of ours
@@ -45,7 +46,7 @@ type Severity uint8
 // The severities.
 const (
 	Serious  Severity = iota // firmware or iPXE may not boot what we give
-	Minor                    // they boot it; what they start may follow the other server
+	Minor                    // they boot it; what that starts may follow the other server
 	Harmless                 // everybody boots it
 )
 
@@ -68,7 +69,7 @@ var conflictTable = [...]conflictRow{
 	OtherNextServer: {
 		name: "other next-server", severity: Minor,
 		problem: "the DHCP server names %[1]s as next-server (a Windows server names itself)",
-		affects: "GRUB and other programs that read only the DHCP server's answer: they ask that address for their files; with --yield-to-dhcp-filename also iPXE scripts " +
+		affects: "GRUB before 2.12 and other programs that read only the DHCP server's answer: they ask that address for their files; with --yield-to-dhcp-filename also iPXE scripts " +
 			"that use ${next-server}; firmware, shim, and iPXE otherwise, take ours",
 		instead: "where machines go on with GRUB, let that server name none or ours; in boot scripts write addresses instead of ${next-server}",
 	},
@@ -77,6 +78,13 @@ var conflictTable = [...]conflictRow{
 		problem: "the DHCP server names a boot file of its own, %[1]q",
 		affects: "shim, GRUB and U-Boot, which follow it; iPXE with --yield-to-dhcp-filename alone, otherwise it runs ours; UEFI firmware boots ours",
 		options: []int{66, 67},
+	},
+	ShimBootFile: {
+		name: "other boot file for a shim", severity: Serious,
+		problem: "the DHCP server names a boot file of its own, %[1]q",
+		affects: "every machine that we give a shim: the shim asks that server for its second stage, in the folder of that file, and not us",
+		options: []int{66, 67},
+		instead: "or give a ROM without a shim: --secure-boot off, where no machine has Secure Boot on",
 	},
 	UnterminatedBootFile: {
 		name: "option 67 without a zero", severity: Serious,

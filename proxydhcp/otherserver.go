@@ -84,7 +84,17 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 	if m.YIAddr.IsUnspecified() {
 		return r.otherServers.unreported(r.inspectProxy(&m, base, &v))
 	}
-	return r.otherServers.unreported(inspect(&m, base, isOurs(a.Ours, server)))
+	found := inspect(&m, base, isOurs(a.Ours, server))
+	if i := slices.IndexFunc(found, func(c Conflict) bool { return c.Kind == OtherBootFile }); i >= 0 && m.File != "" && r.givesShim(&v) {
+		found[i].Kind = ShimBootFile
+	}
+	return r.otherServers.unreported(found)
+}
+
+// givesShim reports whether the machine gets a ROM that is a shim.
+func (r *Responder) givesShim(v *visit) bool {
+	d := r.decide(v.machine.client, v)
+	return d.Kind == BootROM && slices.Contains(r.policy.Load().Shims, d.File)
 }
 
 // isOurs reports whether an address is one of ours.

@@ -2,6 +2,7 @@ package proxydhcp
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,42 @@ func TestConflictWhole(t *testing.T) {
 	}
 }
 
+// TestShimFollowsOtherServer checks that a boot file of the DHCP server is
+// serious for a machine that gets a shim: if it is in the header of the answer,
+// where a shim looks. An iPXE gets no shim.
+func TestShimFollowsOtherServer(t *testing.T) {
+	xid := [4]byte{1}
+	inHeader := withHeader(answer(testMAC, xid, dhcp4.MessageTypeOffer), offFile, "pxelinux.0")
+	inOption := answer(testMAC, xid, dhcp4.MessageTypeOffer, opt(dhcp4.OptionBootfileName, "pxelinux.0\x00"))
+	x64 := Client{Hardware: hardware(testMAC), Arch: ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001"}
+	ipxe := x64
+	ipxe.UserClass, ipxe.IPXE = "iPXE", IPXE{Present: true, HasFeatures: true}
+	for _, tt := range []struct {
+		name   string
+		shims  []string
+		client Client
+		answer []byte
+		want   ConflictKind
+	}{
+		{"a shim, the header", []string{"ipxe.efi"}, x64, inHeader, ShimBootFile},
+		{"a shim, option 67", []string{"ipxe.efi"}, x64, inOption, OtherBootFile},
+		{"no shim", []string{"other-shim.efi"}, x64, inHeader, OtherBootFile},
+		{"iPXE", []string{"ipxe.efi"}, ipxe, inHeader, OtherBootFile},
+	} {
+		policy := &Policy{Shims: tt.shims, Rules: slices.Concat(
+			[]Rule{{Name: "script", Match: Match{IPXE: &IPXEMatch{}}, Outcome: Outcome{Kind: BootScript, File: "boot.ipxe"}}}, shapePolicy().Rules)}
+		r := NewResponder(ResponderConfig{Policy: policy})
+		discover := tt.client.Discover()
+		copy(discover[offXID:], xid[:])
+		if res := r.Respond(nil, discover, onServerPort(), testTime); res.Reply == nil {
+			t.Fatal(tt.name, res.Reason)
+		}
+		if found := r.Heard(fromServer(), tt.answer, testTime); len(found) != 1 || found[0].Kind != tt.want || found[0].Value != "pxelinux.0" {
+			t.Errorf("%s: %+v, want %s", tt.name, found, tt.want)
+		}
+	}
+}
+
 // TestOtherServersAreBounded checks that made-up servers neither fill the
 // memory nor the log, and do not push the real ones out.
 func TestOtherServersAreBounded(t *testing.T) {
@@ -212,6 +249,7 @@ func TestRemedies(t *testing.T) {
 	}
 	for kind, want := range map[ConflictKind]string{
 		OtherNextServer:      "write addresses instead of ${next-server}",
+		ShimBootFile:         "--secure-boot off",
 		OtherBootFile:        "-OptionId 66,67; with -ScopeId 192.0.2.0 for the scope, and -PolicyName NAME for a policy",
 		UnterminatedBootFile: "filename in dhcpd.conf",
 		PXEClientHere:        "--port-4011-only",
@@ -232,7 +270,7 @@ func TestRemedies(t *testing.T) {
 	}
 	for kind := NoConflict + 1; int(kind) < len(conflictTable); kind++ {
 		c.Kind, c.Value = kind, "f1 04"
-		if kind == OtherBootFile || kind == UnterminatedBootFile {
+		if kind == OtherBootFile || kind == ShimBootFile || kind == UnterminatedBootFile {
 			c.Value = "\x1b[2Jx" // the ones that the server words as it likes
 		}
 		if text := c.Problem() + c.Affects() + c.Remedy(); c.Problem() == "" || c.Affects() == "" || c.Remedy() == "" || strings.ContainsAny(text, "%\x1b") {

@@ -7,6 +7,10 @@ import "net/netip"
 // immutable; a new one replaces it whole. Its zero value answers nobody.
 type Policy struct {
 	Rules []Rule
+
+	// Shims are those of the ROMs that are shims. A shim asks for its second
+	// stage where the DHCP server's answer sends it.
+	Shims []string
 }
 
 // Rule is one branch of a policy.

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/pem"
@@ -25,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
@@ -164,6 +166,9 @@ func (m *machine) furnish() {
 	}
 	m.write("ipxe/undionly.kpxe", bios)
 	m.write("srv/pxe/undionly.kpxe", bios)
+	vendor := romtest.NewKey(m.t, pkix.Name{CommonName: "Lab vendor"}, nil)
+	m.write("srv/pxe/signed/snponly-shim.efi", string(romtest.Sign(m.t, romtest.Shim([]string{"ipxe.efi"}, romtest.IPXEShimText, vendor.Certificate.Raw).Build(), vendor)))
+	m.write("srv/pxe/signed/snponly.efi", string(romtest.Sign(m.t, romtest.IPXE(2, 0, 0).Build(), vendor)))
 	certificate, key := certified(m.t)
 	m.write("etc/pxesidecar/cert.pem", certificate)
 	m.write("etc/pxesidecar/key.pem", key)

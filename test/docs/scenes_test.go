@@ -38,6 +38,7 @@ var scenes = []scene{
 	{"another TFTP server, behind a relay", "--relayed --next-server 192.0.2.99 --rom bios=undionly.kpxe --rom x64=snponly.efi", (*play).relayed},
 	{"only looking", "--root /srv/pxe --dry-run", (*play).dryRun},
 	{"conflicts", "--root /srv/pxe", (*play).conflicts},
+	{"a shim", "--root /srv/pxe/signed", (*play).shim},
 	{"an address that goes and comes", "--root /srv/pxe --interface eth1", (*play).addressLost},
 	{"TFTP", "--root /srv/pxe --tftp-cache 1", (*play).tftp},
 	{"a client that falls silent", "--root /srv/pxe", (*play).silence},
@@ -259,6 +260,16 @@ func (p *play) conflicts() {
 		p.server.offer(discover, c.sends...)
 		p.await(`conflict="` + c.conflict + `"`)
 	}
+}
+
+// shim has the DHCP server name a boot file in the header, where a shim looks.
+func (p *play) shim() {
+	discover := firmware(archX64)
+	p.client.broadcast(discover)
+	p.await("msg=offered", "file=snponly-shim.efi")
+	time.Sleep(50 * time.Millisecond) // it has been heard
+	p.server.offer(discover, func(m *dhcpv4.DHCPv4) { m.BootFileName = "pxelinux.0" })
+	p.await(`conflict="other boot file for a shim"`)
 }
 
 func (p *play) addressLost() {
