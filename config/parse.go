@@ -21,6 +21,7 @@ type Config struct {
 	Segments    []Answers // the parts of the network; the last is everybody else
 	IPXETexts   []string  // values of ${version} that the version check accepts, beside those of the ROMs
 	SecureBoot  SecureBoot
+	ROMFallback ROMFallback
 	Warnings    []string // what works, but probably not as meant
 
 	settings    Settings
@@ -59,7 +60,8 @@ func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	c.HTTP = p.http()
 	c.TFTP = p.tftp(chosen)
 	c.Log = p.log()
-	c.SecureBoot = p.secureBoot()
+	c.SecureBoot = parseChoice[SecureBoot](p, "secure-boot", s.SecureBoot, secureBootNames)
+	c.ROMFallback = parseChoice[ROMFallback](p, "rom-fallback", s.ROMFallback, romFallbackNames)
 	c.allow = parseAll(p.Problems, "allow-mac", s.AllowMACs, dhcp4.ParseMACPrefix)
 	c.deny = parseAll(p.Problems, "deny-mac", s.DenyMACs, dhcp4.ParseMACPrefix)
 	everybody := p.answers(s.AnswersText, p.Problems)

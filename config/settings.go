@@ -32,7 +32,8 @@ type Settings struct {
 
 	NoAutoexec bool `toml:"no-autoexec"` // generate no autoexec.ipxe
 
-	SecureBoot string `toml:"secure-boot"` // one of secureBootNames
+	SecureBoot  string `toml:"secure-boot"`  // one of secureBootNames
+	ROMFallback string `toml:"rom-fallback"` // one of romFallbackNames
 
 	Menu        []string `toml:"menu"`         // items of a boot menu for PXE firmware: TEXT=FILE, TEXT=rom or TEXT=local-disk
 	MenuPrompt  string   `toml:"menu-prompt"`  // shown before the menu

@@ -55,6 +55,7 @@ func changes(t *testing.T, cert, key, other string) map[string]change {
 		"boot-url":               {from: "", to: "http://boot.example/"},
 		"rom":                    {from: list("x64=a.efi"), to: list("x64=b.efi")},
 		"secure-boot":            {from: "auto", to: "off", with: chain},
+		"rom-fallback":           {from: "auto", to: "never", with: chain},
 		"next-server":            {from: "192.0.2.99", to: "192.0.2.98"},
 		"yield-to-dhcp-filename": {from: false, to: true},
 		"override-dhcp-filename": {from: false, to: true},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
 )
@@ -73,7 +74,7 @@ func reportSegment(log *slog.Logger, l *loaded, index int) {
 		if segment.Name != "" && slices.ContainsFunc(everybody.ROMs, func(o config.ROM) bool { return o.Name == r.Name && o.Platform == r.Platform }) {
 			continue // it is reported for everybody
 		}
-		reportROM(log, r)
+		reportROM(log, l.files, r)
 	}
 	if none := withoutROM(files); len(none) > 0 && segment.Name == "" {
 		log.Info("no ROM, firmware of these gets no answer", "arch", joined(none))
@@ -85,14 +86,28 @@ func reportSegment(log *slog.Logger, l *loaded, index int) {
 	log.Info("boot script", "file", files.Script, "from", source)
 }
 
-// reportROM logs which ROM a platform gets.
-func reportROM(log *slog.Logger, r config.ROM) {
+// reportROM logs which ROM a platform gets, who signed it and what it loads,
+// and which ROMs a machine gets that does not start it.
+func reportROM(log *slog.Logger, files *bootfiles.Set, r config.ROM) {
 	attrs := []any{"arch", r.Platform.String(), "file", r.Name}
 	if r.Source != "" {
 		attrs = append(attrs, "from", r.Source)
 	}
 	if r.IPXE.HasVersion {
 		attrs = append(attrs, "reports", "iPXE "+r.IPXE.Version.String())
+	}
+	if image, ok := files.Image(r.Name); ok && image.Signed() {
+		attrs = append(attrs, "signed", image.Signers())
+	}
+	if second, ok := files.Image(r.SecondStage); ok {
+		attrs = append(attrs, "second-stage", r.SecondStage, "second-stage-signed", second.Signers())
+	}
+	if len(r.Alternatives) > 0 {
+		var names []string
+		for _, other := range r.Alternatives {
+			names = append(names, other.Name)
+		}
+		attrs = append(attrs, "alternatives", strings.Join(names, ", "))
 	}
 	log.Info("ROM", attrs...)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/config"
@@ -23,6 +24,7 @@ type romFinder struct {
 	set        *Set
 	answers    config.Answers
 	secureBoot config.SecureBoot
+	fallback   config.ROMFallback
 	hostRoot   string // the root directory of this host
 }
 
@@ -36,6 +38,9 @@ type romFile struct {
 	second secondFile // what it loads, if it is a shim that has a second stage
 }
 
+// none reports whether it stands for a platform without a ROM.
+func (r romFile) none() bool { return r.name == "" && r.source == "" }
+
 // secondFile is the second stage of a shim. It is empty for none.
 type secondFile struct {
 	asked  string // the name that the shim asks for, in its own directory
@@ -44,13 +49,13 @@ type secondFile struct {
 	image  rom.Image
 }
 
-// maxAlternatives is how many other ROMs a machine may be given that does not
-// start the first.
+// maxAlternatives bounds how many other ROMs a machine may be given that does
+// not start the first.
 const maxAlternatives = 3
 
 // findROMs returns the ROMs of a segment, in the order of the platforms.
 func (s *Set) findROMs(a config.Answers, c *config.Config, hostRoot string, problems config.Problems) []config.ROM {
-	f := &romFinder{s, a, c.SecureBoot, hostRoot}
+	f := &romFinder{s, a, c.SecureBoot, c.ROMFallback, hostRoot}
 	named := f.named(problems)
 	found := f.inDirectory(named)
 	if len(found) == 0 {
@@ -61,11 +66,11 @@ func (s *Set) findROMs(a config.Answers, c *config.Config, hostRoot string, prob
 	for _, platform := range proxydhcp.Platforms() {
 		files := found[platform]
 		if r, isNamed := named[platform]; isNamed {
-			files = []romFile{r}
+			files = f.afterNamed(r, files)
 		}
-		if files = f.withSecureBoot(platform, files, problems); len(files) > 0 && (files[0].name != "" || files[0].source != "") {
+		if files = f.withSecureBoot(platform, files, problems); len(files) > 0 && !files[0].none() {
 			platforms = append(platforms, platform)
-			chosen = append(chosen, files[:min(len(files), 1+maxAlternatives)])
+			chosen = append(chosen, files[:min(len(files), 1+f.alternatives())])
 		}
 	}
 	f.publishAll(platforms, chosen)
@@ -82,6 +87,26 @@ func (s *Set) findROMs(a config.Answers, c *config.Config, hostRoot string, prob
 		problems.Note(f.nothingFound())
 	}
 	return roms
+}
+
+// alternatives returns how many other ROMs of its platform a machine may be
+// given that does not start the first.
+func (f *romFinder) alternatives() int {
+	if f.fallback == config.ROMFallbackNever {
+		return 0
+	}
+	return maxAlternatives
+}
+
+// afterNamed returns the ROM that --rom names and, if it has alternatives,
+// those of found that follow it. Whether a machine starts a ROM that is not on
+// this host is not seen, so that one has none.
+func (f *romFinder) afterNamed(r romFile, found []romFile) []romFile {
+	files := []romFile{r}
+	if f.fallback != config.ROMFallbackAlways || r.source == "" {
+		return files
+	}
+	return append(files, slices.DeleteFunc(slices.Clone(found), func(other romFile) bool { return other.source == r.source })...)
 }
 
 // publishAll makes the files part of the tree, those that are chosen before

@@ -135,7 +135,7 @@ func (image Image) Carries(second Image) bool {
 	}
 	for _, signature := range second.Signatures {
 		for _, certificate := range signature.chain {
-			if !signature.Broken && slices.ContainsFunc(image.shim.keys, func(key *x509.Certificate) bool { return isBy(certificate, key) }) {
+			if !signature.broken && slices.ContainsFunc(image.shim.keys, func(key *x509.Certificate) bool { return isBy(certificate, key) }) {
 				return true
 			}
 		}

@@ -23,17 +23,17 @@ import (
 
 // Signature is one signature of an EFI image.
 type Signature struct {
-	// Signer and Issuer are the names in the certificate of the key that
+	// Signer and issuer are the names in the certificate of the key that
 	// signed; "" if the signature cannot be read.
-	Signer, Issuer string
+	Signer, issuer string
 
 	// Authority is who stands behind that key.
 	Authority Authority
 
-	// Broken reports whether the signature is not one of this file: the file
+	// broken reports whether the signature is not one of this file: the file
 	// was changed after it was signed, or the signature itself was. Firmware
 	// refuses such a file. What cannot be checked is not broken.
-	Broken bool
+	broken bool
 
 	// chain is the certificate of the signer, and its issuers' as far as the
 	// signature has them.
@@ -111,12 +111,12 @@ func (image Image) Signed() bool { return len(image.Signatures) > 0 }
 // SignedBy reports whether the image has a signature of that authority that is
 // not broken.
 func (image Image) SignedBy(a Authority) bool {
-	return slices.ContainsFunc(image.Signatures, func(s Signature) bool { return s.Authority == a && !s.Broken })
+	return slices.ContainsFunc(image.Signatures, func(s Signature) bool { return s.Authority == a && !s.broken })
 }
 
 // Broken reports whether all signatures of a signed image are broken.
 func (image Image) Broken() bool {
-	return image.Signed() && !slices.ContainsFunc(image.Signatures, func(s Signature) bool { return !s.Broken })
+	return image.Signed() && !slices.ContainsFunc(image.Signatures, func(s Signature) bool { return !s.broken })
 }
 
 // The entries of a certificate table, WIN_CERTIFICATE: length with this head,
@@ -183,8 +183,8 @@ func readSignature(content []byte, digests *digests) (Signature, error) {
 	chain := chainOf(signer, message.Certificates)
 	broken, err := digests.contradict(message.Content)
 	return Signature{
-		Signer: nameOf(signer.Subject), Issuer: nameOf(signer.Issuer), Authority: authorityOf(chain),
-		Broken: broken || isForged(message.Verify()), chain: chain,
+		Signer: nameOf(signer.Subject), issuer: nameOf(signer.Issuer), Authority: authorityOf(chain),
+		broken: broken || isForged(message.Verify()), chain: chain,
 	}, err
 }
 
@@ -267,4 +267,36 @@ func nameOf(n pkix.Name) string {
 		return name[:longestName-3] + "..."
 	}
 	return name
+}
+
+// String returns in a few words who signed, and whether that is worth nothing.
+func (s Signature) String() string {
+	switch {
+	case s.broken:
+		return "a signature of another file"
+	case s.Authority == AuthorityUnknown:
+		return "a signature that cannot be read"
+	case s.Authority == Microsoft2011, s.Authority == Microsoft2023, s.Authority == MicrosoftOptionROM2023:
+		return s.Authority.String()
+	case s.Authority == TestKey:
+		return "signed by " + s.Signer + ", a test key"
+	case s.Authority == VendorKey:
+		return "signed by " + s.Signer + " of " + s.issuer
+	}
+	return "signed by " + s.Signer
+}
+
+// Signers returns in a few words who signed the image, each once, or that
+// nobody did.
+func (i Image) Signers() string {
+	var names []string
+	for _, s := range i.Signatures {
+		if name := s.String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "not signed"
+	}
+	return strings.Replace(strings.Join(names, " and "), "2011 and Microsoft 2023", "2011+2023", 1)
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // withoutChain leaves out the certificates where signatures are compared.
-var withoutChain = cmpopts.IgnoreUnexported(Signature{})
+var withoutChain = cmp.Options{cmp.AllowUnexported(Signature{}), cmpopts.IgnoreFields(Signature{}, "chain")}
 
 // allUnexported compares images with all that they have.
 var allUnexported = cmp.AllowUnexported(Image{}, Signature{}, shim{})
@@ -53,25 +53,25 @@ func TestAuthority(t *testing.T) {
 		want Signature
 	}{
 		{"Microsoft 2011", key(microsoft("Publisher"), key(microsoft("Microsoft Corporation UEFI CA 2011"), root)),
-			Signature{Signer: "Publisher", Issuer: "Microsoft Corporation UEFI CA 2011", Authority: Microsoft2011}},
+			Signature{Signer: "Publisher", issuer: "Microsoft Corporation UEFI CA 2011", Authority: Microsoft2011}},
 		{"Microsoft 2023, through another", key(named("Leaf"), key(named("Between"), key(microsoft("Microsoft UEFI CA 2023"), root))),
-			Signature{Signer: "Leaf", Issuer: "Between", Authority: Microsoft2023}},
+			Signature{Signer: "Leaf", issuer: "Between", Authority: Microsoft2023}},
 		{"option ROMs", key(named("Leaf"), key(microsoft("Microsoft Option ROM UEFI CA 2023"), nil)),
-			Signature{Signer: "Leaf", Issuer: "Microsoft Option ROM UEFI CA 2023", Authority: MicrosoftOptionROM2023}},
+			Signature{Signer: "Leaf", issuer: "Microsoft Option ROM UEFI CA 2023", Authority: MicrosoftOptionROM2023}},
 		{"Microsoft's name, not its organisation", key(named("Leaf"), key(named("Microsoft UEFI CA 2023"), nil)),
-			Signature{Signer: "Leaf", Issuer: "Microsoft UEFI CA 2023", Authority: VendorKey}},
+			Signature{Signer: "Leaf", issuer: "Microsoft UEFI CA 2023", Authority: VendorKey}},
 		{"vendor", key(named("Distribution Signer"), key(named("Distribution CA"), nil)),
-			Signature{Signer: "Distribution Signer", Issuer: "Distribution CA", Authority: VendorKey}},
-		{"own", key(named("Contest Ltd."), nil), Signature{Signer: "Contest Ltd.", Issuer: "Contest Ltd.", Authority: OwnKey}},
-		{"elliptic curve", romtest.NewECKey(t, named("Curve")), Signature{Signer: "Curve", Issuer: "Curve", Authority: OwnKey}},
-		{"test", key(named("Acme test key"), nil), Signature{Signer: "Acme test key", Issuer: "Acme test key", Authority: TestKey}},
-		{"snakeoil", key(named("PkKek-1-snakeoil"), nil), Signature{Signer: "PkKek-1-snakeoil", Issuer: "PkKek-1-snakeoil", Authority: TestKey}},
+			Signature{Signer: "Distribution Signer", issuer: "Distribution CA", Authority: VendorKey}},
+		{"own", key(named("Contest Ltd."), nil), Signature{Signer: "Contest Ltd.", issuer: "Contest Ltd.", Authority: OwnKey}},
+		{"elliptic curve", romtest.NewECKey(t, named("Curve")), Signature{Signer: "Curve", issuer: "Curve", Authority: OwnKey}},
+		{"test", key(named("Acme test key"), nil), Signature{Signer: "Acme test key", issuer: "Acme test key", Authority: TestKey}},
+		{"snakeoil", key(named("PkKek-1-snakeoil"), nil), Signature{Signer: "PkKek-1-snakeoil", issuer: "PkKek-1-snakeoil", Authority: TestKey}},
 		{"issued by a test key", key(named("Leaf"), key(named("DO NOT TRUST - Sample PK"), nil)),
-			Signature{Signer: "Leaf", Issuer: "DO NOT TRUST - Sample PK", Authority: TestKey}},
-		{"no common name", key(pkix.Name{Organization: []string{"Acme"}}, nil), Signature{Signer: "Acme", Issuer: "Acme", Authority: OwnKey}},
-		{"nothing of both", key(pkix.Name{Country: []string{"CH"}}, nil), Signature{Signer: "C=CH", Issuer: "C=CH", Authority: OwnKey}},
+			Signature{Signer: "Leaf", issuer: "DO NOT TRUST - Sample PK", Authority: TestKey}},
+		{"no common name", key(pkix.Name{Organization: []string{"Acme"}}, nil), Signature{Signer: "Acme", issuer: "Acme", Authority: OwnKey}},
+		{"nothing of both", key(pkix.Name{Country: []string{"CH"}}, nil), Signature{Signer: "C=CH", issuer: "C=CH", Authority: OwnKey}},
 		{"escape sequences", key(named("a\x1b[2Jb\nc"+strings.Repeat("d", longestName)), nil), Signature{
-			Signer: "a?[2Jb?c" + strings.Repeat("d", longestName-11) + "...", Issuer: "a?[2Jb?c" + strings.Repeat("d", longestName-11) + "...", Authority: OwnKey}},
+			Signer: "a?[2Jb?c" + strings.Repeat("d", longestName-11) + "...", issuer: "a?[2Jb?c" + strings.Repeat("d", longestName-11) + "...", Authority: OwnKey}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := mustRead(t, romtest.Sign(t, efi{sections: []section{data(table200)}}.build(), tt.key)).Signatures
@@ -119,7 +119,7 @@ func TestSignatures(t *testing.T) {
 			var authorities []string
 			for _, s := range image.Signatures {
 				text := s.Authority.String()
-				if s.Broken {
+				if s.broken {
 					text = "broken " + text
 				}
 				authorities = append(authorities, text)
@@ -128,8 +128,8 @@ func TestSignatures(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			for _, s := range image.Signatures {
-				if image.SignedBy(s.Authority) == s.Broken {
-					t.Errorf("SignedBy(%v) of a signature that is broken: %v", s.Authority, s.Broken)
+				if image.SignedBy(s.Authority) == s.broken {
+					t.Errorf("SignedBy(%v) of a signature that is broken: %v", s.Authority, s.broken)
 				}
 			}
 		})
@@ -208,9 +208,9 @@ func TestMessageLimits(t *testing.T) {
 // TestDebianSignatures checks what is read of the boot loaders that Debian
 // signs, and Microsoft for Debian.
 func TestDebianSignatures(t *testing.T) {
-	debian := Signature{Signer: "Debian Secure Boot Signer 2022 - grub2", Issuer: "Debian Secure Boot CA", Authority: VendorKey}
-	old := Signature{Signer: "Microsoft Windows UEFI Driver Publisher", Issuer: "Microsoft Corporation UEFI CA 2011", Authority: Microsoft2011}
-	current := Signature{Signer: "Microsoft UEFI CA 2023 signer", Issuer: "Microsoft UEFI CA 2023", Authority: Microsoft2023}
+	debian := Signature{Signer: "Debian Secure Boot Signer 2022 - grub2", issuer: "Debian Secure Boot CA", Authority: VendorKey}
+	old := Signature{Signer: "Microsoft Windows UEFI Driver Publisher", issuer: "Microsoft Corporation UEFI CA 2011", Authority: Microsoft2011}
+	current := Signature{Signer: "Microsoft UEFI CA 2023 signer", issuer: "Microsoft UEFI CA 2023", Authority: Microsoft2023}
 	readAll := func(name string, patterns ...string) map[string]Image {
 		images := map[string]Image{}
 		for _, pattern := range patterns {
@@ -273,13 +273,13 @@ func FuzzSignatures(f *testing.F) {
 		}
 		for _, s := range image.Signatures {
 			readable := s.Authority != AuthorityUnknown
-			if readable != (len(s.chain) > 0) || readable != (s.Signer != "" && s.Issuer != "") {
-				t.Errorf("%v of %d certificates, signer %q, issuer %q", s.Authority, len(s.chain), s.Signer, s.Issuer)
+			if readable != (len(s.chain) > 0) || readable != (s.Signer != "" && s.issuer != "") {
+				t.Errorf("%v of %d certificates, signer %q, issuer %q", s.Authority, len(s.chain), s.Signer, s.issuer)
 			}
 			if len(s.chain) > maxCertChain {
 				t.Errorf("a chain of %d", len(s.chain))
 			}
-			for _, name := range []string{s.Signer, s.Issuer} {
+			for _, name := range []string{s.Signer, s.issuer} {
 				if len(name) > longestName || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
 					t.Errorf("name %q", name)
 				}
