@@ -36,13 +36,16 @@ func leftovers() []leftover {
 		return lab.DHCP{Server: lab.Kea, NextServer: l.LAN.Address(1), Extra: fmt.Sprintf(
 			`, "option-data": [{"name": "tftp-server-name", "data": %q}, {"name": "boot-file-name", "data": %q}]`, l.LAN.Address(1), theirs)}
 	}
+	yielding := []string{"--yield-to-dhcp-filename"}
 	every := []string{"bios-old", "bios-new", "ovmf-old", "ovmf"}
 	return []leftover{
 		{"dhcpd", header(lab.ISC), every, nil, "ours"},
 		{"Kea", header(lab.Kea), every, nil, "ours"},
 		{"Kea, options 66 and 67", options, every[:3], nil, "ours"},
 		{"dnsmasq", header(lab.Dnsmasq), every, nil, "ours"},
-		{"dhcpd, yielding", header(lab.ISC), every, []string{"--yield-to-dhcp-filename"}, "theirs"},
+		{"dhcpd, yielding", header(lab.ISC), every, yielding, "theirs"},
+		{"Kea, yielding", header(lab.Kea), []string{"bios-new", "ovmf"}, yielding, "theirs"},
+		{"dnsmasq, yielding", header(lab.Dnsmasq), []string{"bios-new", "ovmf"}, yielding, "theirs"},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // TestSecondStageAsks boots Debian's shim, and Debian's signed GRUBs.
 func TestSecondStageAsks(t *testing.T) {
 	t.Parallel()
+	named := []string{"level=INFO", `conflict="other next-server"`, "GRUB before 2.12"}
 	for _, tt := range []struct {
 		name string
 		grub lab.Suite
@@ -24,11 +25,13 @@ func TestSecondStageAsks(t *testing.T) {
 		// DHCP server is asked for it, and not we.
 		asks  string
 		other bool
+		// logged are words of the line about that server.
+		logged []string
 	}{
-		{name: "GRUB 2.06, its configuration", grub: lab.Bookworm, asks: "/grub/", other: true},
-		{name: "GRUB 2.12, its configuration", grub: lab.Trixie, asks: "/grub/"},
+		{name: "GRUB 2.06, its configuration", grub: lab.Bookworm, asks: "/grub/", other: true, logged: named},
+		{name: "GRUB 2.12, its configuration", grub: lab.Trixie, asks: "/grub/", logged: named},
 		{name: "shim, its second stage", grub: lab.Trixie, filename: "theirs/boot.efi",
-			asks: "theirs/grubx64.efi", other: true},
+			asks: "theirs/grubx64.efi", other: true, logged: []string{"level=WARN", `conflict="other boot file for a shim"`, "theirs/boot.efi"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,6 +65,7 @@ func TestSecondStageAsks(t *testing.T) {
 			if read := r.lab.Capture.Traffic.Completed(m.MAC); len(read) == 0 || read[0] != "shim/shimx64.efi" {
 				t.Errorf("the firmware has read %q, want our shim first", read)
 			}
+			r.logged(t, tt.logged...)
 			r.sound(t)
 		})
 	}
