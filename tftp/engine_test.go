@@ -69,13 +69,12 @@ type harness struct {
 // newHarness returns one that serves content as "rom".
 func newHarness(t testing.TB, c Config, content []byte) *harness {
 	t.Helper()
-	c.FS = fstest.MapFS{"rom": {Data: content}}
+	c.FS, c.Host = fstest.MapFS{"rom": {Data: content}}, netstate.Fixed(nil)
 	s, err := newServer(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.do = func(job func()) { job() }
-	s.interfaces.read = func() ([]netstate.Interface, error) { return nil, nil }
 	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
 	s.inboxes = []*inbox{h.inbox}
 	h.engine = newEngine(s.engineConfig(true), h.out)
