@@ -175,11 +175,11 @@ var flags = []Flag{
 	{Name: "tftp-cache", Category: catFiles, Default: 16, Restart: true,
 		Usage: "how much of the files is kept in memory, in `MEBIBYTES`",
 		Field: func(s *Settings) any { return &s.TFTPCache }},
-	{Name: "tftp-allow", Category: catFiles, Restart: true,
+	{Name: "tftp-allow", Category: catFiles,
 		Usage: "serve clients in `NETWORK` by TFTP and HTTP, too (repeatable; private and attached networks are served anyway)",
 		Field: func(s *Settings) any { return &s.TFTPAllow }},
 
-	{Name: "log-level", Category: catLog, Default: "info", Restart: true,
+	{Name: "log-level", Category: catLog, Default: "info",
 		Usage: "log from `LEVEL` on: " + either(logLevels),
 		Field: func(s *Settings) any { return &s.LogLevel }},
 	{Name: "log-format", Category: catLog, Default: "text", Restart: true,

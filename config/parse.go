@@ -58,7 +58,7 @@ func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	servers := p.servers()
 	chosen := p.interfaces(servers)
 	c.HTTP = p.http()
-	c.TFTP = p.tftp(chosen)
+	c.TFTP = p.tftp()
 	c.Log = p.log()
 	c.SecureBoot = parseChoice[SecureBoot](p, "secure-boot", s.SecureBoot, secureBootNames)
 	c.ROMFallback = parseChoice[ROMFallback](p, "rom-fallback", s.ROMFallback, romFallbackNames)

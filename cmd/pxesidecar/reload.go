@@ -19,6 +19,7 @@ type reloader struct {
 	watch   bool   // reload also when the file changes
 	daemon  *daemon
 	log     *slog.Logger
+	level   *slog.LevelVar          // of log
 	started *loaded                 // the configuration that the sockets were opened with
 	read    func() (*loaded, error) // loads the configuration as it is written now
 }
@@ -94,6 +95,7 @@ func (r *reloader) reload() {
 	if keys := needRestart(r.started, next); len(keys) > 0 {
 		r.log.Warn("these settings take effect at a restart only", "settings", strings.Join(keys, ", "))
 	}
+	r.level.Set(next.Log.Level)
 	r.daemon.replace(next)
 	r.log.Info("configuration reloaded")
 	report(r.log, next, r.daemon)

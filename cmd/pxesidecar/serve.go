@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log/slog"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,11 +26,17 @@ func serveCommand(stderr io.Writer) *cli.Command {
 
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	l, err := loadServed(c)
+	h, err := thisHost()
 	if err != nil {
 		return err
 	}
-	log := newLogger(l.Log, stderr)
+	l, err := loadServed(c, h)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	level.Set(l.Log.Level)
+	log := newLogger(l.Log, level, stderr)
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
 	d, err := listen(l, eventlog.New(log))
@@ -39,8 +46,8 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	}
 	defer d.close()
 	r := &reloader{
-		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
-		daemon: d, log: log, started: l,
+		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c, h) },
+		daemon: d, log: log, level: level, started: l,
 	}
 	stopReloading := r.start(ctx)
 	defer stopReloading()

@@ -199,6 +199,9 @@ func clientAttrs(c proxydhcp.Client, ip netip.Addr) []slog.Attr {
 	return append(attrs, slog.String("arch", c.Arch.String()), slog.String("client", c.String()))
 }
 
+// NetworkFault writes that the host's interfaces could not be read.
+func (l *Log) NetworkFault(err error) { l.error(server.Error{Err: err}) }
+
 // error writes a failure of our own reading or writing.
 func (l *Log) error(e server.Error) {
 	suppressed, ok := l.allow(time.Now())
