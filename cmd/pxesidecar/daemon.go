@@ -247,7 +247,7 @@ func (d *daemon) watchNetwork(ctx context.Context) {
 // replace puts another configuration's policy and files in force. What belongs
 // to open sockets stays.
 func (d *daemon) replace(l *loaded) {
-	d.files.Replace(l.files)
+	d.files.Replace(l.files) // nothing was written
 	d.responder.SetPolicy(l.policy)
 	d.tftpRules.Store(&l.TFTP)
 }

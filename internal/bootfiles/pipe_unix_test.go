@@ -5,6 +5,7 @@ package bootfiles
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -42,4 +43,84 @@ func TestPipe(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("it is waited for")
 	}
+}
+
+// TestReplacedByPipe checks that nobody waits for a named pipe that takes the
+// place of a file between the look at it and the opening.
+func TestReplacedByPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(pipe, os.O_RDONLY|nonblocking, 0)
+		_, err = regular("pipe", f, err)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if !errors.Is(err, errIrregular) {
+			t.Errorf("%v, want %v", err, errIrregular)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is waited for")
+	}
+}
+
+// TestPipeRace swaps a file and a named pipe all the time, while others open
+// it.
+func TestPipeRace(t *testing.T) {
+	dir := t.TempDir()
+	file, pipe, at := write(t, dir, "file", "text"), filepath.Join(dir, "pipe"), filepath.Join(dir, "at")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var tr tree
+	defer tr.Close()
+	if err := tr.addDir("", dir); err != nil {
+		t.Fatal(err)
+	}
+	tr.addFile("elsewhere", at)
+	stop, swapped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(swapped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			next := filepath.Join(dir, "next")
+			os.Link([]string{file, pipe}[i%2], next) // renamed over the other one
+			os.Rename(next, at)
+			os.Remove(next) // a rename to the same file leaves it
+		}
+	}()
+	opened := make(chan int)
+	go func() {
+		files := 0
+		for range 3000 {
+			for _, name := range []string{"at", "elsewhere"} {
+				if f, err := tr.Open(name); err == nil {
+					if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+						t.Errorf("opened %v, %v", info, err)
+					}
+					f.Close()
+					files++
+				}
+			}
+		}
+		opened <- files
+	}()
+	select {
+	case files := <-opened:
+		if files == 0 {
+			t.Error("the file was never opened")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it is waited for")
+	}
+	close(stop)
+	<-swapped
 }

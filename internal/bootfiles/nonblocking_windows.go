@@ -1,0 +1,4 @@
+package bootfiles
+
+// nonblocking does nothing: a path of a file system is no pipe here.
+const nonblocking = 0
