@@ -31,7 +31,7 @@ type Server struct {
 	inboxes   []*inbox // of the sockets that carry transfers
 	admission *admission
 	cache     *cache
-	do        func(func()) // runs what may block
+	do        func(file string, run func()) // runs what may block on a disk
 	workers   *workers
 
 	serving atomic.Bool
@@ -91,7 +91,7 @@ func newServer(c Config) (*Server, error) {
 		seed:      maphash.MakeSeed(),
 		admission: newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
 	}
-	s.cache = newCache(c.CacheBytes, func(job func()) { s.do(job) })
+	s.cache = newCache(c.CacheBytes, func(file string, run func()) { s.do(file, run) })
 	return s, nil
 }
 
@@ -176,7 +176,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.New("tftp: Serve called twice or after Close")
 	}
 	defer close(s.stopped)
-	s.workers = newWorkers()
+	s.workers = newWorkers(s.config.Events.Stalled)
 	s.do = s.workers.do
 	defer s.workers.end()
 	cancel := context.AfterFunc(ctx, s.stop)
@@ -184,6 +184,7 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	failures := make([]error, len(s.ports))
 	var running sync.WaitGroup
+	running.Go(func() { s.workers.watch(s.ending) })
 	if s.ownHost {
 		running.Go(func() { s.config.Host.Run(s.ending, func(error) {}) }) // what was seen before stays in use
 	}
@@ -274,12 +275,20 @@ func (s *Server) admit(r Request, now time.Duration) {
 		if other != nil {
 			other.inbox.post(message{kind: messageDrop, session: other})
 		}
-		s.do(func() { s.open(t) })
+		s.do(fileOf(r), func() { s.open(t) })
 	case repeated:
 		other.inbox.post(message{kind: messageRequest, session: other, request: &r})
 	case full:
 		s.ignore(r, TooMany)
 	}
+}
+
+// fileOf returns the file that a request is probably about.
+func fileOf(r Request) string {
+	for name := range candidates(r.File) {
+		return name
+	}
+	return ""
 }
 
 // ignore reports a request that is not answered.

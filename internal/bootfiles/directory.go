@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/regularfile"
 )
 
 // followTime is how long a directory is taken for the one that has its path.
@@ -53,20 +55,15 @@ func openRoot(path string) (*os.Root, fs.FileInfo, error) {
 	return root, self, nil
 }
 
-// Open opens a file or a directory (io/fs.FS). It does not wait for whoever
-// might write to a pipe: what stands there is looked at before it is opened,
-// and after that again, because it may have been replaced meanwhile.
+// Open opens a file or a directory (io/fs.FS).
 func (d *directory) Open(name string) (fs.File, error) {
 	return inRoot(d, func(root *os.Root) (fs.File, error) {
-		info, err := fs.Stat(root.FS(), name)
-		if err == nil {
-			err = refuseIrregular(name, info)
-		}
+		stat := func(name string) (fs.FileInfo, error) { return fs.Stat(root.FS(), name) }
+		f, err := regularfile.OpenBy(name, stat, root.OpenFile)
 		if err != nil {
 			return nil, err
 		}
-		f, err := root.OpenFile(name, os.O_RDONLY|nonblocking, 0)
-		return regular(name, f, err)
+		return f, nil
 	})
 }
 
@@ -154,45 +151,4 @@ func (d *directory) identity() fs.FileInfo {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.self
-}
-
-// openFile opens a file of this host by its path, as directory.Open does.
-func openFile(path string) (fs.File, error) {
-	info, err := os.Stat(path)
-	if err == nil {
-		err = refuseIrregular(path, info)
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblocking, 0)
-	return regular(path, f, err)
-}
-
-// regular returns an open file, unless it turns out to be neither a file nor a
-// directory. It then closes it.
-func regular(name string, f *os.File, err error) (fs.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil {
-		err = refuseIrregular(name, info)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// errIrregular is why a device, a socket or a named pipe is refused.
-var errIrregular = errors.New("not a regular file")
-
-// refuseIrregular returns an error for what is neither a file nor a directory.
-func refuseIrregular(name string, info fs.FileInfo) error {
-	if info.Mode().IsRegular() || info.IsDir() {
-		return nil
-	}
-	return &fs.PathError{Op: "open", Path: name, Err: errIrregular}
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/internal/regularfile"
 )
 
 // TestPipe checks that nobody waits for a named pipe.
@@ -33,36 +35,13 @@ func TestPipe(t *testing.T) {
 			if err != nil || info.Mode().Type() != fs.ModeNamedPipe {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
-			if f, err := tr.Open(name); !errors.Is(err, errIrregular) {
-				t.Errorf("%s: opened %v, %v; want %v", name, f, err, errIrregular)
+			if f, err := tr.Open(name); !errors.Is(err, regularfile.ErrIrregular) {
+				t.Errorf("%s: opened %v, %v; want %v", name, f, err, regularfile.ErrIrregular)
 			}
 		}
 	}()
 	select {
 	case <-looked:
-	case <-time.After(10 * time.Second):
-		t.Fatal("it is waited for")
-	}
-}
-
-// TestReplacedByPipe checks that nobody waits for a named pipe that takes the
-// place of a file between the look at it and the opening.
-func TestReplacedByPipe(t *testing.T) {
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	opened := make(chan error, 1)
-	go func() {
-		f, err := os.OpenFile(pipe, os.O_RDONLY|nonblocking, 0)
-		_, err = regular("pipe", f, err)
-		opened <- err
-	}()
-	select {
-	case err := <-opened:
-		if !errors.Is(err, errIrregular) {
-			t.Errorf("%v, want %v", err, errIrregular)
-		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("it is waited for")
 	}

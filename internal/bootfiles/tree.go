@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/pxesidecar/pxesidecar/internal/regularfile"
 )
 
 // tree is the boot file tree: the one namespace that TFTP and HTTP serve. It is
@@ -137,7 +139,11 @@ func (s single) Open(name string) (fs.File, error) {
 	if name != s.name {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return openFile(s.file)
+	f, err := regularfile.Open(s.file)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Stat describes the one file (io/fs.StatFS).

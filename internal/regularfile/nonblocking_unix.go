@@ -1,6 +1,6 @@
 //go:build !windows
 
-package bootfiles
+package regularfile
 
 import "syscall"
 
