@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
 )
 
 // off is the value of a listener's flag that switches it off.

@@ -28,18 +28,17 @@ type reloader struct {
 const watchEvery = time.Second
 
 // start reloads at SIGHUP, and, if that is asked for, when the configuration
-// file changes. The returned function ends it and waits for its end.
+// file changes. The returned function ends it. It does not wait for a reload
+// that has begun, which may hang in a file system: that has no effect any more.
 func (r *reloader) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	done := make(chan struct{})
 	go func() {
-		defer close(done)
 		defer signal.Stop(hangup)
 		r.run(ctx, hangup)
 	}()
-	return func() { cancel(); <-done }
+	return cancel
 }
 
 // run waits for reasons to reload until ctx ends.
@@ -57,11 +56,11 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			return
 		case <-hangup:
 			last = stampOf(r.path)
-			r.reload()
+			r.reload(ctx)
 		case <-look:
 			if now := stampOf(r.path); now != last {
 				last = now
-				r.reload()
+				r.reload(ctx)
 			}
 		}
 	}
@@ -83,9 +82,15 @@ func stampOf(path string) stamp {
 }
 
 // reload puts the configuration as it is written now in force, whole, or keeps
-// the old one and logs why.
-func (r *reloader) reload() {
+// the old one and logs why. If ctx has ended meanwhile, it does neither.
+func (r *reloader) reload(ctx context.Context) {
 	next, err := r.read()
+	if ctx.Err() != nil {
+		if err == nil {
+			next.files.Close() // was only read
+		}
+		return
+	}
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			r.log.Error("configuration not reloaded, the old one stays in force", "error", strings.TrimSpace(line))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,14 +254,14 @@ func TestReloadLog(t *testing.T) {
 	const warning = `msg="these settings take effect at a restart only" settings="tftp-window-size, u-boot"`
 	for range 2 {
 		b.Reset()
-		r.reload()
+		r.reload(t.Context())
 		if text := b.String(); !strings.Contains(text, warning) || !strings.Contains(text, `msg="configuration reloaded"`) {
 			t.Errorf("logged:\n%s", text)
 		}
 	}
 	b.Reset()
 	next.HTTP, next.TFTPPorts = "x:y", "9-3"
-	r.reload()
+	r.reload(t.Context())
 	if text := b.String(); strings.Count(text, `level=ERROR msg="configuration not reloaded, the old one stays in force" error=`) != 2 || strings.Contains(text, "configuration reloaded") {
 		t.Errorf("logged of a mistake:\n%s", text)
 	}
@@ -281,14 +283,41 @@ func TestReloadApplies(t *testing.T) {
 	if tftpAllows(client) {
 		t.Error("allowed before the reload")
 	}
-	r.reload()
+	r.reload(t.Context())
 	if !tftpAllows(client) || r.level.Level() != slog.LevelDebug {
 		t.Errorf("after the reload: allowed %v, level %v", tftpAllows(client), r.level.Level())
 	}
 	next.TFTPAllow, next.LogLevel = nil, ""
-	r.reload()
+	r.reload(t.Context())
 	if tftpAllows(client) || r.level.Level() != slog.LevelInfo {
 		t.Errorf("after it was taken back: allowed %v, level %v", tftpAllows(client), r.level.Level())
+	}
+}
+
+// TestStopDoesNotWaitForReload checks that the end waits for no reload that
+// hangs in a file system, and that what this reads afterwards has no effect.
+func TestStopDoesNotWaitForReload(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	var b bytes.Buffer
+	reading, answer, hangup, ended := make(chan struct{}), make(chan struct{}), make(chan os.Signal, 1), make(chan struct{})
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+		close(reading)
+		<-answer
+		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
+	}}
+	r.start(t.Context())() // it ends at once
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { defer close(ended); r.run(ctx, hangup) }()
+	hangup <- syscall.SIGHUP
+	<-reading
+	stop()
+	close(answer)
+	<-ended
+	if d.allows(netip.MustParseAddr("203.0.113.7")) || b.Len() > 0 {
+		t.Errorf("a reload took effect after the end, and logged %s", b.String())
 	}
 }
 

@@ -27,6 +27,10 @@ func Open(path string) (*os.File, error) {
 // up, such as a file server whose client writes to it (fcntl(2)).
 func OpenBy(name string, stat func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error)) (*os.File, error) {
 	info, err := stat(name)
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		err = &fs.PathError{Op: "open", Path: pathError.Path, Err: pathError.Err} // what the caller asked for
+	}
 	if err == nil {
 		err = refuseIrregular(name, info)
 	}
