@@ -185,7 +185,7 @@ func (d *daemon) newHTTPServer() *http.Server {
 
 // webView returns the boot files as the client of an HTTP request sees them.
 func (d *daemon) webView(client netip.Addr, r *http.Request) fs.FS {
-	asker := bootfiles.Asker{Client: client, Name: r.URL.Path, Query: r.URL.Query()}
+	asker := bootfiles.Asker{Client: client, Name: r.URL.Path, Query: r.URL.Query(), Fills: true}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		asker.Server = local.AddrPort().Addr().Unmap()
 	}

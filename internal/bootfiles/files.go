@@ -33,11 +33,15 @@ func (f *Files) Replace(s *Set) error { return f.current.Swap(s).Close() }
 func (f *Files) Close() error { return f.current.Load().Close() }
 
 // Open opens a file of the current tree (io/fs.FS), as everybody sees it.
-func (f *Files) Open(name string) (fs.File, error) { return f.current.Load().tree.Open(name) }
+func (f *Files) Open(name string) (fs.File, error) {
+	return view{tree: f.current.Load().tree}.Open(name)
+}
 
 // Stat describes a file of the current tree (io/fs.StatFS), as everybody sees
 // it.
-func (f *Files) Stat(name string) (fs.FileInfo, error) { return f.current.Load().tree.Stat(name) }
+func (f *Files) Stat(name string) (fs.FileInfo, error) {
+	return view{tree: f.current.Load().tree}.Stat(name)
+}
 
 // IsROM reports whether a name is that of a boot ROM.
 func (f *Files) IsROM(name string) bool { return f.current.Load().hasROM(name) }
