@@ -29,6 +29,8 @@ type loaded struct {
 type host struct {
 	root    string            // the root directory of its file system
 	network *netstate.Watcher // nil if nothing is served
+	waits   bool              // what it lacks now is waited for
+	serves  []string          // the interfaces that are served if none is named; nil to choose
 }
 
 // thisHost returns this machine as it is now.
@@ -55,11 +57,17 @@ func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: 
 // policy. The error joins all problems, a line each. The caller closes the
 // files.
 func load(s config.Settings, h host) (*loaded, error) {
+	if len(s.Interfaces) == 0 {
+		s.Interfaces = h.serves
+	}
 	var interfaces []netstate.Interface
 	if h.network != nil {
-		interfaces = h.network.Host().Interfaces
+		interfaces = append([]netstate.Interface{}, h.network.Host().Interfaces...) // not nil
 	}
 	cfg, parseErr := config.Parse(s, interfaces)
+	if !h.waits {
+		parseErr = errors.Join(append([]error{parseErr}, cfg.Lacks...)...)
+	}
 	files, filesErr := bootfiles.Open(cfg, h.root, version())
 	var certificate *tls.Config
 	var tlsErr error

@@ -20,6 +20,8 @@ type reloader struct {
 	daemon  *daemon
 	log     *slog.Logger
 	level   *slog.LevelVar          // of log
+	changes <-chan struct{}         // of the host's network; nil if it does not matter
+	refused string                  // why the file as it was last read was refused; "" if it was not
 	started *loaded                 // the configuration that the sockets were opened with
 	read    func() (*loaded, error) // loads the configuration as it is written now
 }
@@ -51,12 +53,18 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	}
 	last := stampOf(r.path)
 	for {
+		var again <-chan struct{}
+		if r.watch && r.refused != "" {
+			again = r.changes // what was wrong may be right now
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangup:
 			last = stampOf(r.path)
 			r.reload(ctx)
+		case <-again:
+			r.retry(ctx)
 		case <-look:
 			if now := stampOf(r.path); now != last {
 				last = now
@@ -81,10 +89,24 @@ func stampOf(path string) stamp {
 	return stamp{info.ModTime(), info.Size()}
 }
 
+// retry reloads what was refused, and is silent if it is refused for the same
+// reason again.
+func (r *reloader) retry(ctx context.Context) {
+	next, err := r.read()
+	if err == nil || err.Error() != r.refused {
+		r.apply(ctx, next, err)
+	}
+}
+
 // reload puts the configuration as it is written now in force, whole, or keeps
 // the old one and logs why. If ctx has ended meanwhile, it does neither.
 func (r *reloader) reload(ctx context.Context) {
 	next, err := r.read()
+	r.apply(ctx, next, err)
+}
+
+// apply puts a configuration that was read in force, or logs why it cannot.
+func (r *reloader) apply(ctx context.Context, next *loaded, err error) {
 	if ctx.Err() != nil {
 		if err == nil {
 			next.files.Close() // was only read
@@ -92,11 +114,13 @@ func (r *reloader) reload(ctx context.Context) {
 		return
 	}
 	if err != nil {
+		r.refused = err.Error()
 		for line := range strings.Lines(err.Error()) {
 			r.log.Error("configuration not reloaded, the old one stays in force", "error", strings.TrimSpace(line))
 		}
 		return
 	}
+	r.refused = ""
 	if keys := needRestart(r.started, next); len(keys) > 0 {
 		r.log.Warn("these settings take effect at a restart only", "settings", strings.Join(keys, ", "))
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -78,6 +79,7 @@ func changes(t *testing.T, cert, key, other string) map[string]change {
 		"vlan":                   {from: list(), to: list("20")},
 		"server":                 {from: list(), to: list("192.0.2.2")},
 		"relayed":                {from: false, to: true},
+		"no-wait":                {from: false, to: true},
 		"port-4011-only":         {from: false, to: true},
 		"no-dhcp":                {from: false, to: true},
 		"dry-run":                {from: false, to: true},
@@ -318,6 +320,100 @@ func TestStopDoesNotWaitForReload(t *testing.T) {
 	<-ended
 	if d.allows(netip.MustParseAddr("203.0.113.7")) || b.Len() > 0 {
 		t.Errorf("a reload took effect after the end, and logged %s", b.String())
+	}
+}
+
+// TestReloadKeepsInterfaces checks that a reload is not refused because of what
+// the host's network is at that moment, and chooses no interface anew.
+func TestReloadKeepsInterfaces(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	on := func(name, network string) netstate.Interface {
+		return netstate.Interface{Name: name, Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix(network)}}
+	}
+	eth0, bridge := on("eth0", "192.0.2.2/24"), on("virbr0", "192.168.122.1/24")
+	for _, tt := range []struct {
+		name     string
+		settings config.Settings
+		now      []netstate.Interface
+	}{
+		{"another bridge has appeared", config.Settings{AnswersText: answers}, []netstate.Interface{eth0, bridge}},
+		{"the interface has no address", config.Settings{AnswersText: answers}, []netstate.Interface{{Name: "eth0"}}},
+		{"another one is there alone", config.Settings{AnswersText: answers}, []netstate.Interface{bridge}},
+		{"the named interface is gone", config.Settings{AnswersText: answers, Interfaces: []string{"eth0"}}, nil},
+		{"the named interface has no address", config.Settings{AnswersText: answers, Interfaces: []string{"eth0"}}, []netstate.Interface{{Name: "eth0"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := host{root: t.TempDir(), network: netstate.Fixed([]netstate.Interface{eth0}), waits: true}
+			started, err := load(tt.settings, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if started.DHCP.Chosen {
+				h.serves = started.DHCP.Names()
+			}
+			h.network = netstate.Fixed(tt.now)
+			next, err := load(tt.settings, h)
+			if err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			defer next.files.Close()
+			defer started.files.Close()
+			if diff := cmp.Diff([]string{"eth0"}, next.DHCP.Names()); diff != "" {
+				t.Errorf("served (-want +got):\n%s", diff)
+			}
+			if keys := needRestart(started, next); keys != nil {
+				t.Errorf("at a restart only: %q", keys)
+			}
+		})
+	}
+}
+
+// TestRetry checks that a change that was refused is tried again when the
+// network has changed, without saying the same twice.
+func TestRetry(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	var b bytes.Buffer
+	refusal := errors.New("several interfaces could be served")
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+		if refusal != nil {
+			return nil, refusal
+		}
+		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
+	}}
+	r.reload(t.Context())
+	r.retry(t.Context())
+	if n := strings.Count(b.String(), "not reloaded"); n != 1 {
+		t.Errorf("the refusal is logged %d times", n)
+	}
+	refusal = nil
+	r.retry(t.Context())
+	if !d.allows(netip.MustParseAddr("203.0.113.7")) || r.refused != "" {
+		t.Errorf("the change was lost, %q", r.refused)
+	}
+}
+
+// TestAwaitInterface checks that a start waits for an interface, reads the
+// configuration again then, and ends at once when it is told to.
+func TestAwaitInterface(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	bare := host{root: t.TempDir(), network: netstate.Fixed(nil), waits: true}
+	l, err := load(config.Settings{AnswersText: answers}, bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	got, err := awaitInterface(ctx, l, slog.New(slog.NewTextHandler(&b, nil)), nil)
+	if got != nil || err != nil || !strings.Contains(b.String(), `msg="waiting for an interface to serve" reason="no interface to serve: none is up`) {
+		t.Errorf("%v, %v, logged %s", got, err, b.String())
+	}
+	served := mustLoad(t, config.Settings{AnswersText: answers})
+	if got, err := awaitInterface(t.Context(), served, slog.New(slog.DiscardHandler), nil); got != served || err != nil {
+		t.Errorf("with an interface: %v, %v", got, err)
 	}
 }
 

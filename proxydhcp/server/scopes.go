@@ -115,7 +115,17 @@ func interfaceOfVLAN(host *netstate.Host, parent int, id uint16) *netstate.Inter
 	return host.At(h.Bridge)
 }
 
-// check returns an error if what is configured cannot be served at all.
+// bridgeOf returns the bridge that an interface is a port of, nil if it is of
+// none, or does not exist.
+func bridgeOf(host *netstate.Host, h *netstate.Interface) *netstate.Interface {
+	if h == nil || h.Bridge == 0 {
+		return nil
+	}
+	return host.At(h.Bridge)
+}
+
+// check returns an error if what is configured cannot be served at all. An
+// interface that does not exist is served when it does.
 func check(interfaces []Interface, host *netstate.Host) error {
 	seen := map[[2]any]bool{}
 	claim := func(name string, id uint16) error {
@@ -128,9 +138,6 @@ func check(interfaces []Interface, host *netstate.Host) error {
 	}
 	for _, i := range interfaces {
 		h := host.Named(i.Name)
-		if h == nil {
-			return fmt.Errorf("interface %s: no such network interface", i.Name)
-		}
 		if i.TaggedOnly && len(i.VLANs) == 0 {
 			return fmt.Errorf("interface %s: tagged frames only, and no VLAN", i.Name)
 		}
@@ -138,7 +145,7 @@ func check(interfaces []Interface, host *netstate.Host) error {
 			if err := claim(i.Name, 0); err != nil {
 				return err
 			}
-			if b := host.At(h.Bridge); h.Bridge != 0 && b != nil {
+			if b := bridgeOf(host, h); b != nil {
 				return fmt.Errorf("interface %s: it is a port of the bridge %s, which takes all that arrives; serve %s", i.Name, b.Name, b.Name)
 			}
 		}

@@ -41,6 +41,7 @@ var scenes = []scene{
 	{"conflicts", "--root /srv/pxe", (*play).conflicts},
 	{"a shim", "--root /srv/pxe/signed", (*play).shim},
 	{"an address that goes and comes", "--root /srv/pxe --interface eth1", (*play).addressLost},
+	{"a start without any address", "--root /srv/pxe", (*play).startsLate},
 	{"TFTP", "--root /srv/pxe --tftp-cache 1", (*play).tftp},
 	{"a client that falls silent", "--root /srv/pxe", (*play).silence},
 	{"a disk that does not answer", "--root /srv/pxe", (*play).stall},
@@ -281,6 +282,20 @@ func (p *play) addressLost() {
 	p.await("cannot answer", "interface=eth0")
 	p.ip("address add %s/24 broadcast + dev eth0", sidecarIP)
 	p.await(`msg="interface served"`, "interface=eth0")
+}
+
+// startsLate starts the program before any interface has an address.
+func (p *play) startsLate() {
+	if err := end(bounded(p.t), p.daemon); err != nil {
+		p.t.Fatal(err)
+	}
+	p.ip("address flush dev eth0")
+	p.ip("address flush dev eth1")
+	p.daemon = p.start("pxesidecar", "serve", "--root", "/srv/pxe")
+	p.await(`msg="waiting for an interface to serve"`, "no interface to serve: none is up with an IPv4 address")
+	p.ip("address add %s/24 broadcast + dev eth0", sidecarIP)
+	p.await(`msg="answering network boot"`, "interface=eth0")
+	p.await("msg=ready")
 }
 
 func (p *play) tftp() {
