@@ -49,9 +49,9 @@ const (
 )
 
 // Listen opens every socket, so that port 4011 is there before the first OFFER
-// sends a client to it. On an error none stays open. A named interface
-// that does not exist is served when it does. An address in use wraps syscall.EADDRINUSE, a missing privilege
-// os.ErrPermission.
+// sends a client to it. On an error none stays open. A named interface that
+// does not exist is served when it does. An address in use wraps
+// syscall.EADDRINUSE, a missing privilege os.ErrPermission.
 func Listen(c Config) (_ *Server, err error) {
 	s := &Server{config: c}
 	defer func() {
