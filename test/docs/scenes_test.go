@@ -289,8 +289,9 @@ func (p *play) startsLate() {
 	if err := end(bounded(p.t), p.daemon); err != nil {
 		p.t.Fatal(err)
 	}
-	p.ip("address flush dev eth0")
-	p.ip("address flush dev eth1")
+	for _, name := range []string{"eth0", "eth1", "Ethernet"} {
+		p.ip("address flush dev %s", name)
+	}
 	p.daemon = p.start("pxesidecar", "serve", "--root", "/srv/pxe")
 	p.await(`msg="waiting for an interface to serve"`, "no interface to serve: none is up with an IPv4 address")
 	p.ip("address add %s/24 broadcast + dev eth0", sidecarIP)
