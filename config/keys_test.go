@@ -51,7 +51,7 @@ func TestManyMistakes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			few, many := timeOfMistakes(t, make(500)), timeOfMistakes(t, make(8000))
-			if many > 64*few+100*time.Millisecond {
+			if many > 64*few+time.Second { // a busy machine takes a second for nothing
 				t.Errorf("500 take %v, 8000 take %v", few, many)
 			}
 		})
