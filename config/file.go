@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
 	"github.com/xrash/smetrics"
 )
 
@@ -30,27 +29,26 @@ type File struct {
 	lines    map[string]int // of each key, such as "rule[2].mac"
 }
 
-// ParseFile reads the text of a configuration file; path is for error texts.
+// ParseFile parses the text of a configuration file; path is for error texts.
 // The error has a line for each thing that is wrong: file, line, key, and what
 // is possible instead.
 func ParseFile(path string, text []byte) (*File, error) {
-	f := &File{path: path, lines: keyLines(text)}
-	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
-	err := decoder.Decode(&f.Settings)
-	var unknown *toml.StrictMissingError
+	f := &File{path: path}
+	keys := readKeys(text)
+	f.lines = keys.lines
+	if len(keys.unknown) > maxProblems {
+		return nil, f.unknownKeys(keys.unknown) // the decoder takes the square of their number
+	}
+	err := toml.NewDecoder(bytes.NewReader(text)).Decode(&f.Settings)
 	var wrong *toml.DecodeError
 	switch {
-	case errors.As(err, &unknown):
-		var errs []error
-		for i := range unknown.Errors {
-			errs = append(errs, f.unknownKey(&unknown.Errors[i]))
-		}
-		return nil, errors.Join(errs...)
 	case errors.As(err, &wrong):
 		line, _ := wrong.Position()
 		return nil, fmt.Errorf("%s:%d: %s%s", path, line, keyPrefix(wrong.Key()), decodeText(wrong))
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	case len(keys.unknown) > 0:
+		return nil, f.unknownKeys(keys.unknown)
 	}
 	f.Settings.file = f
 	return f, nil
@@ -117,28 +115,35 @@ func keyPrefix(key toml.Key) string {
 	return strings.Join(key, ".") + ": "
 }
 
-// unknownKey returns the error for an unknown key. It names the most similar
-// key, or lists all.
-func (f *File) unknownKey(e *toml.DecodeError) error {
-	line, _ := e.Position()
-	key := e.Key()
-	known := knownKeys(key)
-	if near := nearest(key[len(key)-1], known); near != "" {
-		return fmt.Errorf("%s:%d: unknown key %q; did you mean %q?", f.path, line, strings.Join(key, "."), near)
+// unknownKeys returns the error for unknown keys, a line each.
+func (f *File) unknownKeys(keys []writtenKey) error {
+	var list problemList
+	for _, k := range keys {
+		list.add(func() error { return f.unknownKey(k) })
 	}
-	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.path, line, strings.Join(key, "."), strings.Join(known, ", "))
+	return list.err()
 }
 
-// knownKeys returns the keys of the table that a key is in.
-func knownKeys(key toml.Key) []string {
-	table := reflect.TypeFor[Settings]()
-	switch {
-	case len(key) > 1 && key[0] == "rule":
-		table = reflect.TypeFor[RuleText]()
-	case len(key) > 1 && key[0] == "segment":
-		table = reflect.TypeFor[SegmentText]()
+// unknownKey returns the error for an unknown key. It names the most similar
+// key, or lists all.
+func (f *File) unknownKey(k writtenKey) error {
+	known := tableKeys(tableOf(k.path))
+	name := strings.Join(k.path, ".")
+	if near := nearest(k.path[len(k.path)-1], known); near != "" {
+		return fmt.Errorf("%s:%d: unknown key %q; did you mean %q?", f.path, k.line, name, near)
 	}
-	return tableKeys(table)
+	return fmt.Errorf("%s:%d: unknown key %q; there are %s", f.path, k.line, name, strings.Join(known, ", "))
+}
+
+// tableOf returns the type of the table that a key is in.
+func tableOf(path []string) reflect.Type {
+	switch {
+	case len(path) > 1 && path[0] == ruleKey:
+		return reflect.TypeFor[RuleText]()
+	case len(path) > 1 && path[0] == segmentKey:
+		return reflect.TypeFor[SegmentText]()
+	}
+	return reflect.TypeFor[Settings]()
 }
 
 // tableKeys returns the keys of a table of the file, sorted.
@@ -169,38 +174,4 @@ func nearest(name string, known []string) string {
 		}
 	}
 	return best
-}
-
-// keyLines returns the line of each key: of "boot-url" at the top, of
-// "rule[2].mac" in the third rule, and of "rule[2]" itself. The list ends where
-// the text is no TOML; decoding then reports what is wrong.
-func keyLines(text []byte) map[string]int {
-	lines := map[string]int{}
-	tables := map[string]int{}
-	prefix := ""
-	var p unstable.Parser
-	p.Reset(text)
-	for p.NextExpression() {
-		node := p.Expression()
-		var names []string
-		var raw unstable.Range
-		for key := node.Key(); key.Next(); {
-			names = append(names, string(key.Node().Data))
-			raw = key.Node().Raw
-		}
-		name := strings.Join(names, ".")
-		line := p.Shape(raw).Start.Line
-		switch node.Kind {
-		case unstable.ArrayTable:
-			name = fmt.Sprintf("%s[%d]", name, tables[name])
-			tables[strings.Join(names, ".")]++
-			lines[name] = line
-			prefix = name + "."
-		case unstable.Table:
-			prefix = name + "."
-		case unstable.KeyValue:
-			lines[prefix+name] = line
-		}
-	}
-	return lines
 }

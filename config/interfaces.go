@@ -12,6 +12,9 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
+// errNoCandidate is why no interface can be chosen: there is none now.
+var errNoCandidate = errors.New("no interface to serve: none is up with an IPv4 address")
+
 // ChooseInterface returns the interface that is served if none is named: the
 // only one of the host that is up, broadcasts, and has an address that clients
 // can be told. If there are several or none, the error lists them.
@@ -26,7 +29,7 @@ func ChooseInterface(host []netstate.Interface) (netstate.Interface, error) {
 	case 1:
 		return candidates[0], nil
 	case 0:
-		return netstate.Interface{}, fmt.Errorf("no interface to serve: none is up with an IPv4 address; there is %s", listInterfaces(host))
+		return netstate.Interface{}, fmt.Errorf("%w; there is %s", errNoCandidate, listInterfaces(host))
 	}
 	return netstate.Interface{}, fmt.Errorf("several interfaces could be served; choose with --interface: %s", listInterfaces(candidates))
 }
@@ -47,7 +50,9 @@ func (p *parser) interfaces(told servers) []netstate.Interface {
 	var chosen []netstate.Interface
 	if len(p.settings.Interfaces) > 0 {
 		chosen = p.namedInterfaces(told)
-	} else if i, err := ChooseInterface(p.host); err != nil {
+	} else if i, err := ChooseInterface(p.host); errors.Is(err, errNoCandidate) {
+		p.lacks = append(p.lacks, err)
+	} else if err != nil {
 		p.Note(err)
 	} else {
 		chosen = append(chosen, i)
@@ -60,24 +65,32 @@ func (p *parser) interfaces(told servers) []netstate.Interface {
 	return chosen
 }
 
-// namedInterfaces returns each named interface once.
+// namedInterfaces returns each named interface once. One that the host does not
+// have, or that has no address, is served as soon as it is there.
 func (p *parser) namedInterfaces(told servers) []netstate.Interface {
 	var chosen []netstate.Interface
 	for _, name := range parseAll(p.Problems, "interface", p.settings.Interfaces, func(s string) (string, error) { return s, nil }) {
 		at := slices.IndexFunc(p.host, func(i netstate.Interface) bool { return i.Name == name })
 		switch {
-		case at < 0:
-			p.Add("interface", name, fmt.Errorf("no such interface; there is %s", listInterfaces(p.host)))
 		case slices.ContainsFunc(chosen, func(i netstate.Interface) bool { return i.Name == name }):
+		case at < 0:
+			p.lack(name, fmt.Errorf("no such interface; there is %s", listInterfaces(p.host)))
+			chosen = append(chosen, netstate.Interface{Name: name})
 		case p.host[at].Flags&net.FlagLoopback != 0:
 			p.Add("interface", name, errors.New("a loopback interface, which no machine boots from"))
 		case len(p.host[at].Addresses) == 0 && !told.of(name).IsValid():
-			p.Add("interface", name, fmt.Errorf("it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev %s, or name one of this host with --server", name))
+			p.lack(name, fmt.Errorf("it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev %s, or name one of this host with --server", name))
+			chosen = append(chosen, p.host[at])
 		default:
 			chosen = append(chosen, p.host[at])
 		}
 	}
 	return chosen
+}
+
+// lack adds why a named interface cannot be served now.
+func (p *parser) lack(name string, err error) {
+	p.lacks = append(p.lacks, fmt.Errorf("%s %q: %w", p.settings.place("", "interface"), name, err))
 }
 
 // servers are the addresses that clients are told as ours, by the interface on

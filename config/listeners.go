@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // off is the value of a listener's flag that switches it off.
@@ -37,10 +35,11 @@ type TFTP struct {
 	MaxWindow    int       // blocks
 	MaxTransfers int
 	CacheBytes   int64
-	allowed      []netip.Prefix
+	allowed      []netip.Prefix // beside the attached networks
 }
 
-// Allows reports whether requests from an address are served.
+// Allows reports whether requests from an address are served, wherever it is
+// attached.
 func (t TFTP) Allows(client netip.Addr) bool {
 	return slices.ContainsFunc(t.allowed, func(n netip.Prefix) bool { return n.Contains(client) })
 }
@@ -77,10 +76,9 @@ func (p *parser) http() HTTP {
 	return h
 }
 
-// tftp parses where TFTP is served, the limits, and who is served: clients in
-// private networks, in those of the chosen interfaces, and in those that are
-// named.
-func (p *parser) tftp(chosen []netstate.Interface) TFTP {
+// tftp parses where TFTP is served, the limits, and who is served wherever he
+// is attached: clients in private networks, and in those that are named.
+func (p *parser) tftp() TFTP {
 	s := p.settings
 	t := TFTP{Off: s.TFTP == off, SinglePort: s.TFTPSinglePort}
 	var err error
@@ -95,9 +93,6 @@ func (p *parser) tftp(chosen []netstate.Interface) TFTP {
 	t.MaxTransfers = p.limit("tftp-max-transfers", s.TFTPMaxTransfers, 1, 1<<20)
 	t.CacheBytes = int64(p.limit("tftp-cache", s.TFTPCache, 1, 1<<20)) << 20
 	t.allowed = append(privateNetworks(), parseAll(p.Problems, "tftp-allow", s.TFTPAllow, parseNetwork)...)
-	for _, i := range chosen {
-		t.allowed = append(t.allowed, i.Addresses...)
-	}
 	return t
 }
 

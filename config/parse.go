@@ -23,6 +23,7 @@ type Config struct {
 	SecureBoot  SecureBoot
 	ROMFallback ROMFallback
 	Warnings    []string // what works, but probably not as meant
+	Lacks       []error  // what the host lacks now of the interfaces to serve: the settings are right, but it has to be waited for
 
 	settings    Settings
 	allow, deny []proxydhcp.MACPrefix
@@ -34,6 +35,7 @@ type Config struct {
 type DHCP struct {
 	Off        bool // answer none, serve files alone
 	Interfaces []Interface
+	Chosen     bool     // nobody named the interface
 	VLANs      []uint16 // 802.1Q ids that are answered on the interfaces
 	TaggedOnly bool     // answer in the VLANs alone, not what arrives untagged
 	ProxyOnly  bool     // on port 4011 alone
@@ -51,14 +53,15 @@ type Interface struct {
 // Parse parses settings. host are the interfaces of this host; if nothing is
 // served it is nil, and no interface is chosen. The error joins all problems, a
 // line each. The configuration is not nil even then: it has what could be
-// parsed, so that its files can be checked too.
+// parsed, so that its files can be checked too. What the host lacks now is in
+// its Lacks, and no error.
 func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	p := &parser{Problems: newProblems(&s), settings: s, host: host, mounts: map[string]mount{}}
 	c := &Config{settings: s, WatchConfig: s.WatchConfig, Autoexec: !s.NoAutoexec, IPXETexts: s.IPXETexts}
 	servers := p.servers()
 	chosen := p.interfaces(servers)
 	c.HTTP = p.http()
-	c.TFTP = p.tftp(chosen)
+	c.TFTP = p.tftp()
 	c.Log = p.log()
 	c.SecureBoot = parseChoice[SecureBoot](p, "secure-boot", s.SecureBoot, secureBootNames)
 	c.ROMFallback = parseChoice[ROMFallback](p, "rom-fallback", s.ROMFallback, romFallbackNames)
@@ -70,7 +73,7 @@ func Parse(s Settings, host []netstate.Interface) (*Config, error) {
 	c.menu = p.menu(c.Segments)
 	c.rules = p.rules()
 	c.DHCP = p.dhcp(c, chosen, vlans, servers)
-	c.Warnings = p.foreignServers(servers)
+	c.Warnings, c.Lacks = p.foreignServers(servers), p.lacks
 	return c, p.Err()
 }
 
@@ -82,6 +85,7 @@ type parser struct {
 	Problems
 	settings Settings
 	host     []netstate.Interface
+	lacks    []error          // as Config.Lacks
 	mounts   map[string]mount // directories of the boot file tree that segments have, by name
 }
 
@@ -90,7 +94,7 @@ type parser struct {
 func (p *parser) dhcp(c *Config, chosen []netstate.Interface, vlans []uint16, told servers) DHCP {
 	s := p.settings
 	d := DHCP{
-		Off: s.NoDHCP, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, DryRun: s.DryRun,
+		Off: s.NoDHCP, Chosen: len(s.Interfaces) == 0, ProxyOnly: s.ProxyOnly, Relayed: s.Relayed, DryRun: s.DryRun,
 		Options: proxydhcp.ReplyOptions{HTTPPort: c.HTTP.Addr.Port(), HTTPS: c.HTTP.CertFile != "", YieldToFilename: p.yieldsToFilename(), UBoot: s.UBoot},
 	}
 	for _, a := range c.Segments {
@@ -118,8 +122,8 @@ func (p *parser) yieldsToFilename() bool {
 	return s.Yield || s.isGiven(override) && !s.Override
 }
 
-// names returns the names of the interfaces.
-func (d DHCP) names() (names []string) {
+// Names returns the names of the interfaces.
+func (d DHCP) Names() (names []string) {
 	for _, i := range d.Interfaces {
 		names = append(names, i.Name)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	goparser "go/parser"
 	"go/token"
 	"net"
@@ -120,16 +121,16 @@ func TestParseErrors(t *testing.T) {
 		{"yield and override", Settings{Yield: true, Override: true}, "--override-dhcp-filename and --yield-to-dhcp-filename are opposites: leave one of them out (the first is the default)"},
 		{"log", Settings{LogLevel: "loud", LogFormat: "xml"}, `--log-level "loud": one of debug, info, warn, error` + "\n" + `--log-format "xml": one of text, json`},
 		{"everything at once", Settings{AnswersText: AnswersText{IPXEVersion: ">=new", NextServer: "here"}, Interfaces: []string{"eth9"}, HTTP: ":x", TFTPBlockSize: 4, DenyMACs: []string{"1:2"}},
-			`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24)` + "\n" +
-				`--http ":x": "x" is no port: write ADDRESS:PORT, such as 192.0.2.1:80, or :80 for every address` + "\n" +
+			`--http ":x": "x" is no port: write ADDRESS:PORT, such as 192.0.2.1:80, or :80 for every address` + "\n" +
 				`--tftp-block-size "4": not between 512 and 65464` + "\n" +
 				`--deny-mac "1:2": write one to six bytes of a MAC address, such as 52:54:00:12:34:56 or 52:54:00` + "\n" +
 				`--ipxe-version ">=new": "new" is not a number from 0 to 255` + "\n" +
-				`--next-server "here": not the IPv4 address of a host`},
+				`--next-server "here": not the IPv4 address of a host` + "\n" +
+				`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Parse(tt.settings, testHost())
-			checkError(t, err, tt.want)
+			checkError(t, errors.Join(err, errors.Join(c.Lacks...)), tt.want)
 			if c == nil || len(c.Segments) == 0 {
 				t.Errorf("%+v: there is nothing whose files could be checked", c)
 			}
@@ -160,15 +161,15 @@ func TestInterfaces(t *testing.T) {
 		{"nothing is served", []string{"eth9"}, nil, nil, ""},
 		{"named, twice", []string{"eth1,eth0", "eth1"}, []netstate.Interface{lo, eth0, eth1}, []string{"eth1", "eth0"}, ""},
 		{"named, with a link-local address", []string{"eth4"}, []netstate.Interface{local}, []string{"eth4"}, ""},
-		{"unknown, bare and loopback", []string{"eth9,eth2,lo"}, []netstate.Interface{lo, eth0, bare}, nil,
-			`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24), eth2 (no IPv4 address)` + "\n" +
-				`--interface "eth2": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev eth2, or name one of this host with --server` + "\n" +
-				`--interface "lo": a loopback interface, which no machine boots from`},
+		{"unknown, bare and loopback", []string{"eth9,eth2,lo,eth9"}, []netstate.Interface{lo, eth0, bare}, []string{"eth9", "eth2"},
+			`--interface "lo": a loopback interface, which no machine boots from` + "\n" +
+				`--interface "eth9": no such interface; there is eth0 (192.0.2.10/24), eth2 (no IPv4 address)` + "\n" +
+				`--interface "eth2": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev eth2, or name one of this host with --server`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Parse(Settings{Interfaces: tt.named}, tt.host)
-			checkError(t, err, tt.err)
-			if diff := cmp.Diff(tt.want, c.DHCP.names()); diff != "" {
+			checkError(t, errors.Join(err, errors.Join(c.Lacks...)), tt.err)
+			if diff := cmp.Diff(tt.want, c.DHCP.Names()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if c, err := Parse(Settings{Interfaces: tt.named, NoDHCP: true}, tt.host); err != nil || c.DHCP.Interfaces != nil || !c.DHCP.Off {
@@ -205,11 +206,12 @@ func TestServers(t *testing.T) {
 			`--server "=192.0.2.10": the interface before the = is missing; want IP or INTERFACE=IP`},
 		{"two for all", []string{"eth0"}, []string{"192.0.2.10", "192.0.2.11"}, "", nil, `--server "192.0.2.11": there is another address for the same clients`},
 		{"a trunk without an address", []string{"trunk"}, []string{"eth0=192.0.2.10"}, "", nil,
-			`--interface "trunk": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev trunk, or name one of this host with --server`},
+			`--server "eth0=192.0.2.10": eth0 is no interface that is served; there is trunk (no IPv4 address)` + "\n" +
+				`--interface "trunk": it has no IPv4 address that clients could be told; give it one: ip address add 192.0.2.1/24 dev trunk, or name one of this host with --server`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, err := Parse(Settings{Interfaces: tt.on, Servers: tt.servers}, host)
-			checkError(t, err, tt.err)
+			checkError(t, errors.Join(err, errors.Join(c.Lacks...)), tt.err)
 			if tt.err != "" {
 				return
 			}
@@ -227,7 +229,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// TestListeners checks the addresses, and who is served by TFTP.
+// TestListeners checks the addresses, and who is served by TFTP wherever he is
+// attached.
 func TestListeners(t *testing.T) {
 	for text, want := range map[string]string{
 		":80": "0.0.0.0:80", "8080": "0.0.0.0:8080", "192.0.2.1": "192.0.2.1:80", "192.0.2.1:81": "192.0.2.1:81", "192.0.2.1:": "192.0.2.1:80",
@@ -247,8 +250,8 @@ func TestListeners(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	for text, want := range map[string]bool{
-		"192.0.2.77": true, "10.1.2.3": true, "203.0.113.9": true, "198.51.100.7": true, "127.0.0.1": true,
-		"198.51.100.8": false, "8.8.8.8": false, "192.0.3.1": false,
+		"10.1.2.3": true, "203.0.113.9": true, "198.51.100.7": true, "127.0.0.1": true,
+		"192.0.2.77": false, "198.51.100.8": false, "8.8.8.8": false, "192.0.3.1": false,
 	} {
 		if got := c.TFTP.Allows(netip.MustParseAddr(text)); got != want {
 			t.Errorf("%s allowed: %v, want %v", text, got, want)

@@ -13,12 +13,41 @@ import (
 type Problems struct {
 	settings *Settings
 	table    string // the table of the file that keys are in, such as "rule[2]."
-	errs     *[]error
+	list     *problemList
+}
+
+// maxProblems is how many problems are reported at once: the first of them say
+// what is wrong with a file of thousands.
+const maxProblems = 20
+
+// problemList is the first problems, each once, and how many more there were.
+type problemList struct {
+	errs []error
+	more int
+}
+
+// add adds a problem. It is made only if there is room for it.
+func (l *problemList) add(problem func() error) {
+	if len(l.errs) == maxProblems {
+		l.more++
+		return
+	}
+	if err := problem(); !slices.ContainsFunc(l.errs, func(known error) bool { return known.Error() == err.Error() }) {
+		l.errs = append(l.errs, err)
+	}
+}
+
+// err returns the problems joined, a line each, or nil if there are none.
+func (l *problemList) err() error {
+	if l.more == 0 {
+		return errors.Join(l.errs...)
+	}
+	return errors.Join(append(slices.Clone(l.errs), fmt.Errorf("and %d problems more", l.more))...)
 }
 
 // newProblems returns an empty list for settings. It finds out where a value
 // was written.
-func newProblems(s *Settings) Problems { return Problems{settings: s, errs: new([]error)} }
+func newProblems(s *Settings) Problems { return Problems{settings: s, list: new(problemList)} }
 
 // In returns the same list for the keys of a table of the file, such as
 // "rule[2].".
@@ -39,14 +68,13 @@ func (p Problems) Add(key, value string, err error) {
 // Note adds a problem that is of no single value, if err is not nil. What is
 // known already is not added: segments share the values of everybody.
 func (p Problems) Note(err error) {
-	if err == nil || slices.ContainsFunc(*p.errs, func(known error) bool { return known.Error() == err.Error() }) {
-		return
+	if err != nil {
+		p.list.add(func() error { return err })
 	}
-	*p.errs = append(*p.errs, err)
 }
 
 // Err returns all problems joined, a line each, or nil if there are none.
-func (p Problems) Err() error { return errors.Join(*p.errs...) }
+func (p Problems) Err() error { return p.list.err() }
 
 // place returns where the value of a key was written; table is the table of the
 // file that the key is in, "" for none. The flag stands for its environment

@@ -20,6 +20,7 @@ type Settings struct {
 	Servers      []string      `toml:"server"` // our address for clients, IP or INTERFACE=IP
 	ProxyOnly    bool          `toml:"port-4011-only"`
 	Relayed      bool          `toml:"relayed"`   // DHCP relays send requests here
+	NoWait       bool          `toml:"no-wait"`   // end if an interface cannot be served now
 	NoDHCP       bool          `toml:"no-dhcp"`   // answer no DHCP, serve files alone
 	IPXETexts    []string      `toml:"ipxe-text"` // values of ${version} that the version check accepts, beside those of the ROMs
 

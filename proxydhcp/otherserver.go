@@ -12,15 +12,23 @@ import (
 	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
 )
 
-// maxOtherServers bounds how many servers are remembered. Further ones go
-// unreported: somebody makes them up.
+// maxOtherServers bounds how many servers are remembered. If there are more,
+// somebody makes them up: the one that was heard longest ago makes room, so
+// that a real one is always reported when it is heard.
 const maxOtherServers = 64
 
 // otherServers remembers which conflicts of which servers were reported. Its
 // methods may be called from several goroutines.
 type otherServers struct {
-	mu       sync.Mutex
-	reported map[otherServer]conflictKinds
+	mu    sync.Mutex
+	known map[otherServer]*otherServerRecord
+	heard uint64 // how many times any was
+}
+
+// otherServerRecord is what is remembered of a server.
+type otherServerRecord struct {
+	reported conflictKinds
+	heard    uint64 // the last time, as otherServers counts
 }
 
 // otherServer is a server in the segment in which it was heard.
@@ -40,17 +48,42 @@ func (o *otherServers) unreported(found []Conflict) []Conflict {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.DeleteFunc(found, func(c Conflict) bool {
-		key := otherServer{c.Segment, c.Server}
-		reported, known := o.reported[key]
-		if !known && len(o.reported) >= maxOtherServers || reported.has(c.Kind) {
-			return true
-		}
-		if o.reported == nil {
-			o.reported = map[otherServer]conflictKinds{}
-		}
-		o.reported[key] = reported.with(c.Kind)
-		return false
+		r := o.record(otherServer{c.Segment, c.Server})
+		known := r.reported.has(c.Kind)
+		r.reported = r.reported.with(c.Kind)
+		return known
 	})
+}
+
+// record returns the record of a server that was heard, a new one if there is
+// none.
+func (o *otherServers) record(key otherServer) *otherServerRecord {
+	o.heard++
+	r := o.known[key]
+	if r == nil {
+		if len(o.known) >= maxOtherServers {
+			o.forgetOldest()
+		}
+		if o.known == nil {
+			o.known = map[otherServer]*otherServerRecord{}
+		}
+		r = &otherServerRecord{}
+		o.known[key] = r
+	}
+	r.heard = o.heard
+	return r
+}
+
+// forgetOldest forgets the server that was heard longest ago.
+func (o *otherServers) forgetOldest() {
+	var oldest otherServer
+	last := o.heard
+	for key, r := range o.known {
+		if r.heard < last {
+			oldest, last = key, r.heard
+		}
+	}
+	delete(o.known, oldest)
 }
 
 // answerTime is how long after a client's DISCOVER a message can be an answer

@@ -223,18 +223,33 @@ func TestShimFollowsOtherServer(t *testing.T) {
 	}
 }
 
-// TestOtherServersAreBounded checks that made-up servers neither fill the
-// memory nor the log, and do not push the real ones out.
+// TestOtherServersAreBounded checks that made-up servers do not fill the
+// memory, that a real one is reported however many of them were heard before,
+// and that it is reported once if it is heard among them.
 func TestOtherServersAreBounded(t *testing.T) {
 	r := heardBy(t)
-	var reported int
-	for i := range 3 * maxOtherServers {
+	hear := func(number int) int {
 		b := answer(testMAC, [4]byte{1}, dhcp4.MessageTypeOffer, opt(dhcp4.OptionClassIdentifier, "PXEClient"))
-		b[dhcp4.HeaderLen+2+3+3] = byte(i) // the last byte but two of option 54
-		reported += len(r.Heard(fromServer(), b, testTime))
+		b[dhcp4.HeaderLen+2+3+2], b[dhcp4.HeaderLen+2+3+3] = byte(number>>8), byte(number) // in option 54
+		return len(r.Heard(fromServer(), b, testTime))
 	}
-	if reported != maxOtherServers || len(r.otherServers.reported) != maxOtherServers {
-		t.Errorf("%d conflicts, %d servers; want %d", reported, len(r.otherServers.reported), maxOtherServers)
+	const real = 1000
+	for i := range 3 * maxOtherServers {
+		if got := hear(i); got != 1 {
+			t.Fatalf("server %d: %d conflicts", i, got)
+		}
+	}
+	if got := hear(real); got != 1 {
+		t.Errorf("the real server: %d conflicts, want 1", got)
+	}
+	for i := range 3 * maxOtherServers {
+		hear(i)
+		if got := hear(real); got != 0 {
+			t.Fatalf("the real server is reported again, after %d made-up ones", i+1)
+		}
+	}
+	if known := len(r.otherServers.known); known != maxOtherServers {
+		t.Errorf("%d servers are remembered, want %d", known, maxOtherServers)
 	}
 }
 

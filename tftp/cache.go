@@ -53,9 +53,9 @@ type fileKey struct {
 // not that of hashicorp/golang-lru: one list holds whole files and chunks, its
 // bound is bytes, and files that are being read stay.
 type cache struct {
-	limit int64            // bytes allowed
-	now   func() time.Time // to compare with the times of files
-	do    func(func())     // runs what may block
+	limit int64                // bytes allowed
+	now   func() time.Time     // to compare with the times of files
+	do    func(string, func()) // runs what may block on a disk, for the file of that name
 
 	mu    sync.Mutex
 	files map[fileKey]*file
@@ -65,7 +65,7 @@ type cache struct {
 }
 
 // newCache returns an empty cache.
-func newCache(limit int64, do func(func())) *cache {
+func newCache(limit int64, do func(string, func())) *cache {
 	return &cache{limit: limit, now: time.Now, do: do, files: map[fileKey]*file{}, lru: list.New()}
 }
 

@@ -58,7 +58,7 @@ var longAgo = time.Now().Add(-time.Hour)
 // TestCacheReadsOnce checks that many first requests for a file read it once.
 func TestCacheReadsOnce(t *testing.T) {
 	s := &countingFS{FS: fstest.MapFS{"rom": {Data: random(5000), ModTime: longAgo}}, gate: make(chan struct{})}
-	c := newCache(1<<20, func(job func()) { go job() })
+	c := newCache(1<<20, func(_ string, job func()) { go job() })
 	const readers = 50
 	var reading sync.WaitGroup
 	for range readers {
@@ -85,7 +85,7 @@ func TestCacheEvicts(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d"} {
 		files[name] = &fstest.MapFile{Data: random(400), ModTime: longAgo}
 	}
-	c := newCache(1000, func(job func()) { job() })
+	c := newCache(1000, func(_ string, job func()) { job() })
 	held := map[string]*file{}
 	take := func(name string) {
 		f, err := openFile(t, c, files, name)
@@ -120,7 +120,7 @@ func TestCacheVersions(t *testing.T) {
 	now := time.Now()
 	files := fstest.MapFS{"rom": {Data: []byte("one"), ModTime: now}}
 	s := &countingFS{FS: files}
-	c := newCache(1<<20, func(job func()) { job() })
+	c := newCache(1<<20, func(_ string, job func()) { job() })
 	c.now = func() time.Time { return now }
 	read := func(want string, opened int32) {
 		t.Helper()
@@ -148,7 +148,7 @@ func TestCacheVersions(t *testing.T) {
 // while somebody reads it.
 func TestChunkMemory(t *testing.T) {
 	content := random(8 * chunkSize)
-	c := newCache(2*chunkSize, func(job func()) { job() })
+	c := newCache(2*chunkSize, func(_ string, job func()) { job() })
 	f, err := openFile(t, c, fstest.MapFS{"rom": {Data: content, ModTime: longAgo}}, "rom")
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestChunkMemory(t *testing.T) {
 func TestSourceReadsOn(t *testing.T) {
 	content := random(10_000)
 	s := &countingFS{FS: fstest.MapFS{"rom": {Data: content, ModTime: longAgo}}, plain: true}
-	c := newCache(1000, func(job func()) { job() })
+	c := newCache(1000, func(_ string, job func()) { job() })
 	f, err := openFile(t, c, s, "rom")
 	if err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestCacheFailure(t *testing.T) {
 	broken := errors.New("broken disk")
 	files := fstest.MapFS{"rom": {Data: random(100), ModTime: longAgo}}
 	f := &failing{FS: files, err: broken}
-	c := newCache(1<<20, func(job func()) { job() })
+	c := newCache(1<<20, func(_ string, job func()) { job() })
 	if _, err := openFile(t, c, f, "rom"); !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // The defaults of a Config's zero fields.
@@ -75,6 +77,10 @@ type Config struct {
 	// Allow reports whether a client's requests are answered; nil allows all.
 	// It is called for each request and must not block.
 	Allow func(netip.Addr) bool
+
+	// Host knows the host's interfaces. Whoever sets it runs it; if it is nil,
+	// the server has one of its own.
+	Host *netstate.Watcher
 
 	// Events are the hooks.
 	Events Events

@@ -69,13 +69,12 @@ type harness struct {
 // newHarness returns one that serves content as "rom".
 func newHarness(t testing.TB, c Config, content []byte) *harness {
 	t.Helper()
-	c.FS = fstest.MapFS{"rom": {Data: content}}
+	c.FS, c.Host = fstest.MapFS{"rom": {Data: content}}, netstate.Fixed(nil)
 	s, err := newServer(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.do = func(job func()) { job() }
-	s.interfaces.read = func() ([]netstate.Interface, error) { return nil, nil }
+	s.do = func(_ string, job func()) { job() }
 	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
 	s.inboxes = []*inbox{h.inbox}
 	h.engine = newEngine(s.engineConfig(true), h.out)
@@ -247,7 +246,7 @@ func TestEngineStreams(t *testing.T) {
 	content := random(3*chunkSize + 1000)
 	h := newHarness(t, Config{CacheBytes: 600 << 10}, content)
 	var jobs []func()
-	h.server.do = func(job func()) { jobs = append(jobs, job) }
+	h.server.do = func(_ string, job func()) { jobs = append(jobs, job) }
 	work := func() {
 		for len(jobs) > 0 {
 			job := jobs[0]
@@ -289,7 +288,7 @@ func TestEngineAbortedBetweenChunks(t *testing.T) {
 			}
 		}
 		var jobs []func()
-		h.server.do = func(job func()) { jobs = append(jobs, job) }
+		h.server.do = func(_ string, job func()) { jobs = append(jobs, job) }
 		h.out.take()
 		h.arrive(5000, ack(block))
 		if block == straddling-1 {

@@ -24,6 +24,10 @@ type Events struct {
 	// Refused is called for every datagram that asked for something and got no
 	// transfer, whether it was answered with an ERROR or ignored.
 	Refused func(Refusal)
+
+	// Stalled is called when a disk has not answered for some time, once until
+	// all that waits for one has been answered.
+	Stalled func(Stall)
 }
 
 // JoinEvents returns hooks that call the hooks of all, in order. A hook that
@@ -34,6 +38,7 @@ func JoinEvents(all ...Events) Events {
 		joined.Started = joinHooks(joined.Started, e.Started)
 		joined.Finished = joinHooks(joined.Finished, e.Finished)
 		joined.Refused = joinHooks(joined.Refused, e.Refused)
+		joined.Stalled = joinHooks(joined.Stalled, e.Stalled)
 	}
 	return joined
 }
@@ -55,7 +60,7 @@ func joinHooks[T any](first, second func(T)) func(T) {
 // withDefaults returns the hooks with one that does nothing in place of each
 // nil.
 func (e Events) withDefaults() Events {
-	ignore := Events{Started: func(Transfer) {}, Finished: func(Transfer) {}, Refused: func(Refusal) {}}
+	ignore := Events{Started: func(Transfer) {}, Finished: func(Transfer) {}, Refused: func(Refusal) {}, Stalled: func(Stall) {}}
 	if e.Started == nil {
 		e.Started = ignore.Started
 	}
@@ -64,6 +69,9 @@ func (e Events) withDefaults() Events {
 	}
 	if e.Refused == nil {
 		e.Refused = ignore.Refused
+	}
+	if e.Stalled == nil {
+		e.Stalled = ignore.Stalled
 	}
 	return e
 }
@@ -96,6 +104,12 @@ type Refusal struct {
 	Reason    Reason         // why
 	Answered  bool           // whether an ERROR was sent
 	Err       error          // the detail, for logs only; may be nil
+}
+
+// Stall is a file whose disk does not answer.
+type Stall struct {
+	File string        // the name, relative to the root: hostile text if it is not there
+	For  time.Duration // how long it has not answered
 }
 
 // Result is how a transfer ended.

@@ -230,7 +230,7 @@ func (f *file) fetch(index int64, done func(*chunk, error)) {
 		f.chunks[index] = k
 		f.readers++ // the reading itself, so that the source stays open
 		c.mu.Unlock()
-		c.do(func() { f.fill(k) })
+		c.do(f.key.name, func() { f.fill(k) })
 	}
 }
 

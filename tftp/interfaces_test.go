@@ -4,16 +4,18 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
 // TestInterfaces checks which requests the interfaces rule out, and by which
 // interface the others are answered.
 func TestInterfaces(t *testing.T) {
-	host := interfaces{
-		1: {Flags: net.FlagLoopback, Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
-		2: {Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.1/24")}},
-		3: {Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.1/25"), netip.MustParsePrefix("192.0.2.7/32")}},
-	}
+	host := netstate.NewHost([]netstate.Interface{
+		{Index: 1, Flags: net.FlagLoopback, Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
+		{Index: 2, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.1/24")}},
+		{Index: 3, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.1/25"), netip.MustParsePrefix("192.0.2.7/32")}},
+	})
 	for _, c := range []struct {
 		name          string
 		client, local string
@@ -33,10 +35,10 @@ func TestInterfaces(t *testing.T) {
 		{"to an address that looks like one", "10.0.2.9", "10.0.2.255", 3, 0, 3},
 	} {
 		r := Request{Client: netip.AddrPortFrom(netip.MustParseAddr(c.client), 5000), Local: netip.MustParseAddr(c.local), Interface: c.index}
-		if got := host.screen(r); got != c.reason {
+		if got := screen(host, r); got != c.reason {
 			t.Errorf("%s: %v, want %v", c.name, got, c.reason)
 		}
-		if got := host.forReply(r.Client.Addr(), c.index); got != c.forReply {
+		if got := replyInterface(host, r.Client.Addr(), c.index); got != c.forReply {
 			t.Errorf("%s: the reply leaves by %d, want %d", c.name, got, c.forReply)
 		}
 	}

@@ -22,20 +22,21 @@ import (
 
 // Server serves the files of a Config. Listen makes one.
 type Server struct {
-	config     Config
-	limits     limits
-	epoch      time.Time
-	seed       maphash.Seed
-	ports      []*port  // every socket; requests come to the first
-	inboxes    []*inbox // of the sockets that carry transfers
-	admission  *admission
-	interfaces interfaceCache
-	cache      *cache
-	do         func(func()) // runs what may block
-	workers    *workers
+	config    Config
+	ownHost   bool // Config.Host was not set
+	limits    limits
+	epoch     time.Time
+	seed      maphash.Seed
+	ports     []*port  // every socket; requests come to the first
+	inboxes   []*inbox // of the sockets that carry transfers
+	admission *admission
+	cache     *cache
+	do        func(file string, run func()) // runs what may block on a disk
+	workers   *workers
 
 	serving atomic.Bool
-	stop    func() // ends Serve
+	ending  context.Context // ends when Serve is to end
+	stop    func()          // ends Serve
 	stopped chan struct{}
 	closing sync.Once
 }
@@ -60,9 +61,8 @@ func Listen(c Config) (*Server, error) {
 		return nil, err
 	}
 	s.stopped = make(chan struct{})
-	var ctx context.Context
-	ctx, s.stop = context.WithCancel(context.Background())
-	context.AfterFunc(ctx, func() {
+	s.ending, s.stop = context.WithCancel(context.Background())
+	context.AfterFunc(s.ending, func() {
 		for _, p := range s.ports {
 			p.ending.Store(true)
 			p.socket.wake()
@@ -77,15 +77,21 @@ func newServer(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		config:     c,
-		limits:     limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
-		epoch:      time.Now(),
-		seed:       maphash.MakeSeed(),
-		interfaces: interfaceCache{read: netstate.Read},
-		admission:  newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
+	ownHost := c.Host == nil
+	if ownHost {
+		if c.Host, err = netstate.NewWatcher(); err != nil {
+			return nil, fmt.Errorf("tftp: %w", err)
+		}
 	}
-	s.cache = newCache(c.CacheBytes, func(job func()) { s.do(job) })
+	s := &Server{
+		config:    c,
+		ownHost:   ownHost,
+		limits:    limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
+		epoch:     time.Now(),
+		seed:      maphash.MakeSeed(),
+		admission: newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
+	}
+	s.cache = newCache(c.CacheBytes, func(file string, run func()) { s.do(file, run) })
 	return s, nil
 }
 
@@ -170,7 +176,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		return errors.New("tftp: Serve called twice or after Close")
 	}
 	defer close(s.stopped)
-	s.workers = newWorkers()
+	s.workers = newWorkers(s.config.Events.Stalled)
 	s.do = s.workers.do
 	defer s.workers.end()
 	cancel := context.AfterFunc(ctx, s.stop)
@@ -178,6 +184,10 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	failures := make([]error, len(s.ports))
 	var running sync.WaitGroup
+	running.Go(func() { s.workers.watch(s.ending) })
+	if s.ownHost {
+		running.Go(func() { s.config.Host.Run(s.ending, func(error) {}) }) // what was seen before stays in use
+	}
 	for i, p := range s.ports {
 		running.Go(func() {
 			failures[i] = p.run(s)
@@ -265,12 +275,20 @@ func (s *Server) admit(r Request, now time.Duration) {
 		if other != nil {
 			other.inbox.post(message{kind: messageDrop, session: other})
 		}
-		s.do(func() { s.open(t) })
+		s.do(fileOf(r), func() { s.open(t) })
 	case repeated:
 		other.inbox.post(message{kind: messageRequest, session: other, request: &r})
 	case full:
 		s.ignore(r, TooMany)
 	}
+}
+
+// fileOf returns the file that a request is probably about.
+func fileOf(r Request) string {
+	for name := range candidates(r.File) {
+		return name
+	}
+	return ""
 }
 
 // ignore reports a request that is not answered.
@@ -289,13 +307,13 @@ func (s *Server) inboxOf(client netip.AddrPort) *inbox {
 // open finds and opens the file of a transfer, negotiates, and has the transfer
 // started. It runs on a worker.
 func (s *Server) open(t *session) {
-	interfaces := s.interfaces.get()
-	if reason := interfaces.screen(t.request); reason != 0 {
+	host := s.config.Host.Host()
+	if reason := screen(host, t.request); reason != 0 {
 		s.admission.leave(t)
 		s.ignore(t.request, reason)
 		return
 	}
-	t.route.iface = interfaces.forReply(t.route.client.Addr(), t.request.Interface)
+	t.route.iface = replyInterface(host, t.route.client.Addr(), t.request.Interface)
 	fsys, tree := s.tree(t.request)
 	name, info, err := findFile(fsys, t.request.File, s.config.IgnoreCase)
 	if err != nil {
@@ -309,7 +327,7 @@ func (s *Server) open(t *session) {
 			return
 		}
 		t.file = f
-		t.terms = negotiate(t.request, s.limits.forMTU(interfaces[t.request.Interface].MTU))
+		t.terms = negotiate(t.request, s.limits.forMTU(mtuOf(host, t.request.Interface)))
 		seed := maphash.Comparable(s.seed, t.route.client)
 		t.machine = newTransfer(t.terms, f.size, uint32(seed))
 		t.inbox.post(message{kind: messageStart, session: t})

@@ -56,7 +56,11 @@ func checkAction(c *cli.Context) error {
 	if c.Bool("print") {
 		return s.Print(c.App.Writer)
 	}
-	l, err := loadHere(s)
+	h, err := thisHost()
+	if err != nil {
+		return err
+	}
+	l, err := load(s, h)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/httpboot"
+	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/internal/portowner"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
@@ -30,6 +33,9 @@ import (
 // are off are nil.
 type daemon struct {
 	log       *eventlog.Log
+	network   *netstate.Watcher
+	attached  attached
+	tftpRules atomic.Pointer[config.TFTP] // as in force: whom it allows
 	files     *bootfiles.Files
 	machines  *proxydhcp.Machines
 	responder *proxydhcp.Responder
@@ -41,12 +47,20 @@ type daemon struct {
 
 // newDaemon returns a daemon without sockets.
 func newDaemon(l *loaded, log *eventlog.Log) *daemon {
-	d := &daemon{log: log, machines: proxydhcp.NewMachines()}
+	d := &daemon{log: log, network: l.network, attached: attached{dhcp: l.DHCP}, machines: proxydhcp.NewMachines()}
+	d.tftpRules.Store(&l.TFTP)
+	d.attached.follow(l.network.Host())
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
 		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
 	})
 	d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
 	return d
+}
+
+// allows reports whether a client may read files: TFTP's rules allow it, or it
+// is in a network of an interface that is served.
+func (d *daemon) allows(client netip.Addr) bool {
+	return d.tftpRules.Load().Allows(client) || d.attached.has(client)
 }
 
 // listen opens every socket, or none. If it succeeds, the daemon closes the
@@ -77,7 +91,7 @@ func listen(l *loaded, log *eventlog.Log) (_ *daemon, err error) {
 		}
 	}
 	if d.web != nil {
-		d.http = d.newHTTPServer(l.TFTP)
+		d.http = d.newHTTPServer()
 	}
 	return d, nil
 }
@@ -106,7 +120,7 @@ func (l *loaded) listenHTTP() (net.Listener, error) {
 
 // dhcpConfig returns the configuration of the DHCP server.
 func (d *daemon) dhcpConfig(c config.DHCP) server.Config {
-	out := server.Config{ProxyOnly: c.ProxyOnly, Relayed: c.Relayed, Responder: d.responder, Events: d.log.ServerEvents()}
+	out := server.Config{ProxyOnly: c.ProxyOnly, Relayed: c.Relayed, Host: d.network, Responder: d.responder, Events: d.log.ServerEvents()}
 	for _, i := range c.Interfaces {
 		out.Interfaces = append(out.Interfaces, server.Interface{Name: i.Name, VLANs: c.VLANs, TaggedOnly: c.TaggedOnly, Server: i.Server})
 	}
@@ -127,7 +141,8 @@ func (d *daemon) tftpConfig(c config.TFTP) tftp.Config {
 		MaxWindow:    c.MaxWindow,
 		MaxTransfers: c.MaxTransfers,
 		CacheBytes:   c.CacheBytes,
-		Allow:        c.Allows,
+		Allow:        d.allows,
+		Host:         d.network,
 		Events:       tftp.JoinEvents(d.log.TFTPEvents(), d.tftpEvents()),
 	}
 }
@@ -151,10 +166,10 @@ func (d *daemon) tftpEvents() tftp.Events {
 
 // newHTTPServer returns a server of the boot file tree. It serves whom TFTP
 // serves, and the machines that were heard to boot, wherever they are.
-func (d *daemon) newHTTPServer(c config.TFTP) *http.Server {
+func (d *daemon) newHTTPServer() *http.Server {
 	return httpboot.NewServer(httpboot.Handler{
 		View:  d.webView,
-		Allow: func(client netip.Addr) bool { return c.Allows(client) || d.machines.HasBooted(client, time.Now()) },
+		Allow: func(client netip.Addr) bool { return d.allows(client) || d.machines.HasBooted(client, time.Now()) },
 		Done: func(a httpboot.Access) {
 			d.log.HTTP(a)
 			if a.NotAllowed {
@@ -170,7 +185,7 @@ func (d *daemon) newHTTPServer(c config.TFTP) *http.Server {
 
 // webView returns the boot files as the client of an HTTP request sees them.
 func (d *daemon) webView(client netip.Addr, r *http.Request) fs.FS {
-	asker := bootfiles.Asker{Client: client, Name: r.URL.Path, Query: r.URL.Query()}
+	asker := bootfiles.Asker{Client: client, Name: r.URL.Path, Query: r.URL.Query(), Fills: true}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		asker.Server = local.AddrPort().Addr().Unmap()
 	}
@@ -213,11 +228,28 @@ func (d *daemon) watchStarts(ctx context.Context) {
 	}
 }
 
+// watchNetwork follows the host's interfaces until ctx ends.
+func (d *daemon) watchNetwork(ctx context.Context) {
+	changes := d.network.Changes()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { d.network.Run(ctx, d.log.NetworkFault) })
+	for {
+		d.attached.follow(d.network.Host())
+		select {
+		case <-ctx.Done():
+			return
+		case <-changes:
+		}
+	}
+}
+
 // replace puts another configuration's policy and files in force. What belongs
 // to open sockets stays.
 func (d *daemon) replace(l *loaded) {
-	d.files.Replace(l.files)
+	d.files.Replace(l.files) // nothing was written
 	d.responder.SetPolicy(l.policy)
+	d.tftpRules.Store(&l.TFTP)
 }
 
 // close closes what listen opened or took over.
@@ -243,6 +275,7 @@ func (d *daemon) closeSockets() {
 func (d *daemon) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { d.watchStarts(ctx); return nil })
+	g.Go(func() error { d.watchNetwork(ctx); return nil })
 	if d.dhcp != nil {
 		g.Go(func() error { return d.dhcp.Serve(ctx) })
 	}

@@ -107,7 +107,7 @@ func TestHTTPAccess(t *testing.T) {
 	})
 	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	defer d.close()
-	h := d.newHTTPServer(l.TFTP).Handler
+	h := d.newHTTPServer().Handler
 	status := func(client string) int {
 		r := httptest.NewRequest("GET", "/boot.ipxe", nil)
 		r.RemoteAddr = client + ":4000"

@@ -3,12 +3,13 @@ package main
 import (
 	"flag"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
+	"github.com/pxesidecar/pxesidecar/internal/regularfile"
 )
 
 // policyFlags returns the flags that say who gets what.
@@ -85,7 +86,7 @@ func settings(c *cli.Context, table []config.Flag) (config.Settings, error) {
 	if path == "" {
 		return s, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := readConfig(path)
 	if err != nil {
 		return s, fmt.Errorf("--config: %w", err)
 	}
@@ -94,6 +95,25 @@ func settings(c *cli.Context, table []config.Flag) (config.Settings, error) {
 		return s, err
 	}
 	return file.Under(s), nil
+}
+
+// maxConfigSize is the largest configuration file in bytes. A thousand rules
+// take a fifth of it.
+const maxConfigSize = 1 << 20
+
+// readConfig reads a configuration file. It waits for nobody: a reload must not
+// hang because something else has its name.
+func readConfig(path string) ([]byte, error) {
+	f, err := regularfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err == nil && len(text) > maxConfigSize {
+		err = fmt.Errorf("%s is larger than %d KiB, so it is no configuration file", path, maxConfigSize>>10)
+	}
+	return text, err
 }
 
 // given gathers what the flags of the table and the environment say.

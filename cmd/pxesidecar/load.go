@@ -16,6 +16,7 @@ import (
 // loaded is a configuration that can be served. Its files are open.
 type loaded struct {
 	*config.Config
+	network  *netstate.Watcher // of this host; nil if nothing is served
 	files    *bootfiles.Set
 	policy   *proxydhcp.Policy
 	tls      *tls.Config // nil if HTTP is plain or off, or nothing is served
@@ -26,27 +27,26 @@ type loaded struct {
 
 // host is the machine that a configuration is for.
 type host struct {
-	root       string               // the root directory of its file system
-	interfaces []netstate.Interface // nil if nothing is served
+	root    string            // the root directory of its file system
+	network *netstate.Watcher // nil if nothing is served
+	waits   bool              // what it lacks now is waited for
+	serves  []string          // the interfaces that are served if none is named; nil to choose
 }
 
-// loadServed loads the configuration of a command that serves, as it is written
-// now.
-func loadServed(c *cli.Context) (*loaded, error) {
+// thisHost returns this machine as it is now.
+func thisHost() (host, error) {
+	network, err := netstate.NewWatcher()
+	return host{root: "/", network: network}, err
+}
+
+// loadServed loads the configuration of a command that serves on a host, as it
+// is written now.
+func loadServed(c *cli.Context, h host) (*loaded, error) {
 	s, err := settings(c, config.Flags())
 	if err != nil {
 		return nil, err
 	}
-	return loadHere(s)
-}
-
-// loadHere loads a configuration that is served on this host.
-func loadHere(s config.Settings) (*loaded, error) {
-	interfaces, err := netstate.Read()
-	if err != nil {
-		return nil, err
-	}
-	return load(s, host{root: "/", interfaces: interfaces})
+	return load(s, h)
 }
 
 // loadPolicy loads a configuration for the sake of its policy and its files.
@@ -57,11 +57,21 @@ func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: 
 // policy. The error joins all problems, a line each. The caller closes the
 // files.
 func load(s config.Settings, h host) (*loaded, error) {
-	cfg, parseErr := config.Parse(s, h.interfaces)
+	if len(s.Interfaces) == 0 {
+		s.Interfaces = h.serves
+	}
+	var interfaces []netstate.Interface
+	if h.network != nil {
+		interfaces = append([]netstate.Interface{}, h.network.Host().Interfaces...) // not nil
+	}
+	cfg, parseErr := config.Parse(s, interfaces)
+	if !h.waits {
+		parseErr = errors.Join(append([]error{parseErr}, cfg.Lacks...)...)
+	}
 	files, filesErr := bootfiles.Open(cfg, h.root, version())
 	var certificate *tls.Config
 	var tlsErr error
-	if h.interfaces != nil {
+	if h.network != nil {
 		certificate, tlsErr = loadCertificate(cfg)
 	}
 	if err := errors.Join(parseErr, filesErr, tlsErr); err != nil {
@@ -73,7 +83,10 @@ func load(s config.Settings, h host) (*loaded, error) {
 		files.Close()
 		return nil, err
 	}
-	return &loaded{Config: cfg, files: files, policy: policy, tls: certificate, warnings: distinct(files.Warnings, warnings, cfg.Warnings)}, nil
+	return &loaded{
+		Config: cfg, network: h.network, files: files, policy: policy, tls: certificate,
+		warnings: distinct(files.Warnings, warnings, cfg.Warnings),
+	}, nil
 }
 
 // loadCertificate reads the certificate of HTTP. It returns nil if HTTP is

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -18,6 +20,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +79,7 @@ func changes(t *testing.T, cert, key, other string) map[string]change {
 		"vlan":                   {from: list(), to: list("20")},
 		"server":                 {from: list(), to: list("192.0.2.2")},
 		"relayed":                {from: false, to: true},
+		"no-wait":                {from: false, to: true},
 		"port-4011-only":         {from: false, to: true},
 		"no-dhcp":                {from: false, to: true},
 		"dry-run":                {from: false, to: true},
@@ -175,14 +179,15 @@ func mustLoad(t *testing.T, s config.Settings) *loaded {
 
 // testHost is a host with one interface that is up, and another one.
 func testHost(t *testing.T) host {
-	return host{root: t.TempDir(), interfaces: []netstate.Interface{
+	return host{root: t.TempDir(), network: netstate.Fixed([]netstate.Interface{
 		{Name: "eth0", Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}},
 		{Name: "eth1", Flags: net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix("198.51.100.2/24")}},
-	}}
+	})}
 }
 
-// sameInForce reports whether two configurations have the same policy and the
-// same boot files, as far as the changes of TestReload concern them.
+// sameInForce reports whether two configurations have the same policy, the same
+// boot files for the same clients, and the same level of the log, as far as the
+// changes of TestReload concern them.
 func sameInForce(t *testing.T, a, b *loaded) bool {
 	t.Helper()
 	read := func(l *loaded) map[string]string {
@@ -190,7 +195,7 @@ func sameInForce(t *testing.T, a, b *loaded) bool {
 		alike, c := *l, *l.Config
 		alike.Config, c.DHCP.Options = &c, proxydhcp.ReplyOptions{HTTPPort: 80}
 		d := newDaemon(&alike, eventlog.New(slog.New(slog.DiscardHandler)))
-		for _, name := range []string{config.BootScriptName, ipxescript.CheckName, "cert.pem", proxydhcp.AutoexecName} {
+		for _, name := range []string{config.BootScriptName, ipxescript.CheckName, "cert.pem", "one/cert.pem", proxydhcp.AutoexecName} {
 			asker := bootfiles.Asker{Client: netip.MustParseAddr("192.0.2.50"), Server: netip.MustParseAddr("192.0.2.2"), Name: name}
 			if text, err := fs.ReadFile(d.files.For(asker), name); err == nil {
 				files[name] = string(text)
@@ -199,7 +204,9 @@ func sameInForce(t *testing.T, a, b *loaded) bool {
 		return files
 	}
 	all := cmp.Exporter(func(reflect.Type) bool { return true })
-	return cmp.Equal(a.policy, b.policy, all, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})) && maps.Equal(read(a), read(b))
+	outside := netip.MustParseAddr("203.0.113.7")
+	return a.Log.Level == b.Log.Level && a.TFTP.Allows(outside) == b.TFTP.Allows(outside) &&
+		cmp.Equal(a.policy, b.policy, all, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})) && maps.Equal(read(a), read(b))
 }
 
 // TestReloadDerived checks what a reload cannot put in force although no text
@@ -245,21 +252,268 @@ func TestReloadLog(t *testing.T) {
 	defer d.close()
 	var b bytes.Buffer
 	next := config.Settings{AnswersText: answers, TFTPWindow: 4, UBoot: true}
-	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), started: started, read: func() (*loaded, error) { return load(next, testHost(t)) }}
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) { return load(next, testHost(t)) }}
 	const warning = `msg="these settings take effect at a restart only" settings="tftp-window-size, u-boot"`
 	for range 2 {
 		b.Reset()
-		r.reload()
+		r.reload(t.Context())
 		if text := b.String(); !strings.Contains(text, warning) || !strings.Contains(text, `msg="configuration reloaded"`) {
 			t.Errorf("logged:\n%s", text)
 		}
 	}
 	b.Reset()
 	next.HTTP, next.TFTPPorts = "x:y", "9-3"
-	r.reload()
+	r.reload(t.Context())
 	if text := b.String(); strings.Count(text, `level=ERROR msg="configuration not reloaded, the old one stays in force" error=`) != 2 || strings.Contains(text, "configuration reloaded") {
 		t.Errorf("logged of a mistake:\n%s", text)
 	}
+}
+
+// TestReloadApplies checks that a reload changes what the running servers use:
+// whom they serve files, and what is logged.
+func TestReloadApplies(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	next := config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}, LogLevel: "debug"}
+	r := &reloader{
+		daemon: d, log: slog.New(slog.DiscardHandler), level: new(slog.LevelVar), started: started,
+		read: func() (*loaded, error) { return load(next, testHost(t)) },
+	}
+	tftpAllows, client := d.tftpConfig(started.TFTP).Allow, netip.MustParseAddr("203.0.113.7")
+	if tftpAllows(client) {
+		t.Error("allowed before the reload")
+	}
+	r.reload(t.Context())
+	if !tftpAllows(client) || r.level.Level() != slog.LevelDebug {
+		t.Errorf("after the reload: allowed %v, level %v", tftpAllows(client), r.level.Level())
+	}
+	next.TFTPAllow, next.LogLevel = nil, ""
+	r.reload(t.Context())
+	if tftpAllows(client) || r.level.Level() != slog.LevelInfo {
+		t.Errorf("after it was taken back: allowed %v, level %v", tftpAllows(client), r.level.Level())
+	}
+}
+
+// TestStopDoesNotWaitForReload checks that the end waits for no reload that
+// hangs in a file system, and that what this reads afterwards has no effect.
+func TestStopDoesNotWaitForReload(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	var b bytes.Buffer
+	reading, answer, hangup, ended := make(chan struct{}), make(chan struct{}), make(chan os.Signal, 1), make(chan struct{})
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+		close(reading)
+		<-answer
+		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
+	}}
+	r.start(t.Context())() // it ends at once
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { defer close(ended); r.run(ctx, hangup) }()
+	hangup <- syscall.SIGHUP
+	<-reading
+	stop()
+	close(answer)
+	<-ended
+	if d.allows(netip.MustParseAddr("203.0.113.7")) || b.Len() > 0 {
+		t.Errorf("a reload took effect after the end, and logged %s", b.String())
+	}
+}
+
+// TestReloadKeepsInterfaces checks that a reload is not refused because of what
+// the host's network is at that moment, and chooses no interface anew.
+func TestReloadKeepsInterfaces(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	on := func(name, network string) netstate.Interface {
+		return netstate.Interface{Name: name, Flags: net.FlagUp | net.FlagBroadcast, Addresses: []netip.Prefix{netip.MustParsePrefix(network)}}
+	}
+	eth0, bridge := on("eth0", "192.0.2.2/24"), on("virbr0", "192.168.122.1/24")
+	for _, tt := range []struct {
+		name     string
+		settings config.Settings
+		now      []netstate.Interface
+	}{
+		{"another bridge has appeared", config.Settings{AnswersText: answers}, []netstate.Interface{eth0, bridge}},
+		{"the interface has no address", config.Settings{AnswersText: answers}, []netstate.Interface{{Name: "eth0"}}},
+		{"another one is there alone", config.Settings{AnswersText: answers}, []netstate.Interface{bridge}},
+		{"the named interface is gone", config.Settings{AnswersText: answers, Interfaces: []string{"eth0"}}, nil},
+		{"the named interface has no address", config.Settings{AnswersText: answers, Interfaces: []string{"eth0"}}, []netstate.Interface{{Name: "eth0"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := host{root: t.TempDir(), network: netstate.Fixed([]netstate.Interface{eth0}), waits: true}
+			started, err := load(tt.settings, h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if started.DHCP.Chosen {
+				h.serves = started.DHCP.Names()
+			}
+			h.network = netstate.Fixed(tt.now)
+			next, err := load(tt.settings, h)
+			if err != nil {
+				t.Fatalf("refused: %v", err)
+			}
+			defer next.files.Close()
+			defer started.files.Close()
+			if diff := cmp.Diff([]string{"eth0"}, next.DHCP.Names()); diff != "" {
+				t.Errorf("served (-want +got):\n%s", diff)
+			}
+			if keys := needRestart(started, next); keys != nil {
+				t.Errorf("at a restart only: %q", keys)
+			}
+		})
+	}
+}
+
+// TestRetry checks that a change that was refused is tried again when the
+// network has changed, without saying the same twice.
+func TestRetry(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	var b bytes.Buffer
+	refusal := errors.New("several interfaces could be served")
+	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+		if refusal != nil {
+			return nil, refusal
+		}
+		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
+	}}
+	r.reload(t.Context())
+	r.retry(t.Context())
+	if n := strings.Count(b.String(), "not reloaded"); n != 1 {
+		t.Errorf("the refusal is logged %d times", n)
+	}
+	refusal = nil
+	r.retry(t.Context())
+	if !d.allows(netip.MustParseAddr("203.0.113.7")) || r.refused != "" {
+		t.Errorf("the change was lost, %q", r.refused)
+	}
+}
+
+// TestAwaitInterface checks that a start waits for an interface, reads the
+// configuration again then, and ends at once when it is told to.
+func TestAwaitInterface(t *testing.T) {
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	bare := host{root: t.TempDir(), network: netstate.Fixed(nil), waits: true}
+	l, err := load(config.Settings{AnswersText: answers}, bare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	got, err := awaitInterface(ctx, l, slog.New(slog.NewTextHandler(&b, nil)), nil)
+	if got != nil || err != nil || !strings.Contains(b.String(), `msg="waiting for an interface to serve" reason="no interface to serve: none is up`) {
+		t.Errorf("%v, %v, logged %s", got, err, b.String())
+	}
+	served := mustLoad(t, config.Settings{AnswersText: answers})
+	if got, err := awaitInterface(t.Context(), served, slog.New(slog.DiscardHandler), nil); got != served || err != nil {
+		t.Errorf("with an interface: %v, %v", got, err)
+	}
+}
+
+// TestAttachedNetworks checks that whoever is in a network of a served
+// interface reads files, as the interfaces are now.
+func TestAttachedNetworks(t *testing.T) {
+	l := mustLoad(t, config.Settings{AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}, VLANs: []string{"untagged,20"}})
+	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
+	defer d.close()
+	allows := func(want string) {
+		t.Helper()
+		var got []string
+		for _, client := range strings.Fields("192.0.2.7 198.51.100.7 203.0.113.7") {
+			if d.allows(netip.MustParseAddr(client)) {
+				got = append(got, client)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("allowed are %q, want %q", got, want)
+		}
+	}
+	allows("192.0.2.7")
+	on := func(name string, index int, network string) netstate.Interface {
+		return netstate.Interface{Name: name, Index: index, Addresses: []netip.Prefix{netip.MustParsePrefix(network)}}
+	}
+	vlan := on("guests", 4, "203.0.113.1/24")
+	vlan.Parent, vlan.VLAN = 2, 20
+	d.attached.follow(netstate.NewHost([]netstate.Interface{on("eth0", 2, "198.51.100.1/24"), vlan}))
+	allows("198.51.100.7 203.0.113.7")
+	d.attached.follow(netstate.NewHost([]netstate.Interface{on("eth1", 3, "198.51.100.1/24"), vlan}))
+	allows("")
+}
+
+// TestReloadKnowsEverySetting checks that each field of the settings is that of
+// a flag, which TestReload changes, or one that TestReloadTables changes.
+func TestReloadKnowsEverySetting(t *testing.T) {
+	var s config.Settings
+	known := map[uintptr]bool{reflect.ValueOf(&s.Segments).Pointer(): true, reflect.ValueOf(&s.Rules).Pointer(): true}
+	for _, f := range config.Flags() {
+		known[reflect.ValueOf(f.Field(&s)).Pointer()] = true
+	}
+	of := reflect.ValueOf(&s).Elem()
+	for _, field := range reflect.VisibleFields(of.Type()) {
+		if field.IsExported() && !field.Anonymous && !known[of.FieldByIndex(field.Index).Addr().Pointer()] {
+			t.Errorf("the setting %s is of no flag", field.Name)
+		}
+	}
+}
+
+// TestReloadTables checks that a reload puts a change of each key of a segment
+// and of a rule in force.
+func TestReloadTables(t *testing.T) {
+	dir := t.TempDir()
+	texts := map[string]any{
+		"name": "other", "interface": []string{"eth1"}, "vlan": "0", "relay": []string{"10.2.0.0/16"}, "circuit": []string{"port7"},
+		"root": dir, "boot-url": "http://boot.example/b", "rom": []string{"x64=b.efi"}, "ipxe-version": ">=2.0.0", "ipxe-feature": []string{"https"},
+		"user-class": "acme", "next-server": "192.0.2.98", "deny": true,
+		"arch": []string{"x64"}, "firmware": "uefi", "ipxe": new(bool), "ipxe-lacks": []string{"nfs"}, "vendor-class": "PXEClient", "mac": []string{"52:54:00"},
+		"uuid": []string{"00112233-4455-6677-8899-aabbccddeeff"}, "nic": []string{"8086:1521"}, "outcome": "local-disk", "boot-file": "a.efi",
+	}
+	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
+	scope := config.ScopeText{Interfaces: []string{"eth0"}}
+	segment := config.SegmentText{Name: "one", ScopeText: scope}
+	rule := config.RuleText{Name: "one", BootFile: "b.efi"}
+	writeFile(t, filepath.Join(dir, "cert.pem"), "text")
+	with := func(s config.SegmentText, r config.RuleText) *loaded {
+		return mustLoad(t, config.Settings{AnswersText: answers, Segments: []config.SegmentText{s}, Rules: []config.RuleText{r}})
+	}
+	before := with(segment, rule)
+	try := func(table string, of reflect.Value, load func() *loaded) {
+		t.Helper()
+		for _, field := range reflect.VisibleFields(of.Type()) {
+			key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+			if field.Anonymous || !field.IsExported() {
+				continue
+			}
+			value, ok := texts[key]
+			if !ok {
+				t.Errorf("%s: %q is not tried", table, key)
+				continue
+			}
+			t.Run(table+"/"+key, func(t *testing.T) {
+				at, last := of.FieldByIndex(field.Index), reflect.New(field.Type).Elem()
+				last.Set(at)
+				defer at.Set(last)
+				at.Set(reflect.ValueOf(value))
+				if sameInForce(t, before, load()) {
+					t.Error("nothing changes")
+				}
+			})
+		}
+	}
+	try("segment", reflect.ValueOf(&segment).Elem(), func() *loaded { return with(segment, rule) })
+	try("rule", reflect.ValueOf(&rule).Elem(), func() *loaded {
+		changed := rule
+		if changed.Outcome != "" {
+			changed.BootFile = "" // one of the two
+		}
+		return with(segment, changed)
+	})
 }
 
 func writeFile(t *testing.T, path, text string) {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
+	"log/slog"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,13 +28,31 @@ func serveCommand(stderr io.Writer) *cli.Command {
 
 // serve runs the daemon until it is told to stop.
 func serve(c *cli.Context, stderr io.Writer) error {
-	l, err := loadServed(c)
+	h, err := thisHost()
 	if err != nil {
 		return err
 	}
-	log := newLogger(l.Log, stderr)
+	s, err := settings(c, config.Flags())
+	if err != nil {
+		return err
+	}
+	h.waits = !s.NoWait
+	l, err := load(s, h)
+	if err != nil {
+		return err
+	}
+	h.waits = true // a reload is not refused because of the network
+	level := new(slog.LevelVar)
+	level.Set(l.Log.Level)
+	log := newLogger(l.Log, level, stderr)
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
+	if l, err = awaitInterface(ctx, l, log, func() (*loaded, error) { return loadServed(c, h) }); l == nil {
+		return err
+	}
+	if l.DHCP.Chosen {
+		h.serves = l.DHCP.Names() // whatever else appears
+	}
 	d, err := listen(l, eventlog.New(log))
 	if err != nil {
 		l.files.Close()
@@ -39,8 +60,8 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	}
 	defer d.close()
 	r := &reloader{
-		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c) },
-		daemon: d, log: log, started: l,
+		path: c.String("config"), watch: l.WatchConfig, read: func() (*loaded, error) { return loadServed(c, h) },
+		daemon: d, log: log, level: level, started: l, changes: h.network.Changes(),
 	}
 	stopReloading := r.start(ctx)
 	defer stopReloading()
@@ -49,4 +70,35 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	err = d.serve(ctx)
 	log.Info("stopped")
 	return err
+}
+
+// awaitInterface waits until there is an interface to serve, if none is named,
+// and returns the configuration that chooses it. It returns nil if ctx ends
+// before that. read loads the configuration as it is written then.
+func awaitInterface(ctx context.Context, l *loaded, log *slog.Logger, read func() (*loaded, error)) (*loaded, error) {
+	if l.DHCP.Off || len(l.DHCP.Interfaces) > 0 {
+		return l, nil
+	}
+	log.Warn("waiting for an interface to serve", "reason", errors.Join(l.Lacks...))
+	ctx, stop := context.WithCancel(ctx)
+	changes, ended := l.network.Changes(), make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.network.Run(ctx, func(err error) { log.Error("network fault", "error", err) })
+	}()
+	defer func() { stop(); <-ended }()
+	for len(l.DHCP.Interfaces) == 0 {
+		select {
+		case <-ctx.Done():
+			return nil, l.files.Close()
+		case <-changes:
+		}
+		next, err := read()
+		l.files.Close() // was only read
+		if err != nil {
+			return nil, err
+		}
+		l = next
+	}
+	return l, nil
 }

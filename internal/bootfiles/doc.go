@@ -5,6 +5,7 @@
 //	roms.go        which ROM each platform gets
 //	scripts.go     which boot script, and the generated ones
 //	tree.go        the boot file tree, made of layers
+//	directory.go   a directory of this host
 //	generated.go   files that are kept in memory
 //	files.go       the files as they are served now
 package bootfiles

@@ -3,15 +3,10 @@ package bootfiles
 import (
 	"io/fs"
 	"sync/atomic"
-	"time"
 
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
-
-// grace is how long a replaced Set stays open for those who were about to open
-// a file in it.
-const grace = time.Minute
 
 // Files are the boot files as they are served now: the Set of the configuration
 // in force, which a reload replaces under the servers, and what differs from
@@ -30,22 +25,23 @@ func NewFiles(s *Set, responder *proxydhcp.Responder, machines *proxydhcp.Machin
 	return f
 }
 
-// Replace puts another Set in place of the current one, which is closed a
-// little later.
-func (f *Files) Replace(s *Set) {
-	last := f.current.Swap(s)
-	time.AfterFunc(grace, func() { last.Close() })
-}
+// Replace puts another Set in place of the current one, and closes that.
+// Transfers from it go on, because they have their files open.
+func (f *Files) Replace(s *Set) error { return f.current.Swap(s).Close() }
 
 // Close closes the current Set.
 func (f *Files) Close() error { return f.current.Load().Close() }
 
 // Open opens a file of the current tree (io/fs.FS), as everybody sees it.
-func (f *Files) Open(name string) (fs.File, error) { return f.current.Load().tree.Open(name) }
+func (f *Files) Open(name string) (fs.File, error) {
+	return view{tree: f.current.Load().tree}.Open(name)
+}
 
 // Stat describes a file of the current tree (io/fs.StatFS), as everybody sees
 // it.
-func (f *Files) Stat(name string) (fs.FileInfo, error) { return f.current.Load().tree.Stat(name) }
+func (f *Files) Stat(name string) (fs.FileInfo, error) {
+	return view{tree: f.current.Load().tree}.Stat(name)
+}
 
 // IsROM reports whether a name is that of a boot ROM.
 func (f *Files) IsROM(name string) bool { return f.current.Load().hasROM(name) }

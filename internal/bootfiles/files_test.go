@@ -161,6 +161,23 @@ func TestBesideShim(t *testing.T) {
 	}
 }
 
+// TestTemplateSources checks that nobody reads the source of a template, but
+// whoever fills it in.
+func TestTemplateSources(t *testing.T) {
+	f := serve(t, newSet("rom", map[string]string{"m.ipxe.tmpl": "source", "n.TMPL": "source"}), nil)
+	for _, name := range []string{"m.ipxe.tmpl", "n.TMPL"} {
+		if got := f.text(t, Asker{Client: client, Name: name}); got != "none" {
+			t.Errorf("%s: read %q", name, got)
+		}
+		if got := f.text(t, Asker{Client: client, Name: name, Fills: true}); got != "source" {
+			t.Errorf("%s: to be filled in: %q", name, got)
+		}
+		if _, err := fs.Stat(f.Files, name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: as everybody sees it: %v", name, err)
+		}
+	}
+}
+
 // discover is the DISCOVER of UEFI firmware, and has it take an address.
 func (f served) discover(t *testing.T, mac byte, ip netip.Addr) {
 	t.Helper()

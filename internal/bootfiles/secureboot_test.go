@@ -66,7 +66,7 @@ func (s *signers) release() files {
 }
 
 // directory writes files into a new directory.
-func directory(t *testing.T, f files) string {
+func directoryOf(t *testing.T, f files) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, content := range f {
@@ -99,15 +99,15 @@ func described(roms []config.ROM) (list []string) {
 func TestChains(t *testing.T) {
 	s := newSigners(t)
 	signed := s.sign(romtest.IPXE(2, 0, 0), s.vendor)
-	debian := directory(t, files{"a/snponly-shim.efi": s.sign(s.debians, s.both...), "a/snponly.efi": signed, "a/shimx64.efi": s.sign(s.ipxes, s.both...), "a/ipxe.efi": signed})
-	release := directory(t, s.release())
-	flat := directory(t, files{"shimx64.efi": s.sign(s.debians, s.both...), "snponly.efi": signed})
+	debian := directoryOf(t, files{"a/snponly-shim.efi": s.sign(s.debians, s.both...), "a/snponly.efi": signed, "a/shimx64.efi": s.sign(s.ipxes, s.both...), "a/ipxe.efi": signed})
+	release := directoryOf(t, s.release())
+	flat := directoryOf(t, files{"shimx64.efi": s.sign(s.debians, s.both...), "snponly.efi": signed})
 	package_ := t.TempDir()
 	write(t, package_, "usr/lib/ipxe/shimx64.efi", string(s.sign(s.debians, s.both...)))
 	write(t, package_, "usr/lib/ipxe/ipxe.efi", string(signed))
 	write(t, package_, "usr/lib/ipxe/undionly.kpxe", "\xea\x05\x00\xc0\x07")
 	write(t, package_, "usr/lib/ipxe/ipxe.pxe", "\xea\x05\x00\xc0\x07")
-	grub := directory(t, files{"grubx64.efi": s.sign(romtest.EFI{Sections: []romtest.Section{{Name: "mods"}}}, s.vendor)})
+	grub := directoryOf(t, files{"grubx64.efi": s.sign(romtest.EFI{Sections: []romtest.Section{{Name: "mods"}}}, s.vendor)})
 	bare := newHost(t, true)
 	for _, tt := range []struct {
 		name     string
@@ -187,7 +187,7 @@ func checkServed(t *testing.T, set *Set, r config.ROM) {
 // with the name that the shim asks for.
 func TestChainInSegment(t *testing.T) {
 	s := newSigners(t)
-	own := directory(t, files{"snponly-shim.efi": s.sign(s.debians, s.both...), "snponly.efi": s.sign(romtest.IPXE(2, 0, 0), s.vendor)})
+	own := directoryOf(t, files{"snponly-shim.efi": s.sign(s.debians, s.both...), "snponly.efi": s.sign(romtest.IPXE(2, 0, 0), s.vendor)})
 	set := open(t, parse(t, config.Settings{SegmentFlags: []string{"vlan=3,root=" + own}}), newHost(t, false))
 	if diff := cmp.Diff([]string{"vlan3/snponly-shim.efi -> vlan3/grubx64.efi 2.0.0"}, described(set.Segments[0].ROMs)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -243,7 +243,7 @@ func TestChainWarnings(t *testing.T) {
 			[]string{"ROM ROOT/snponly-shim.efi (x64) is not signed: machines with Secure Boot refuse it"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			root := directory(t, tt.files)
+			root := directoryOf(t, tt.files)
 			tt.text.Root = root
 			set := open(t, parse(t, config.Settings{AnswersText: tt.text, SecureBoot: tt.mode}), newHost(t, true))
 			var got []string
@@ -280,7 +280,7 @@ func TestRequireSecureBoot(t *testing.T) {
 			`--secure-boot "require": ROOT/snponly-shim.efi (x64) loads ROOT/snponly.efi, which is not signed: sign it, name a signed one (--rom x64=FILE), or leave the platform out (--rom x64=none)`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			root, got := directory(t, tt.files), ""
+			root, got := directoryOf(t, tt.files), ""
 			c := parse(t, config.Settings{AnswersText: config.AnswersText{Root: root, ROMs: tt.roms}, SecureBoot: "require"})
 			set, err := Open(c, newHost(t, true), "test")
 			if err != nil {
@@ -306,7 +306,7 @@ func TestDebianChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSigners(t)
-	root := directory(t, files{"snponly-shim.efi": shim, "snponly.efi": romtest.Sign(t, ipxe, s.own)})
+	root := directoryOf(t, files{"snponly-shim.efi": shim, "snponly.efi": romtest.Sign(t, ipxe, s.own)})
 	set := open(t, parse(t, answers(config.AnswersText{Root: root})), newHost(t, true))
 	plain := open(t, parse(t, answers(config.AnswersText{})), newHost(t, false))
 	for _, r := range everybody(plain).ROMs {

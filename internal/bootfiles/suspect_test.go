@@ -30,9 +30,9 @@ func TestSuspect(t *testing.T) {
 		{"not of ours", nil, proxydhcp.ArchX64, proxydhcp.StartReport{NextServer: netip.MustParseAddr("192.0.2.1")}, "hangs on this machine", "try ipxe.efi"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			root := directory(t, files{"snponly.efi": tt.file, "ipxe-arm64.efi": nil})
+			root := directoryOf(t, files{"snponly.efi": tt.file, "ipxe-arm64.efi": nil})
 			if tt.file == nil {
-				root = directory(t, files{"ipxe-x86_64.efi": s.sign(ipxe)})
+				root = directoryOf(t, files{"ipxe-x86_64.efi": s.sign(ipxe)})
 			}
 			set := open(t, parse(t, config.Settings{AnswersText: config.AnswersText{Root: root}}), newHost(t, true))
 			tt.report.Client.Arch = tt.arch

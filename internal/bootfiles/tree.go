@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/pxesidecar/pxesidecar/internal/regularfile"
 )
 
 // tree is the boot file tree: the one namespace that TFTP and HTTP serve. It is
@@ -18,7 +20,7 @@ import (
 // after that several goroutines may read it.
 type tree struct {
 	layers []layer
-	roots  []*os.Root
+	roots  []*directory
 }
 
 // layer is one of the file systems of a tree.
@@ -32,15 +34,12 @@ type layer struct {
 // addDir adds a directory as a layer, in the directory mount of the tree; "" is
 // the tree's root. The error says what is wrong with it.
 func (t *tree) addDir(mount, dir string) error {
-	root, err := os.OpenRoot(dir)
+	root, err := openDirectory(dir)
 	if err != nil {
-		return fmt.Errorf("directory %s: %w", dir, cause(err))
+		return fmt.Errorf("directory %s: %w", dir, err)
 	}
 	t.roots = append(t.roots, root)
-	if _, err := fs.ReadDir(root.FS(), "."); err != nil {
-		return fmt.Errorf("directory %s: %w", dir, cause(err))
-	}
-	t.layers = append(t.layers, layer{root.FS(), mount, dir, true})
+	t.layers = append(t.layers, layer{root, mount, dir, true})
 	return nil
 }
 
@@ -76,23 +75,10 @@ func (t *tree) Close() error {
 // Open opens the named file in the first layer that has it (io/fs.FS). A layer
 // that has the name but refuses it, because it may not be read or leads out of
 // the directory, hides the layers below: they hold another file. What is
-// neither a file nor a directory is refused as well: opening a named pipe would
-// wait.
+// neither a file nor a directory is refused as well.
 func (t *tree) Open(name string) (fs.File, error) {
-	return first(t, "open", name, func(l layer, inside string) (fs.File, error) {
-		info, err := fs.Stat(l.FS, inside)
-		if err != nil {
-			return nil, err
-		}
-		if !info.Mode().IsRegular() && !info.IsDir() {
-			return nil, &fs.PathError{Op: "open", Path: name, Err: errIrregular}
-		}
-		return l.Open(inside)
-	})
+	return first(t, "open", name, func(l layer, inside string) (fs.File, error) { return l.Open(inside) })
 }
-
-// errIrregular is why a device, a socket or a named pipe is refused.
-var errIrregular = errors.New("not a regular file")
 
 // Stat describes the named file in the first layer that has it, without opening
 // it (io/fs.StatFS): each TFTP request begins with that.
@@ -153,7 +139,11 @@ func (s single) Open(name string) (fs.File, error) {
 	if name != s.name {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
-	return os.Open(s.file)
+	f, err := regularfile.Open(s.file)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // Stat describes the one file (io/fs.StatFS).

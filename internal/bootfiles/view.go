@@ -26,6 +26,7 @@ type Asker struct {
 	Server netip.Addr // the address of ours that it asks
 	Name   string     // as it asks for it, not to be trusted
 	Query  url.Values // of an HTTP URL; nil for TFTP
+	Fills  bool       // templates are filled in for it, so their sources are read
 }
 
 // For returns the files as a client sees them. The result is comparable, and
@@ -37,16 +38,16 @@ func (f *Files) For(a Asker) fs.FS {
 	case IsVersionCheck(name) && f.machines.HasReadROM(a.Client, time.Now()):
 		// If the ROM had been the wanted one, the check would not be asked for.
 		if _, err := set.tree.Stat(name); err == nil {
-			return view{tree: set.tree, name: name, text: string(ipxescript.Tried())}
+			return view{tree: set.tree, sources: a.Fills, name: name, text: string(ipxescript.Tried())}
 		}
 	case path.Base(name) == proxydhcp.AutoexecName:
 		return f.autoexec(set, name, a)
 	default:
 		if dir := f.shimDir(set, a.Client); dir != "" {
-			return view{tree: set.tree, beside: dir}
+			return view{tree: set.tree, sources: a.Fills, beside: dir}
 		}
 	}
-	return set.tree
+	return view{tree: set.tree, sources: a.Fills}
 }
 
 // shimDir returns the directory of the shim that the client at an address has
@@ -66,20 +67,20 @@ func (f *Files) shimDir(set *Set, client netip.Addr) string {
 func (f *Files) autoexec(set *Set, name string, a Asker) fs.FS {
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
 		if _, err := set.tree.Stat(path.Join(dir, proxydhcp.AutoexecName)); !errors.Is(err, fs.ErrNotExist) {
-			return view{tree: set.tree, beside: dir}
+			return view{tree: set.tree, sources: a.Fills, beside: dir}
 		}
 		if dir == "." {
 			break
 		}
 	}
 	if !set.autoexec || f.responder.Yields() {
-		return set.tree
+		return view{tree: set.tree, sources: a.Fills}
 	}
 	script, ok := f.autoexecScript(set, a)
 	if !ok {
-		return set.tree
+		return view{tree: set.tree, sources: a.Fills}
 	}
-	return view{tree: set.tree, name: name, text: string(script.Script())}
+	return view{tree: set.tree, sources: a.Fills, name: name, text: string(script.Script())}
 }
 
 // autoexecScript returns what an iPXE runs first. ok is false if there is
@@ -129,14 +130,24 @@ var release = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,2}`)
 
 // view is the tree as one client sees it. It is comparable.
 type view struct {
-	tree   *tree
-	name   string // a file that is made for this client
-	text   string // and what is in it
-	beside string // the directory where names are looked for that are not where the client looks
+	tree    *tree
+	sources bool   // those of templates are there
+	name    string // a file that is made for this client
+	text    string // and what is in it
+	beside  string // the directory where names are looked for that are not where the client looks
+}
+
+// hides reports whether a name is that of a template's source, which may say
+// what is for one machine alone.
+func (v view) hides(name string) bool {
+	return !v.sources && strings.EqualFold(path.Ext(name), ".tmpl")
 }
 
 // Open opens a file (io/fs.FS).
 func (v view) Open(name string) (fs.File, error) {
+	if v.hides(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
 	if v.name == name {
 		return openGenerated(name, []byte(v.text)), nil
 	}
@@ -149,6 +160,9 @@ func (v view) Open(name string) (fs.File, error) {
 
 // Stat describes a file (io/fs.StatFS).
 func (v view) Stat(name string) (fs.FileInfo, error) {
+	if v.hides(name) {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+	}
 	if v.name == name {
 		return openGenerated(name, []byte(v.text)).Stat()
 	}

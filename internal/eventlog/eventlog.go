@@ -58,7 +58,7 @@ func (l *Log) ServerEvents() server.Events {
 
 // TFTPEvents returns hooks that write the events of a TFTP server.
 func (l *Log) TFTPEvents() tftp.Events {
-	return tftp.Events{Finished: l.tftpFinished, Refused: l.tftpRefused}
+	return tftp.Events{Finished: l.tftpFinished, Refused: l.tftpRefused, Stalled: l.tftpStalled}
 }
 
 // request writes how a request to port 67 or 4011 ended.
@@ -199,6 +199,9 @@ func clientAttrs(c proxydhcp.Client, ip netip.Addr) []slog.Attr {
 	return append(attrs, slog.String("arch", c.Arch.String()), slog.String("client", c.String()))
 }
 
+// NetworkFault writes that the host's interfaces could not be read.
+func (l *Log) NetworkFault(err error) { l.error(server.Error{Err: err}) }
+
 // error writes a failure of our own reading or writing.
 func (l *Log) error(e server.Error) {
 	suppressed, ok := l.allow(time.Now())
@@ -313,6 +316,14 @@ func (l *Log) tftpRefused(r tftp.Refusal) {
 		attrs = append(attrs, slog.String("hint", notAllowedHint))
 	}
 	l.log.LogAttrs(context.Background(), level, message, appendSuppressed(attrs, suppressed)...)
+}
+
+// tftpStalled writes that a disk does not answer. Without that line, machines
+// would time out and nobody knew why.
+func (l *Log) tftpStalled(s tftp.Stall) {
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, "a disk does not answer, boot files there are not served",
+		slog.String("file", s.File), slog.Duration("duration", s.For.Round(time.Second)),
+		slog.String("hint", "look at what is mounted there; files on other disks are served"))
 }
 
 // isSpeculative reports whether clients ask for the file without knowing that

@@ -118,8 +118,11 @@ type seekable interface {
 	io.ReadSeeker
 }
 
-// open opens a regular file of the tree.
+// open opens a regular file of the tree that is no template.
 func open(tree fs.FS, name string) (seekable, fs.FileInfo, error) {
+	if isTemplate(name) {
+		return nil, nil, fs.ErrNotExist
+	}
 	f, err := tree.Open(name)
 	if err != nil {
 		return nil, nil, err

@@ -1,7 +1,9 @@
 package httpboot
 
 import (
+	"context"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -33,6 +35,7 @@ func TestHandler(t *testing.T) {
 		"empty.efi": {},
 
 		"m/boot.ipxe.tmpl": {Data: []byte("#!ipxe\necho {{.Get \"mac\"}} at {{.IP}} by {{.Host}}{{.Get \"none\"}}\n")},
+		"m/boot.ipxe.TMPL": {Data: []byte("password")},
 		"broken.ipxe.tmpl": {Data: []byte("{{.Nothing}}")},
 	}
 	client := netip.MustParseAddr("192.0.2.1")
@@ -52,6 +55,8 @@ func TestHandler(t *testing.T) {
 		{"template", "GET", "/m/boot.ipxe?mac=52:54:00:00:00:01%0aexit%20${x}", "", "#!ipxe\necho 52:54:00:00:00:01exitx at 192.0.2.1 by example.com\n", "text/plain; charset=utf-8",
 			Access{Path: "/m/boot.ipxe", File: "m/boot.ipxe", Status: 200, Sent: 63, Complete: true}},
 		{"broken template", "GET", "/broken.ipxe", "", "this boot file cannot be made\n", "text/plain; charset=utf-8", Access{Status: 500, Sent: 30}},
+		{"template's source", "GET", "/m/boot.ipxe.tmpl", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
+		{"source by another case", "GET", "/m/boot.ipxe.TMPL", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
 		{"absent", "GET", "/no.efi", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
 		{"directory", "GET", "/a", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
 		{"no way up", "GET", "/../../etc/passwd", "", "no such boot file\n", "text/plain; charset=utf-8", Access{Status: 404, Sent: 18}},
@@ -82,6 +87,25 @@ func TestHandler(t *testing.T) {
 				t.Errorf("body %q of type %q, want %q of type %q", w.Body, w.Header().Get("Content-Type"), tt.body, tt.contentType)
 			}
 		})
+	}
+}
+
+// TestHost checks which host a template is told.
+func TestHost(t *testing.T) {
+	const ours = "192.0.2.10:8067"
+	label := strings.Repeat("x", 63)
+	for asked, want := range map[string]string{
+		"example.com": "example.com", "example.com:8067": "example.com:8067", "192.0.2.9": "192.0.2.9", "192.0.2.9:80": "192.0.2.9:80",
+		"pxe": "pxe", "PXE-1.example.": "PXE-1.example.", "my_host": "my_host", "[2001:db8::1]:80": "[2001:db8::1]:80", label: label,
+		"": ours, "a b": ours, "a\nchain evil": ours, "${evil}": ours, "a;b": ours, "a/b": ours, "a@b": ours, "user:pass@a": ours, "-a": ours, "a-": ours,
+		"a..b": ours, ".": ours, "a:0": ours, "a:": ours, "a:65536": ours, "a:80:80": ours, label + "x": ours, strings.Repeat(label+".", 4): ours, "ä": ours,
+	} {
+		r := httptest.NewRequest("GET", "/boot.ipxe", nil)
+		r.Host = asked
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(ours))))
+		if got := hostOf(r); got != want {
+			t.Errorf("%q: %q, want %q", asked, got, want)
+		}
 	}
 }
 

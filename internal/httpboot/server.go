@@ -28,10 +28,18 @@ const (
 	maxConnectionsOfClient = 128  // a network behind one address has many machines
 )
 
+// newConnections returns connections within limits, where so many descriptors
+// can be open at once. A connection takes two of them, for itself and for its
+// file. Half of all are left to TFTP and DHCP, which share them.
+func newConnections(descriptors uint64) *connections {
+	most := int(min(max(descriptors/4, 1), maxConnections))
+	return &connections{max: most, maxOfClient: min(max(most/4, 1), maxConnectionsOfClient)}
+}
+
 // NewServer returns a server with these limits. Its connections are those of a
 // listener of Listen.
 func NewServer(handler http.Handler) *http.Server {
-	c := &connections{max: maxConnections, maxOfClient: maxConnectionsOfClient}
+	c := newConnections(descriptorLimit())
 	return &http.Server{
 		Handler:           handler,
 		ReadTimeout:       requestLimit,

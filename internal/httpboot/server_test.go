@@ -240,3 +240,19 @@ func TestDropTLS(t *testing.T) {
 		t.Errorf("the connection below: %v", err)
 	}
 }
+
+// TestNewConnections checks that HTTP leaves half of the descriptors to others,
+// and that one address cannot take all connections.
+func TestNewConnections(t *testing.T) {
+	for descriptors, want := range map[uint64][2]int{
+		0: {1, 1}, 64: {16, 4}, 256: {64, 16}, 1024: {256, 64}, 4096: {1024, 128}, 16384: {4096, 128}, 1 << 40: {4096, 128}, 1<<64 - 1: {4096, 128},
+	} {
+		c := newConnections(descriptors)
+		if got := [2]int{c.max, c.maxOfClient}; got != want {
+			t.Errorf("%d descriptors: %v, want %v", descriptors, got, want)
+		}
+		if taken := uint64(2 * c.max); descriptors >= 4 && taken > descriptors/2 {
+			t.Errorf("%d descriptors: HTTP takes %d", descriptors, taken)
+		}
+	}
+}

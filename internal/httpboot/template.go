@@ -7,8 +7,11 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/netip"
+	"path"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -19,7 +22,7 @@ const templateSuffix = ".tmpl"
 // machine is what a template knows.
 type machine struct {
 	IP    netip.Addr        // the address that asked
-	Host  string            // our own name or address, as the URL has it
+	Host  string            // our own name or address, as the URL has it, with the port
 	Query map[string]string // the URL's parameters; a text that could end a line or be expanded is cut out of them
 }
 
@@ -37,7 +40,7 @@ func render(tree fs.FS, name string, r *http.Request, client netip.Addr) ([]byte
 	if err != nil {
 		return nil, fmt.Errorf("template %s%s: %w", name, templateSuffix, err)
 	}
-	m := machine{IP: client, Host: r.Host, Query: map[string]string{}}
+	m := machine{IP: client, Host: hostOf(r), Query: map[string]string{}}
 	for key, values := range r.URL.Query() {
 		m.Query[key] = harmless(values[0])
 	}
@@ -46,6 +49,51 @@ func render(tree fs.FS, name string, r *http.Request, client netip.Addr) ([]byte
 		return nil, fmt.Errorf("template %s%s: %w", name, templateSuffix, err)
 	}
 	return b.Bytes(), nil
+}
+
+// isTemplate reports whether a name is that of a template's source, which
+// nobody reads: it may say what is for one machine alone.
+func isTemplate(name string) bool { return strings.EqualFold(path.Ext(name), templateSuffix) }
+
+// hostOf returns the host, and the port if there is one, that a request is for:
+// what the client says if that can be the name or the address of a host, else
+// our address. A script that names it goes on with it.
+func hostOf(r *http.Request) string {
+	if isHost(r.Host) {
+		return r.Host
+	}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		return local.String()
+	}
+	return ""
+}
+
+// isHost reports whether a text is the name or the address of a host (RFC 1123,
+// section 2.1), with a port or without (RFC 3986, section 3.2).
+func isHost(s string) bool {
+	if _, err := netip.ParseAddrPort(s); err == nil {
+		return true
+	}
+	name, port, hasPort := strings.Cut(s, ":")
+	if n, err := strconv.ParseUint(port, 10, 16); hasPort && (err != nil || n == 0) {
+		return false
+	}
+	name = strings.TrimSuffix(name, ".")
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if len(label) < 1 || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") || strings.ContainsFunc(label, isNoHostRune) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNoHostRune reports whether a character is in no host's name. Underscores
+// are in those of some, whatever the standard says.
+func isNoHostRune(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
 }
 
 // harmless leaves of a text from a URL what can stand in a line of a script

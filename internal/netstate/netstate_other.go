@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Watch calls changed when the host's interfaces or addresses may have changed,
+// watch calls changed when the host's interfaces or addresses may have changed,
 // and once at its beginning, until ctx ends. Here that is every second.
-func Watch(ctx context.Context, changed func()) error {
+func watch(ctx context.Context, changed func()) error {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for {

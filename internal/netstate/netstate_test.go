@@ -31,7 +31,7 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	looks := 0
-	if err := Watch(ctx, func() { looks++; cancel() }); err != nil || looks == 0 {
+	if err := watch(ctx, func() { looks++; cancel() }); err != nil || looks == 0 {
 		t.Errorf("%d looks, %v", looks, err)
 	}
 }

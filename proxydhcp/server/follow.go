@@ -7,48 +7,29 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/pxesidecar/pxesidecar/internal/netstate"
 )
 
-// Changes of the host's network come in bursts, and one look serves for a whole
-// burst. What failed to open is tried again. Changes are reported when they are
-// over: the kernel takes up to a second to report a carrier.
+// What failed to open is tried again. Changes are reported when they are over:
+// the kernel takes up to a second to report a carrier.
 const (
-	settleTime = 50 * time.Millisecond
 	retryTime  = time.Second
 	reportTime = 1200 * time.Millisecond
 )
 
 // follow keeps what is served in step with the host's interfaces.
 func (s *Server) follow(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
+	if s.ownHost {
+		g.Go(func() error {
+			s.config.Host.Run(ctx, func(err error) { report(s.config.Events.Error, Error{"", err}) })
+			return nil
+		})
+	}
 	g.Go(func() error {
-		s.watch(ctx, changed)
-		return nil
-	})
-	g.Go(func() error {
-		s.keepUp(ctx, changed)
+		s.keepUp(ctx, s.changes)
 		return nil
 	})
 	return g.Wait()
-}
-
-// watch signals each change until ctx ends.
-func (s *Server) watch(ctx context.Context, changed chan<- struct{}) {
-	for ctx.Err() == nil {
-		err := netstate.Watch(ctx, func() {
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		})
-		if err != nil {
-			report(s.config.Events.Error, Error{"", err})
-			pause(ctx, retryTime)
-		}
-	}
 }
 
 // keepUp adapts to each change, and reports it, until ctx ends.
@@ -58,7 +39,6 @@ func (s *Server) keepUp(ctx context.Context, changed <-chan struct{}) {
 	for {
 		select {
 		case <-changed:
-			pause(ctx, settleTime)
 		case <-retry:
 		case <-due:
 			due = nil
@@ -79,12 +59,7 @@ func (s *Server) keepUp(ctx context.Context, changed <-chan struct{}) {
 
 // adapt serves what is there now, and reports whether all of it is served.
 func (s *Server) adapt() bool {
-	host, err := netstate.Read()
-	if err != nil {
-		report(s.config.Events.Error, Error{"", err})
-		return false
-	}
-	n := newNetwork(s.config.Interfaces, host)
+	n := newNetwork(s.config.Interfaces, s.config.Host.Host())
 	s.network.Store(n)
 	if s.config.ProxyOnly {
 		return true

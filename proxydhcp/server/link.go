@@ -62,14 +62,20 @@ func (l Link) equal(o Link) bool {
 // that are gone, which are missing.
 func changedLinks(before, now []Link) []Link {
 	var changed []Link
+	known, stays := map[string][]Link{}, map[string]bool{}
 	for _, l := range before {
-		stays := slices.ContainsFunc(now, func(n Link) bool { return n.Interface == l.Interface })
-		if !stays && l.State != LinkMissing {
+		known[l.Interface] = append(known[l.Interface], l)
+	}
+	for _, l := range now {
+		stays[l.Interface] = true
+	}
+	for _, l := range before {
+		if !stays[l.Interface] && l.State != LinkMissing {
 			changed = append(changed, Link{Interface: l.Interface, VLAN: l.VLAN, State: LinkMissing})
 		}
 	}
 	for _, l := range now {
-		if !slices.ContainsFunc(before, l.equal) {
+		if !slices.ContainsFunc(known[l.Interface], l.equal) {
 			changed = append(changed, l)
 		}
 	}

@@ -47,10 +47,7 @@ func (p *port67) open(s *Server, n *network) (err error) {
 
 // close ends every listener. It may be called again.
 func (p *port67) close() error {
-	for key, l := range p.listeners {
-		l.close()
-		delete(p.listeners, key)
-	}
+	p.closeExcept(nil)
 	holder := p.holder
 	p.holder = nil
 	return holder.close()
@@ -74,12 +71,7 @@ func (p *port67) adapt(s *Server, n *network) (failures []Error) {
 	for i := range n.scopes {
 		wanted[n.scopes[i].key] = true
 	}
-	for key, l := range p.listeners {
-		if !wanted[key] {
-			l.close()
-			delete(p.listeners, key)
-		}
-	}
+	p.closeExcept(wanted)
 	var opening []*scope
 	for i := range n.scopes {
 		sc := &n.scopes[i]
@@ -99,6 +91,22 @@ func (p *port67) adapt(s *Server, n *network) (failures []Error) {
 		p.listeners[sc.key] = l
 	}
 	return failures
+}
+
+// closeExcept closes the listeners that are not wanted. Each waits until no
+// processor of the kernel uses its socket any more, so they do it together.
+func (p *port67) closeExcept(wanted map[scopeKey]bool) {
+	var closing []*listener
+	for key, l := range p.listeners {
+		if !wanted[key] {
+			l.end()
+			closing = append(closing, l)
+			delete(p.listeners, key)
+		}
+	}
+	for _, l := range closing {
+		<-l.ended
+	}
 }
 
 // listen starts a listener and waits until its socket is open.

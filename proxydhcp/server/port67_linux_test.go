@@ -59,7 +59,7 @@ func benchmarkListener(b *testing.B, payloads [][]byte, tagged bool) {
 	if tagged {
 		in = Interface{Name: "e0", VLANs: []uint16{20}, TaggedOnly: true}
 	}
-	n := newNetwork([]Interface{in}, host)
+	n := newNetwork([]Interface{in}, netstate.NewHost(host))
 	p := &n.scopes[0]
 	conn, err := listenPacket(p, false)
 	if err != nil {

@@ -40,24 +40,19 @@ type scopeKey struct {
 // whenever the kernel's list of interfaces changes. It is immutable.
 type network struct {
 	scopes  []scope
-	links   []Link              // the same as people see it
-	byIndex map[int]*scope      // the scope of what the kernel received, which is untagged
-	local   map[netip.Addr]bool // every IPv4 address of this host
+	links   []Link         // the same as people see it
+	byIndex map[int]*scope // the scope of what the kernel received, which is untagged
+	host    *netstate.Host
 }
 
 // newNetwork works out what is served on a host with these interfaces.
-func newNetwork(interfaces []Interface, host []netstate.Interface) *network {
-	n := &network{byIndex: map[int]*scope{}, local: map[netip.Addr]bool{}}
-	for _, h := range host {
-		for _, p := range h.Addresses {
-			n.local[p.Addr()] = true
-		}
-	}
+func newNetwork(interfaces []Interface, host *netstate.Host) *network {
+	n := &network{byIndex: map[int]*scope{}, host: host}
 	// An interface that has an entry of its own is not served a second time as
 	// the VLAN of another.
 	named := map[int]bool{}
 	for _, i := range interfaces {
-		if h := interfaceNamed(host, i.Name); h != nil && !i.TaggedOnly {
+		if h := host.Named(i.Name); h != nil && !i.TaggedOnly {
 			named[h.Index] = true
 		}
 	}
@@ -74,14 +69,14 @@ func newNetwork(interfaces []Interface, host []netstate.Interface) *network {
 }
 
 // add adds the scopes of one entry, and their links.
-func (n *network) add(entry int, i Interface, host []netstate.Interface, named map[int]bool) {
-	h := interfaceNamed(host, i.Name)
+func (n *network) add(entry int, i Interface, host *netstate.Host, named map[int]bool) {
+	h := host.Named(i.Name)
 	if h == nil {
 		n.links = append(n.links, Link{Interface: i.Name, State: LinkMissing})
 		return
 	}
 	trunk := scope{key: scopeKey{entry, h.Index, true}, segment: proxydhcp.Segment{Interface: h.Name}, server: i.Server, addresses: h.Addresses}
-	var children []*netstate.Interface
+	var children []Link
 	for _, id := range i.VLANs {
 		child := interfaceOfVLAN(host, h.Index, id)
 		switch {
@@ -89,7 +84,7 @@ func (n *network) add(entry int, i Interface, host []netstate.Interface, named m
 			trunk.tagged.add(id)
 		case !named[child.Index]:
 			named[child.Index] = true
-			children = append(children, child)
+			children = append(children, newLink(child, id, nil, i.Server))
 			n.scopes = append(n.scopes, scope{
 				key: scopeKey{entry, child.Index, false}, segment: proxydhcp.Segment{Interface: child.Name, VLAN: id}, server: i.Server, addresses: child.Addresses,
 			})
@@ -106,46 +101,32 @@ func (n *network) add(entry int, i Interface, host []netstate.Interface, named m
 	if !i.TaggedOnly || trunk.tagged != (vlanSet{}) {
 		n.links = append(n.links, newLink(h, h.VLAN, trunk.tagged.ids(), i.Server))
 	}
-	for _, child := range children {
-		n.links = append(n.links, newLink(child, n.vlanAt(child.Index), nil, i.Server))
-	}
-}
-
-// vlanAt returns the VLAN as which an interface is served.
-func (n *network) vlanAt(index int) uint16 {
-	at := slices.IndexFunc(n.scopes, func(sc scope) bool { return sc.key.index == index && !sc.key.trunk })
-	return n.scopes[at].segment.VLAN
-}
-
-// interfaceNamed returns the interface of that name, nil if there is none.
-func interfaceNamed(host []netstate.Interface, name string) *netstate.Interface {
-	return interfaceWhere(host, func(h *netstate.Interface) bool { return h.Name == name })
+	n.links = append(n.links, children...)
 }
 
 // interfaceOfVLAN returns the interface that carries a VLAN of another one, nil
 // if the host has none. A VLAN interface that is a port of a bridge hands
 // everything to the bridge, which is then the one to serve.
-func interfaceOfVLAN(host []netstate.Interface, parent int, id uint16) *netstate.Interface {
-	h := interfaceWhere(host, func(h *netstate.Interface) bool { return h.Parent == parent && h.VLAN == id })
+func interfaceOfVLAN(host *netstate.Host, parent int, id uint16) *netstate.Interface {
+	h := host.OfVLAN(parent, id)
 	if h == nil || h.Bridge == 0 {
 		return h
 	}
-	return interfaceWhere(host, func(b *netstate.Interface) bool { return b.Index == h.Bridge })
+	return host.At(h.Bridge)
 }
 
-// interfaceWhere returns the first interface that meets a condition, nil if
-// none does.
-func interfaceWhere(host []netstate.Interface, is func(*netstate.Interface) bool) *netstate.Interface {
-	for i := range host {
-		if is(&host[i]) {
-			return &host[i]
-		}
+// bridgeOf returns the bridge that an interface is a port of, nil if it is of
+// none, or does not exist.
+func bridgeOf(host *netstate.Host, h *netstate.Interface) *netstate.Interface {
+	if h == nil || h.Bridge == 0 {
+		return nil
 	}
-	return nil
+	return host.At(h.Bridge)
 }
 
-// check returns an error if what is configured cannot be served at all.
-func check(interfaces []Interface, host []netstate.Interface) error {
+// check returns an error if what is configured cannot be served at all. An
+// interface that does not exist is served when it does.
+func check(interfaces []Interface, host *netstate.Host) error {
 	seen := map[[2]any]bool{}
 	claim := func(name string, id uint16) error {
 		key := [2]any{name, id}
@@ -156,10 +137,7 @@ func check(interfaces []Interface, host []netstate.Interface) error {
 		return nil
 	}
 	for _, i := range interfaces {
-		h := interfaceNamed(host, i.Name)
-		if h == nil {
-			return fmt.Errorf("interface %s: no such network interface", i.Name)
-		}
+		h := host.Named(i.Name)
 		if i.TaggedOnly && len(i.VLANs) == 0 {
 			return fmt.Errorf("interface %s: tagged frames only, and no VLAN", i.Name)
 		}
@@ -167,7 +145,7 @@ func check(interfaces []Interface, host []netstate.Interface) error {
 			if err := claim(i.Name, 0); err != nil {
 				return err
 			}
-			if b := interfaceWhere(host, func(b *netstate.Interface) bool { return b.Index == h.Bridge }); h.Bridge != 0 && b != nil {
+			if b := bridgeOf(host, h); b != nil {
 				return fmt.Errorf("interface %s: it is a port of the bridge %s, which takes all that arrives; serve %s", i.Name, b.Name, b.Name)
 			}
 		}
@@ -189,7 +167,7 @@ func check(interfaces []Interface, host []netstate.Interface) error {
 func (n *network) arrival(sc *scope, port uint16, from netip.AddrPort, to netip.Addr) (proxydhcp.Arrival, bool) {
 	a := proxydhcp.Arrival{Port: port, From: from, To: to, Segment: sc.segment, Ours: sc.addresses}
 	switch {
-	case n.local[to]:
+	case n.host.Owns(to):
 		// Asked at an address, we answer from it, even if it is another
 		// interface's: the request was routed.
 		if !slices.ContainsFunc(sc.addresses, func(o netip.Prefix) bool { return o.Addr() == to }) {
@@ -201,7 +179,7 @@ func (n *network) arrival(sc *scope, port uint16, from netip.AddrPort, to netip.
 	}
 	// An address that is not this host's stands for it (behind NAT, say), even
 	// if the request came through that.
-	if sc.server.IsValid() && (port != proxydhcp.PortProxy || !n.local[to] || !n.local[sc.server]) {
+	if sc.server.IsValid() && (port != proxydhcp.PortProxy || !n.host.Owns(to) || !n.host.Owns(sc.server)) {
 		a.Ours = []netip.Prefix{netip.PrefixFrom(sc.server, sc.server.BitLen())}
 	}
 	return a, true

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -38,8 +40,8 @@ func setOf(ids ...uint16) (s vlanSet) {
 
 // testHost has a plain interface, a trunk with two VLAN interfaces, one of them
 // a bridge's port, and a VLAN interface of another trunk with the same id.
-func testHost() []netstate.Interface {
-	return []netstate.Interface{
+func testHost() *netstate.Host {
+	return netstate.NewHost([]netstate.Interface{
 		{Name: "lo", Index: 1, Flags: net.FlagUp | net.FlagRunning, Addresses: prefixList("127.0.0.1/8")},
 		{Name: "lan", Index: 2, Flags: net.FlagUp | net.FlagRunning, Addresses: prefixList("192.0.2.1/24", "203.0.113.1/32")},
 		{Name: "trunk", Index: 3, Flags: net.FlagUp | net.FlagRunning, Addresses: prefixList("198.51.100.1/24")},
@@ -48,7 +50,7 @@ func testHost() []netstate.Interface {
 		{Name: "br30", Index: 6, Flags: net.FlagUp | net.FlagRunning, Addresses: prefixList("10.30.0.1/16")},
 		{Name: "other", Index: 7},
 		{Name: "other.40", Index: 8, Parent: 7, VLAN: 40},
-	}
+	})
 }
 
 // TestNewNetwork checks what is served of a host, and what is told of it.
@@ -121,9 +123,9 @@ func TestNewNetwork(t *testing.T) {
 // and gives it back, while every other scope stays the same one.
 func TestNetworkChange(t *testing.T) {
 	on := []Interface{{Name: "trunk", VLANs: []uint16{20, 40}}}
-	with, without := testHost(), slices.Delete(testHost(), 3, 4)
+	with, without := testHost(), netstate.NewHost(slices.Delete(testHost().Interfaces, 3, 4))
 	for _, tt := range []struct {
-		host []netstate.Interface
+		host *netstate.Host
 		want map[scopeKey][]uint16
 	}{
 		{with, map[scopeKey][]uint16{{0, 3, false}: nil, {0, 3, true}: {40}, {0, 4, false}: nil}},
@@ -255,4 +257,35 @@ func TestLinkState(t *testing.T) {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}
+}
+
+// TestNetworkGrowsLinearly checks that to serve eight times the interfaces, and
+// to compare them with what was served before, takes about eight times as long,
+// not sixty-four times.
+func TestNetworkGrowsLinearly(t *testing.T) {
+	few, many := timeOfNetwork(500), timeOfNetwork(4000)
+	if many > 24*few {
+		t.Errorf("500 interfaces take %v, 4000 take %v", few, many)
+	}
+}
+
+// timeOfNetwork returns the least of several times that it takes to work out
+// what is served on so many interfaces, and what has changed.
+func timeOfNetwork(count int) time.Duration {
+	var served []Interface
+	var host []netstate.Interface
+	for i := range count {
+		name := fmt.Sprint("e", i)
+		served = append(served, Interface{Name: name, VLANs: []uint16{1, 2}})
+		host = append(host, netstate.Interface{Name: name, Index: i + 1, Flags: net.FlagUp | net.FlagRunning})
+		host = append(host, netstate.Interface{Name: name + ".1", Index: count + i + 1, Parent: i + 1, VLAN: 1, Flags: net.FlagUp | net.FlagRunning})
+	}
+	least := time.Hour
+	for range 5 {
+		began := time.Now()
+		n := newNetwork(served, netstate.NewHost(host))
+		changedLinks(n.links, newNetwork(served, netstate.NewHost(host)).links)
+		least = min(least, time.Since(began))
+	}
+	return least
 }

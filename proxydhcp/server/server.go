@@ -22,11 +22,17 @@ type Config struct {
 	Relayed    bool        // DHCP relays send requests here: keep them from being told that the port is closed
 	Responder  *proxydhcp.Responder
 	Events     Events
+
+	// Host knows the host's interfaces. Whoever sets it runs it; if it is nil,
+	// the server has one of its own.
+	Host *netstate.Watcher
 }
 
 // Server answers on port 67 of each scope and on port 4011.
 type Server struct {
 	config  Config
+	ownHost bool            // Config.Host was not set
+	changes <-chan struct{} // of Config.Host
 	network atomic.Pointer[network]
 	port67  port67
 	proxy   *udpConn // port 4011
@@ -43,9 +49,9 @@ const (
 )
 
 // Listen opens every socket, so that port 4011 is there before the first OFFER
-// sends a client to it. On an error none stays open. Every named interface must
-// exist. An address in use wraps syscall.EADDRINUSE, a missing privilege
-// os.ErrPermission.
+// sends a client to it. On an error none stays open. A named interface that
+// does not exist is served when it does. An address in use wraps
+// syscall.EADDRINUSE, a missing privilege os.ErrPermission.
 func Listen(c Config) (_ *Server, err error) {
 	s := &Server{config: c}
 	defer func() {
@@ -53,10 +59,14 @@ func Listen(c Config) (_ *Server, err error) {
 			s.Close()
 		}
 	}()
-	host, err := netstate.Read()
-	if err != nil {
-		return nil, err
+	if s.config.Host == nil {
+		if s.config.Host, err = netstate.NewWatcher(); err != nil {
+			return nil, err
+		}
+		s.ownHost = true
 	}
+	s.changes = s.config.Host.Changes()
+	host := s.config.Host.Host()
 	if err := check(c.Interfaces, host); err != nil {
 		return nil, err
 	}

@@ -86,9 +86,9 @@ func (s *Server) serveUDP(ctx context.Context, c *udpConn, port uint16) error {
 // way.
 func (c *udpConn) send(n *network, sc *scope, res proxydhcp.Result, index int) error {
 	from, to, via := res.Arrival.Server, res.To.To, 0
-	if !n.local[from] { // another host stands for us there, and we may not send from it
+	if !n.host.Owns(from) { // another host stands for us there, and we may not send from it
 		from = netip.Addr{}
-		if n.local[res.Arrival.To] {
+		if n.host.Owns(res.Arrival.To) {
 			from = res.Arrival.To
 		}
 	}

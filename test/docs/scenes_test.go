@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
@@ -40,8 +41,10 @@ var scenes = []scene{
 	{"conflicts", "--root /srv/pxe", (*play).conflicts},
 	{"a shim", "--root /srv/pxe/signed", (*play).shim},
 	{"an address that goes and comes", "--root /srv/pxe --interface eth1", (*play).addressLost},
+	{"a start without any address", "--root /srv/pxe", (*play).startsLate},
 	{"TFTP", "--root /srv/pxe --tftp-cache 1", (*play).tftp},
 	{"a client that falls silent", "--root /srv/pxe", (*play).silence},
+	{"a disk that does not answer", "--root /srv/pxe", (*play).stall},
 	{"HTTP", "--root /srv/pxe --http :80", (*play).http},
 	{"HTTP's port in use", "--root /srv/pxe", (*play).httpTaken},
 	{"reload", "--config changing.toml", (*play).reload},
@@ -281,6 +284,21 @@ func (p *play) addressLost() {
 	p.await(`msg="interface served"`, "interface=eth0")
 }
 
+// startsLate starts the program before any interface has an address.
+func (p *play) startsLate() {
+	if err := end(bounded(p.t), p.daemon); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, name := range []string{"eth0", "eth1", "Ethernet"} {
+		p.ip("address flush dev %s", name)
+	}
+	p.daemon = p.start("pxesidecar", "serve", "--root", "/srv/pxe")
+	p.await(`msg="waiting for an interface to serve"`, "no interface to serve: none is up with an IPv4 address")
+	p.ip("address add %s/24 broadcast + dev eth0", sidecarIP)
+	p.await(`msg="answering network boot"`, "interface=eth0")
+	p.await("msg=ready")
+}
+
 func (p *play) tftp() {
 	c := p.client
 	c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi"))
@@ -313,6 +331,25 @@ func (p *play) tftp() {
 	p.failing()
 	p.tooMany(func() { c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi")) })
 	p.await("boot file not found", "suppressed=")
+}
+
+// stall asks for a file that cannot be opened for a while, because another
+// process has a lease on it (fcntl, F_SETLEASE).
+func (p *play) stall() {
+	p.write("srv/pxe/lab/stalled.img", "text")
+	file, err := os.OpenFile(p.path("srv/pxe/lab/stalled.img"), os.O_RDWR, 0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		p.t.Fatal(err)
+	}
+	for range 12 { // more than there are workers
+		p.client.sendTo(p.client.socket(bootingIP, 0), requestPort, request("lab/stalled.img"))
+	}
+	p.client.curl("--output", "/dev/null", "tftp://"+sidecarIP+"/snponly.efi")
+	p.await("a disk does not answer", "file=lab/stalled.img", "duration=1")
 }
 
 // repeated reads a file of one block, which is sent more than once because its

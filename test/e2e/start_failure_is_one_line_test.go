@@ -62,12 +62,13 @@ func TestStartFailures(t *testing.T) {
 			occupy(t, h, "tcp4", 8080)
 			s.Args = []string{"--http", ":8080"}
 		}, []string{"8080", self}, false},
-		{"no IPv4 address", func(t *testing.T, h *lab.Host, _ *lab.Sidecar) {
+		{"no IPv4 address", func(t *testing.T, h *lab.Host, s *lab.Sidecar) {
+			s.Args = []string{"--no-wait"}
 			if err := h.IP("addr", "flush", "dev", "eth0"); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"eth0", "IPv4"}, false},
-		{"no such interface", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) { s.Args = []string{"--interface", "eth9"} }, []string{"eth9"}, false},
+		{"no such interface", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) { s.Args = []string{"--no-wait", "--interface", "eth9"} }, []string{"eth9"}, false},
 		{"no permission", func(t *testing.T, _ *lab.Host, s *lab.Sidecar) {
 			s.Root = nil
 			s.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}

@@ -15,7 +15,6 @@ func TestStart(t *testing.T) {
 		on   []server.Interface
 		want string
 	}{
-		{[]server.Interface{{Name: "b0"}, {Name: "e1"}}, "interface e1: no such network interface"},
 		{[]server.Interface{{Name: "e0"}}, "interface e0: it is a port of the bridge b0, which takes all that arrives; serve b0"},
 		{[]server.Interface{{Name: "b0"}, {Name: "b0"}}, "interface b0: named twice"},
 		{[]server.Interface{{Name: "b0", VLANs: []uint16{5, 6, 5}}}, "interface b0: named twice, VLAN 5"},

@@ -1,0 +1,4 @@
+package regularfile
+
+// nonblocking does nothing: a path of a file system is no pipe here.
+const nonblocking = 0
