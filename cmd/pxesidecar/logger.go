@@ -7,11 +7,12 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 )
 
-// newLogger returns a log that writes to w.
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
+// logHandler returns a function that returns what writes a log's records to w,
+// a line each.
+func logHandler(c config.Log) func(w io.Writer) slog.Handler {
 	options := &slog.HandlerOptions{Level: c.Level}
 	if c.JSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 }

@@ -2,11 +2,16 @@ package main
 
 import (
 	"io"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
+	"github.com/pxesidecar/pxesidecar/internal/logqueue"
 )
 
 // serveCommand returns the command that runs the daemon.
@@ -23,13 +28,29 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	}
 }
 
-// serve runs the daemon until it is told to stop.
+// logGrace is how long the end waits for somebody to read the rest of the log.
+const logGrace = time.Second
+
+// serve runs the daemon until it is told to stop. From here on whoever reads
+// standard error, or does not, has no influence on it.
 func serve(c *cli.Context, stderr io.Writer) error {
 	l, err := loadServed(c)
 	if err != nil {
 		return err
 	}
-	log := newLogger(l.Log, stderr)
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	queue := logqueue.New(stderr, logHandler(l.Log))
+	defer queue.Close(logGrace)
+	if err := serveLoaded(c, l, queue.Logger()); err != nil {
+		printError(queue, err)
+		return printedError{err}
+	}
+	return nil
+}
+
+// serveLoaded serves a configuration, and takes over its files.
+func serveLoaded(c *cli.Context, l *loaded, log *slog.Logger) error {
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
 	d, err := listen(l, eventlog.New(log))
