@@ -7,12 +7,12 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 )
 
-// newLogger returns a log that writes to w what is of a level, as it is then,
-// or above.
-func newLogger(c config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+// logHandler returns a function that returns what writes a log's records to w,
+// a line each, if they are of a level, as it is then, or above.
+func logHandler(c config.Log, level slog.Leveler) func(w io.Writer) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	if c.JSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
 }

@@ -22,6 +22,9 @@ const (
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
 
+// printedError is an error that people have been told already.
+type printedError struct{ error }
+
 // run runs the command line and returns the exit code. Errors go to stderr, a
 // line each.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -29,11 +32,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "%s: %s\n", programName, strings.TrimRight(line, "\n"))
+	if printed := (printedError{}); !errors.As(err, &printed) {
+		printError(stderr, err)
 	}
 	if usage := (usageError{}); errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitError
+}
+
+// printError writes an error to w, a line for each of its own.
+func printError(w io.Writer, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "%s: %s\n", programName, strings.TrimRight(line, "\n"))
+	}
 }

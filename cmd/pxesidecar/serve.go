@@ -5,11 +5,15 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
+	"github.com/pxesidecar/pxesidecar/internal/logqueue"
 )
 
 // serveCommand returns the command that runs the daemon.
@@ -26,7 +30,11 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	}
 }
 
-// serve runs the daemon until it is told to stop.
+// logGrace is how long the end waits for somebody to read the rest of the log.
+const logGrace = time.Second
+
+// serve runs the daemon until it is told to stop. From here on whoever reads
+// standard error, or does not, has no influence on it.
 func serve(c *cli.Context, stderr io.Writer) error {
 	h, err := thisHost()
 	if err != nil {
@@ -44,7 +52,20 @@ func serve(c *cli.Context, stderr io.Writer) error {
 	h.waits = true // a reload is not refused because of the network
 	level := new(slog.LevelVar)
 	level.Set(l.Log.Level)
-	log := newLogger(l.Log, level, stderr)
+	signal.Ignore(syscall.SIGPIPE)
+	defer signal.Reset(syscall.SIGPIPE)
+	queue := logqueue.New(stderr, logHandler(l.Log, level))
+	defer queue.Close(logGrace)
+	if err := serveLoaded(c, h, l, queue.Logger(), level); err != nil {
+		printError(queue, err)
+		return printedError{err}
+	}
+	return nil
+}
+
+// serveLoaded serves a configuration that was loaded for a host, and takes over
+// its files. level is the log's.
+func serveLoaded(c *cli.Context, h host, l *loaded, log *slog.Logger, level *slog.LevelVar) (err error) {
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
 	if l, err = awaitInterface(ctx, l, log, func() (*loaded, error) { return loadServed(c, h) }); l == nil {

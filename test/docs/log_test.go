@@ -190,7 +190,7 @@ var groups = map[string]string{
 
 // elsewhere are messages that no scene brings about: of other systems, and of
 // failures that cannot be made to happen here.
-var elsewhere = []string{"network fault", "interface not served yet"}
+var elsewhere = []string{"network fault", "interface not served yet", "log lines were lost, nobody read them in time"}
 
 // unseen are keys of a group that no scene brings about, for the same reasons:
 // an interface for a VLAN needs a kernel that makes them.
