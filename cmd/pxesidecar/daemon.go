@@ -20,6 +20,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/httpboot"
+	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/internal/portowner"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 	"github.com/pxesidecar/pxesidecar/proxydhcp/server"
@@ -192,6 +193,18 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 		if a, ok := d.machines.AutoexecRead(client, now); ok {
 			d.log.Autoexec(a)
 		}
+	default:
+		if want, ok := ipxescript.ParseWant(file); ok {
+			d.upgradeWanted(client, want, now)
+		}
+	}
+}
+
+// upgradeWanted notes that a client is not the iPXE that the version check
+// wants, and has read what we say to that.
+func (d *daemon) upgradeWanted(client netip.Addr, want ipxescript.Want, now time.Time) {
+	if d.machines.ScriptUpgradeWanted(client, want.Tried, now) {
+		d.log.ScriptUpgradeFailed(client, want.MAC, want.Version, d.machines.LastROM(client, now))
 	}
 }
 
