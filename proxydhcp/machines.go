@@ -18,10 +18,10 @@ const maxMachines = 4096
 const segmentMemory = 10 * time.Minute
 
 // Machines is what is remembered of the machines that boot: enough to end a
-// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to notice a ROM
-// that does not start (start.go), to recognise another server's answer to a
-// booting client (otherserver.go), and to serve scripts that depend on the
-// machine (package bootfiles). Its methods may be called from several
+// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to
+// notice a ROM that does not start (start.go), to recognise another server's
+// answer to a booting client (otherserver.go), and to serve scripts that depend
+// on the machine (package bootfiles). Its methods may be called from several
 // goroutines.
 type Machines struct {
 	mu      sync.Mutex
@@ -204,8 +204,8 @@ func (m *Machines) visitIP(ip netip.Addr, now time.Time) visit {
 	return v
 }
 
-// visitOrAddIP is visitIP, but adds a record for an address of which no DHCP was
-// heard, as where we answer none.
+// visitOrAddIP is visitIP, but adds a record for an address of which no DHCP
+// was heard, as where we answer none.
 func (m *Machines) visitOrAddIP(ip netip.Addr, now time.Time) visit {
 	v := m.visitIP(ip, now)
 	if v.machine == nil {

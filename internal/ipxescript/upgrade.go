@@ -23,10 +23,10 @@ import (
 //     line as a script (src/interface/efi/efi_cmdline.c); the old one puts the
 //     mark there. Older ones ignore it.
 //   - By the server, for BIOS and for the rest. A network boot program has no
-//     command line. Before an iPXE loads a ROM it says so to the server that the
-//     script came from (see Want), and runs the answer: Proceed, or Tried if the
-//     ROM has not helped, which sets the mark. A server that does not know the
-//     name lets it go on.
+//     command line. Before an iPXE loads a ROM it says so to the server that
+//     the script came from (see Want), and runs the answer: Proceed, or Tried
+//     if the ROM has not helped, which sets the mark. A server that does not
+//     know the name lets it go on.
 type Upgrade struct {
 	// Accepted are the full texts of ${version} that need no replacement, such
 	// as "1.21.1+ (g6ba67)".

@@ -18,8 +18,8 @@ import (
 // shortName is the product's short name with the NUL that ends it.
 var shortName = []byte("iPXE\x00")
 
-// maxPadding bounds the padding in bytes. Compilers align a constant to 32 bytes
-// at most.
+// maxPadding bounds the padding in bytes. Compilers align a constant to 32
+// bytes at most.
 const maxPadding = 31
 
 // release matches the release that a version's text begins with.
