@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -284,7 +283,7 @@ type portTakenError struct {
 // Error returns the text, with what a person can do.
 func (e *portTakenError) Error() string {
 	if e.owner == (portowner.Owner{}) {
-		return fmt.Sprintf("%v: another process has it; ss -lnp shows which", e.err)
+		return fmt.Sprintf("%v: another process has it; %s shows which", e.err, portLister)
 	}
 	return fmt.Sprintf("%v: %s has it; stop that, or let only one of the two serve", e.err, e.owner)
 }
@@ -296,7 +295,7 @@ func (e *portTakenError) Unwrap() error { return e.err }
 // a port in use it returns a portTakenError.
 func advise(err error, network string, port uint16) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case isPortTaken(err):
 		owner, _ := portowner.Find(network, port)
 		return &portTakenError{err, owner}
 	case errors.Is(err, os.ErrPermission):
