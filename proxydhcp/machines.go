@@ -18,10 +18,10 @@ const maxMachines = 4096
 const segmentMemory = 10 * time.Minute
 
 // Machines is what is remembered of the machines that boot: enough to end a
-// loop (guard.go), to try another shape of OFFER (shape.go), to notice a ROM
-// that does not start (start.go), to recognise another server's answer to a
-// booting client (otherserver.go), and to serve scripts that depend on the
-// machine (package bootfiles). Its methods may be called from several
+// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to
+// notice a ROM that does not start (start.go), to recognise another server's
+// answer to a booting client (otherserver.go), and to serve scripts that depend
+// on the machine (package bootfiles). Its methods may be called from several
 // goroutines.
 type Machines struct {
 	mu      sync.Mutex
@@ -44,6 +44,7 @@ type machine struct {
 	nic       PCIID      // its network card, as its iPXE names it
 	read      romRead
 	upgrade   upgrade
+	scripted  scripted
 	offer     offering
 
 	start      start
@@ -58,7 +59,6 @@ type romRead struct {
 	file    string
 	at      time.Time // zero if it has read none
 	assumed bool      // another server has the file, and the machine's leases suggest that it read it
-	checked bool      // it has asked for the version check since
 }
 
 // NewMachines returns an empty table.
@@ -106,14 +106,8 @@ func (m *Machines) AutoexecRead(ip netip.Addr, now time.Time) (a Autoexec, ok bo
 // ROMRead is called when the client at ip has read a boot ROM to its end. file
 // is its name in the boot file tree.
 func (m *Machines) ROMRead(ip netip.Addr, file string, now time.Time) {
-	v := m.visitIP(ip, now)
+	v := m.visitOrAddIP(ip, now)
 	defer v.end()
-	if v.machine == nil { // as where we answer no DHCP
-		e := m.insert()
-		v.machine = e.Value.(*machine)
-		v.machine.anonymous = true
-		m.setIP(e, ip)
-	}
 	k := v.machine
 	k.understood(now)
 	k.read = romRead{file: cleanName(file), at: now}
@@ -135,15 +129,6 @@ func (m *Machines) SecondStageRead(ip netip.Addr, file string, now time.Time) {
 	}
 }
 
-// VersionCheckRead is called when the client at ip has read the version check.
-func (m *Machines) VersionCheckRead(ip netip.Addr, now time.Time) {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	if v.machine != nil {
-		v.machine.read.checked = true
-	}
-}
-
 // LastROM returns the ROM that the client at ip was seen to read within the
 // last ten minutes, "" if there is none.
 func (m *Machines) LastROM(ip netip.Addr, now time.Time) string {
@@ -153,15 +138,6 @@ func (m *Machines) LastROM(ip netip.Addr, now time.Time) string {
 		return ""
 	}
 	return v.machine.read.recent(now)
-}
-
-// HasReadROM reports whether the client at ip has just read a ROM of ours and
-// has not asked for the version check since. If the ROM were the wanted one,
-// its version check would end at once.
-func (m *Machines) HasReadROM(ip netip.Addr, now time.Time) bool {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	return v.machine != nil && v.machine.read.recent(now) != "" && !v.machine.read.checked
 }
 
 // recent returns the file if it was seen to be read within the last ten
@@ -224,6 +200,19 @@ func (m *Machines) visitIP(ip netip.Addr, now time.Time) visit {
 	v := visit{machines: m, now: now}
 	if v.element = m.byIP[ip]; v.element != nil {
 		v.machine = v.element.Value.(*machine)
+	}
+	return v
+}
+
+// visitOrAddIP is visitIP, but adds a record for an address of which no DHCP
+// was heard, as where we answer none.
+func (m *Machines) visitOrAddIP(ip netip.Addr, now time.Time) visit {
+	v := m.visitIP(ip, now)
+	if v.machine == nil {
+		v.element = m.insert()
+		v.machine = v.element.Value.(*machine)
+		v.machine.anonymous = true
+		m.setIP(v.element, ip)
 	}
 	return v
 }
@@ -332,7 +321,7 @@ func (m *Machines) setIP(e *list.Element, ip netip.Addr) {
 		delete(m.byIP, k.ip)
 	}
 	if other := m.byIP[ip]; other != nil && other.Value.(*machine).anonymous {
-		k.read = other.Value.(*machine).read
+		k.read, k.scripted = other.Value.(*machine).read, other.Value.(*machine).scripted
 		m.recency.Remove(other)
 	}
 	k.ip = ip

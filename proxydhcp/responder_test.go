@@ -302,8 +302,8 @@ func TestForeignServerLoop(t *testing.T) {
 	if got, want := strings.Join(kinds, " "), "rom rom script script"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if m.HasReadROM(ip, testTime) {
-		t.Error("a ROM of another server counts as one of ours")
+	if got := m.LastROM(ip, testTime); got != "" {
+		t.Errorf("%s of another server counts as one of ours", got)
 	}
 }
 
@@ -368,37 +368,32 @@ func TestHasBooted(t *testing.T) {
 	}
 }
 
-// TestHasReadROM checks who has just read a ROM: for a while, until it asks for
-// the version check, also if no DHCP was heard of it, and when it then takes
-// the address that it has.
-func TestHasReadROM(t *testing.T) {
+// TestLastROM checks who has just read which ROM: for a while, also if no DHCP
+// was heard of it, and when it then takes the address that it has.
+func TestLastROM(t *testing.T) {
 	ip, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
 	m := NewMachines()
-	read := func(name string, ip netip.Addr, after time.Duration, want bool) {
+	read := func(name string, ip netip.Addr, after time.Duration, want string) {
 		t.Helper()
-		if got := m.HasReadROM(ip, testTime.Add(after)); got != want {
-			t.Errorf("%s: %v, want %v", name, got, want)
+		if got := m.LastROM(ip, testTime.Add(after)); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	read("nothing read", ip, 0, false)
+	read("nothing read", ip, 0, "")
 	m.FileRequested(ip, "file", true, testTime)
-	read("a file requested", ip, 0, false)
+	read("a file requested", ip, 0, "")
 	m.ROMRead(ip, "undionly.kpxe", testTime)
-	read("a ROM read", ip, 0, true)
-	read("by another", other, 0, false)
-	read("long ago", ip, guardMemory, false)
-	m.VersionCheckRead(ip, testTime)
-	read("the check read", ip, 0, false)
-	m.ROMRead(ip, "undionly.kpxe", testTime)
-	read("a ROM read again", ip, 0, true)
+	read("a ROM read", ip, 0, "undionly.kpxe")
+	read("by another", other, 0, "")
+	read("long ago", ip, guardMemory, "")
 
 	v := m.visit(hardware(testMAC), testTime)
 	v.discovered(Client{Hardware: hardware(testMAC)}, [4]byte{})
 	v.leased(ip, [4]byte{}, true)
 	v.leased(other, [4]byte{}, true)
 	v.end()
-	read("its old address", ip, 0, false)
-	read("its new address", other, 0, true)
+	read("its old address", ip, 0, "")
+	read("its new address", other, 0, "undionly.kpxe")
 	if m.recency.Len() != 1 {
 		t.Errorf("%d records of one machine", m.recency.Len())
 	}

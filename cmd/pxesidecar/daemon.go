@@ -13,7 +13,6 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +21,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/eventlog"
 	"github.com/pxesidecar/pxesidecar/internal/httpboot"
+	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
 	"github.com/pxesidecar/pxesidecar/internal/portowner"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
@@ -207,6 +207,18 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 		if a, ok := d.machines.AutoexecRead(client, now); ok {
 			d.log.Autoexec(a)
 		}
+	default:
+		if want, ok := ipxescript.ParseWant(file); ok {
+			d.upgradeWanted(client, want, now)
+		}
+	}
+}
+
+// upgradeWanted notes that a client is not the iPXE that the version check
+// wants, and has read what we say to that.
+func (d *daemon) upgradeWanted(client netip.Addr, want ipxescript.Want, now time.Time) {
+	if d.machines.ScriptUpgradeWanted(client, want.Tried, now) {
+		d.log.ScriptUpgradeFailed(client, want.MAC, want.Version, d.machines.LastROM(client, now))
 	}
 }
 
@@ -304,7 +316,7 @@ type portTakenError struct {
 // Error returns the text, with what a person can do.
 func (e *portTakenError) Error() string {
 	if e.owner == (portowner.Owner{}) {
-		return fmt.Sprintf("%v: another process has it; ss -lnp shows which", e.err)
+		return fmt.Sprintf("%v: another process has it; %s shows which", e.err, portLister)
 	}
 	return fmt.Sprintf("%v: %s has it; stop that, or let only one of the two serve", e.err, e.owner)
 }
@@ -316,7 +328,7 @@ func (e *portTakenError) Unwrap() error { return e.err }
 // a port in use it returns a portTakenError.
 func advise(err error, network string, port uint16) error {
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case isPortTaken(err):
 		owner, _ := portowner.Find(network, port)
 		return &portTakenError{err, owner}
 	case errors.Is(err, os.ErrPermission):

@@ -61,7 +61,7 @@ func TestHTTPPortTaken(t *testing.T) {
 	}
 	defer taken.Close()
 	s := config.Settings{
-		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}}, NoDHCP: true, TFTP: "off", HTTP: taken.Addr().String(),
+		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}}, IPXETexts: []string{"2.0.0"}, NoDHCP: true, TFTP: "off", HTTP: taken.Addr().String(),
 	}
 	silent := eventlog.New(slog.New(slog.DiscardHandler))
 	l := mustLoad(t, s)
@@ -132,48 +132,78 @@ func TestHTTPAccess(t *testing.T) {
 	}
 }
 
-// TestUpgradeByScript plays a machine that is upgraded by script, where no DHCP
-// is answered: it reads the version check, then the ROM. If it then asks for
-// the check again, its iPXE is still not the wanted one, and the check lets it
-// go on. The next time it gets the first check again.
+// TestUpgradeByScript plays machines that are upgraded by script, where no DHCP
+// is answered. Each reads the version check and says, if it is not the wanted
+// iPXE, that it wants a ROM; the answer lets it load one, or go on as it is.
 func TestUpgradeByScript(t *testing.T) {
 	l := mustLoad(t, config.Settings{
 		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}},
 		IPXETexts:   []string{"2.0.0"}, NoDHCP: true,
 	})
-	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
+	var log bytes.Buffer
+	d := newDaemon(l, eventlog.New(slog.New(slog.NewTextHandler(&log, nil))))
 	defer d.close()
-	machine, other := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")
-	check := func(at netip.Addr) string {
+	machine := netip.MustParseAddr("192.0.2.50")
+	asks := func(at netip.Addr, name string) string {
 		t.Helper()
-		text, err := fs.ReadFile(d.files.For(bootfiles.Asker{Client: at, Name: ipxescript.CheckName}), ipxescript.CheckName)
+		text, err := fs.ReadFile(d.files.For(bootfiles.Asker{Client: at, Name: name}), name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), "has just been tried") && !strings.Contains(string(text), "undionly.kpxe") {
-			return "goes on"
-		}
-		return "upgrades"
+		d.fileRead(at, name)
+		return string(text)
 	}
-	for _, step := range []struct {
-		what string
-		read string // by the machine
-		want string // of the check after that
+	const wants, tried = "version_check/wants-52-54-00-12-34-56/1.0.0.ipxe", "version_check/tried-52-54-00-12-34-56/1.0.0.ipxe"
+	const warning = `level=WARN msg="upgrade by script did not help, going on with the iPXE as it is" mac=52:54:00:12:34:56 ip=192.0.2.50 client="iPXE 1.0.0"`
+	for _, tt := range []struct {
+		name string
+		did  string // one letter for each thing that the machine does
+		want string // the answers to w and t: Load a ROM, or Go on
 	}{
-		{"at first", "", "upgrades"},
-		{"the check was read", ipxescript.CheckName, "upgrades"},
-		{"a file that is no ROM", config.BootScriptName, "upgrades"},
-		{"the ROM was read", "undionly.kpxe", "goes on"},
-		{"the check was read again", ipxescript.CheckName, "upgrades"},
+		{"upgraded", "cwrc", "L"},
+		{"upgraded at three boots", "cwrc cwrc cwrc", "LLL"},
+		{"upgraded from another server, at three boots", "cwc cwc cwc", "LLL"},
+		{"our ROM does not help", "cwrcw", "LG"},
+		{"our ROM does not help, at the next boot", "cwrcw cw", "LGG"},
+		{"another server's ROM does not help", "cwcwcw", "LLG"},
+		{"the ROM does not start", "cwrcw", "LG"},
+		{"it knows by itself", "cwrct", "LG"},
+		{"the wanted iPXE", "c c c", ""},
+		{"a wanted iPXE after a failure", "cwrcw c c cw", "LGL"},
 	} {
-		if step.read != "" {
-			d.fileRead(machine, step.read)
-		}
-		if got := check(machine); got != step.want {
-			t.Errorf("%s: the check %s, want that it %s", step.what, got, step.want)
-		}
-		if got := check(other); got != "upgrades" {
-			t.Errorf("%s: another machine's check %s", step.what, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			d.machines = proxydhcp.NewMachines()
+			d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
+			log.Reset()
+			got := ""
+			for _, step := range tt.did {
+				switch step {
+				case 'c':
+					if text := asks(machine, ipxescript.CheckName); !strings.Contains(text, "chain --autofree tftp://192.0.2.99/undionly.kpxe") {
+						t.Errorf("the check is\n%s", text)
+					}
+				case 'r':
+					d.fileRead(machine, "undionly.kpxe")
+				case 'w', 't':
+					name := map[rune]string{'w': wants, 't': tried}[step]
+					answer := "L"
+					if text := asks(machine, name); text == string(ipxescript.Tried()) || step == 't' {
+						answer = "G"
+					} else if text != string(ipxescript.Proceed()) {
+						t.Errorf("the answer is\n%s", text)
+					}
+					got += answer
+				}
+			}
+			if got != tt.want {
+				t.Errorf("answers %s, want %s", got, tt.want)
+			}
+			if warned, failed := strings.Count(log.String(), warning), strings.Count(tt.want, "G"); warned != failed {
+				t.Errorf("%d warnings, want %d:\n%s", warned, failed, &log)
+			}
+			if got := asks(netip.MustParseAddr("192.0.2.51"), wants); got != string(ipxescript.Proceed()) {
+				t.Errorf("another machine is told %q", got)
+			}
+		})
 	}
 }

@@ -41,7 +41,7 @@ func reportSockets(log *slog.Logger, c config.DHCP, dhcp *server.Server) {
 	case reception == server.NotAtAll:
 		ports = "4011"
 	case reception == server.ByUDPSocket:
-		log.Info("port 67 is ours alone: no DHCP server can run on this host beside us")
+		log.Info("port 67 is heard by an ordinary socket: a DHCP server on this host would take requests from us, or not start")
 	}
 	for _, l := range dhcp.Links() {
 		attrs := []any{"interface", l.Interface, "address", joined(l.Addresses), "ports", ports}

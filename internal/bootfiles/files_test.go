@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,29 +93,46 @@ var (
 	other  = netip.MustParseAddr("192.0.2.51")
 )
 
-// TestVersionCheck checks that a client that has just read a ROM sees a version
-// check that goes on, and every other file as it is.
+// TestVersionCheck checks what a client is told that wants a replacement by the
+// version check: to load it, or to go on if it did not help. A check of the
+// user's own asks nothing of us.
 func TestVersionCheck(t *testing.T) {
-	f := serve(t, newSet("undionly.kpxe", map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}), nil)
-	check := func(at netip.Addr, want string) {
+	const wants = "version_check/wants-52-54-00-12-34-56/1.0.0.ipxe"
+	files := map[string]string{ipxescript.CheckName: "check", "undionly.kpxe": "rom", "other": "other"}
+	f := serve(t, newSet("undionly.kpxe", files), nil)
+	told := func(name string, at netip.Addr, want []byte) {
 		t.Helper()
-		got := f.text(t, Asker{Client: at, Name: "/" + ipxescript.CheckName})
-		if strings.Contains(got, "has just been tried") {
-			got = "tried"
-		}
-		if got != want {
-			t.Errorf("the check is %q, want %q", got, want)
+		if got := f.text(t, Asker{Client: at, Name: "/" + wants}); got != string(want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	check(client, "check")
+	told("at first", client, ipxescript.Proceed())
+	f.machines.ScriptUpgradeWanted(client, false, time.Now())
+	told("before it has read a ROM", client, ipxescript.Proceed())
 	f.machines.ROMRead(client, "undionly.kpxe", time.Now())
-	check(client, "tried")
-	check(other, "check")
-	if got := f.text(t, Asker{Client: client, Name: "other"}); got != "other" {
-		t.Errorf("another file: %q", got)
+	told("after it has read the ROM", client, ipxescript.Tried())
+	told("another machine", other, ipxescript.Proceed())
+	for _, name := range []string{"other", ipxescript.CheckName} {
+		if got := f.text(t, Asker{Client: client, Name: name}); got != files[name] {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 	if !f.IsROM("undionly.kpxe") || f.IsROM("other") || !IsVersionCheck(ipxescript.CheckName) || IsVersionCheck("other") {
 		t.Error("it does not know which file is a ROM, or the version check")
+	}
+
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ipxescript.CheckName), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	own := newSet("undionly.kpxe", nil)
+	if err := own.addDir("", dir); err != nil {
+		t.Fatal(err)
+	}
+	own.addGenerated(map[string][]byte{ipxescript.CheckName: []byte("check")})
+	f = serve(t, own, nil)
+	if _, err := f.ask(client, wants).Open(wants); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("beside the user's own check: %v", err)
 	}
 }
 

@@ -38,7 +38,7 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 		at := (everybody + i) % len(c.Segments)
 		s.Segments[at] = s.open(c.Segments[at], c, hostRoot, problems.In(c.Segments[at].Table))
 	}
-	generated, err := generatedScripts(c, s.Segments[everybody].ROMs, version)
+	generated, err := s.generatedScripts(c, s.Segments[everybody].ROMs, version)
 	problems.Note(err)
 	s.addGenerated(generated)
 	hasPi := s.hasRaspberryPi()

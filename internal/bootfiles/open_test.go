@@ -16,6 +16,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/ipxescript"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -312,16 +313,30 @@ func TestBuiltinScript(t *testing.T) {
 // TestGeneratedCheck checks when there is a version check.
 func TestGeneratedCheck(t *testing.T) {
 	remote := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=new.efi"}}
+	told := romtest.IPXE(2, 0, 0)
+	told.Sections = append(told.Sections, romtest.Section{Name: ".text2", Flags: told.Sections[0].Flags, Data: "iPXE\x00\x002.0.0 (g1234)\x00"})
+	tells := filepath.Join(t.TempDir(), "tells.efi")
+	if err := os.WriteFile(tells, told.Build(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name     string
 		settings config.Settings
 		want     bool
+		warnings []string
 	}{
-		{"answered by DHCP", answers(remote), false},
-		{"no text is known", config.Settings{AnswersText: remote, NoDHCP: true}, false},
-		{"a text is named", config.Settings{AnswersText: remote, IPXETexts: []string{"2.0.0"}}, true},
+		{"answered by DHCP", answers(remote), false, nil},
+		{"no text is known", config.Settings{AnswersText: remote, NoDHCP: true}, false,
+			[]string{"--no-dhcp: no iPXE is upgraded, because no ROM tells its version text: name the texts that are current with --ipxe-text"}},
+		{"a text is named", config.Settings{AnswersText: remote, IPXETexts: []string{"2.0.0"}}, true, nil},
+		{"a text is named, and no DHCP", config.Settings{AnswersText: remote, IPXETexts: []string{"2.0.0"}, NoDHCP: true}, true, nil},
+		{"one ROM does not tell", config.Settings{AnswersText: config.AnswersText{ROMs: []string{"x64=" + tells, "bios=http://192.0.2.99/undionly.kpxe"}}, NoDHCP: true}, true,
+			[]string{"--no-dhcp: nothing tells what the ROM http://192.0.2.99/undionly.kpxe (bios) calls itself: each machine loads it at every boot, to no avail, unless that is named with --ipxe-text, beside 2.0.0 (g1234)"}},
 	} {
 		set := open(t, parse(t, tt.settings), t.TempDir())
+		if diff := cmp.Diff(tt.warnings, set.Warnings); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", tt.name, diff)
+		}
 		if _, err := fs.Stat(set, ipxescript.CheckName); (err == nil) != tt.want {
 			t.Errorf("%s: %v, want one: %v", tt.name, err, tt.want)
 		}
@@ -329,6 +344,21 @@ func TestGeneratedCheck(t *testing.T) {
 		if err != nil || strings.Contains(string(boot), ipxescript.CheckName) != tt.want {
 			t.Errorf("%s: %v, the boot script: %s", tt.name, err, boot)
 		}
+	}
+	root := t.TempDir()
+	write(t, root, config.BootScriptName, "#!ipxe\nautoboot\n")
+	own := remote
+	own.Root = root
+	s := config.Settings{AnswersText: own, IPXETexts: []string{"2.0.0"}, NoDHCP: true}
+	want := []string{"--no-dhcp: " + filepath.Join(root, config.BootScriptName) + " does not run version_check.ipxe, so it upgrades no iPXE: " +
+		"begin it with the lines #!ipxe and chain --autofree version_check.ipxe ||"}
+	if diff := cmp.Diff(want, open(t, parse(t, s), t.TempDir()).Warnings); diff != "" {
+		t.Errorf("a boot script without the check: warnings (-want +got):\n%s", diff)
+	}
+	write(t, root, ipxescript.CheckName, "#!ipxe\n")
+	s.IPXETexts = nil
+	if diff := cmp.Diff(want, open(t, parse(t, s), t.TempDir()).Warnings); diff != "" {
+		t.Errorf("a check of the user's own: warnings (-want +got):\n%s", diff)
 	}
 	_, err := Open(parse(t, config.Settings{AnswersText: remote, IPXETexts: []string{"2.0.0  (x)"}}), t.TempDir(), "test")
 	if err == nil || !strings.Contains(err.Error(), "is not a text that iPXE has for ${version}") {

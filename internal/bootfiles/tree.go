@@ -23,6 +23,9 @@ type tree struct {
 	roots  []*directory
 }
 
+// generatedSource is the source of the files that we make.
+const generatedSource = "generated"
+
 // layer is one of the file systems of a tree.
 type layer struct {
 	fs.FS
@@ -60,7 +63,7 @@ func (t *tree) addFile(name, file string) {
 
 // addGenerated adds a layer of files that are kept in memory.
 func (t *tree) addGenerated(files map[string][]byte) {
-	t.layers = append(t.layers, layer{generated(files), "", "generated", false})
+	t.layers = append(t.layers, layer{generated(files), "", generatedSource, false})
 }
 
 // Close closes the directories.

@@ -35,11 +35,12 @@ func (f *Files) For(a Asker) fs.FS {
 	set := f.current.Load()
 	name := strings.TrimPrefix(path.Clean("/"+strings.ReplaceAll(a.Name, `\`, "/")), "/")
 	switch {
-	case IsVersionCheck(name) && f.machines.HasReadROM(a.Client, time.Now()):
-		// If the ROM had been the wanted one, the check would not be asked for.
-		if _, err := set.tree.Stat(name); err == nil {
-			return view{tree: set.tree, sources: a.Fills, name: name, text: string(ipxescript.Tried())}
+	case set.checksVersions() && isWant(name):
+		answer := ipxescript.Proceed()
+		if f.machines.ScriptUpgradeFailed(a.Client, time.Now()) {
+			answer = ipxescript.Tried()
 		}
+		return view{tree: set.tree, sources: a.Fills, name: name, text: string(answer)}
 	case path.Base(name) == proxydhcp.AutoexecName:
 		return f.autoexec(set, name, a)
 	default:
@@ -49,6 +50,17 @@ func (f *Files) For(a Asker) fs.FS {
 	}
 	return view{tree: set.tree, sources: a.Fills}
 }
+
+// isWant reports whether a name is what an iPXE asks for before it loads a ROM
+// by script.
+func isWant(name string) bool {
+	_, ok := ipxescript.ParseWant(name)
+	return ok
+}
+
+// checksVersions reports whether the version check is ours. One of the user's
+// own asks nothing of us.
+func (s *Set) checksVersions() bool { return s.Source(ipxescript.CheckName) == generatedSource }
 
 // shimDir returns the directory of the shim that the client at an address has
 // just read, "" if it has read none. A shim may look for the files beside it

@@ -155,6 +155,26 @@ func (l *Log) loopEnded(res proxydhcp.Result) {
 		slog.String("hint", hint))
 }
 
+// ScriptUpgradeFailed warns that a machine is still not the iPXE that the
+// version check wants, and goes on as it is. version is its ${version}, rom the
+// ROM of ours that it has read; "" if it has read none. mac is as the machine
+// wrote it.
+func (l *Log) ScriptUpgradeFailed(ip netip.Addr, mac, version, rom string) {
+	suppressed, ok := l.allow(time.Now())
+	if !ok {
+		return
+	}
+	hint := "the machine did not start the ROM, or the ROM is not the wanted iPXE: serve another ROM, or accept what it calls itself with --ipxe-text"
+	if rom == "" {
+		hint = "the machine has read no ROM from here: see whether it can load the one that --rom names, and whether that is the wanted iPXE"
+	}
+	attrs := appendText(nil, "mac", strings.ReplaceAll(mac, "-", ":"))
+	attrs = append(attrs, slog.String("ip", ip.String()), slog.String("client", "iPXE "+version))
+	attrs = appendText(attrs, "rom", rom)
+	attrs = append(attrs, slog.String("hint", hint))
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, "upgrade by script did not help, going on with the iPXE as it is", appendSuppressed(attrs, suppressed)...)
+}
+
 // Start writes what came of a ROM that a machine has loaded. reason is the
 // likeliest one if it did not start, and hint what a person can do.
 func (l *Log) Start(r proxydhcp.StartReport, reason, hint string) {

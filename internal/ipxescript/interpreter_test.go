@@ -23,6 +23,7 @@ type machine struct {
 	log      []string          // what the machine did
 	script   string
 	depth    int
+	answer   string // of the server to a Want; "" if it has none
 }
 
 // ended is how a script ended: by exit, by a failing line, by its last line, or
@@ -149,6 +150,12 @@ func (m *machine) command(words []string) (status int, target string, end *ended
 	case name == "sanboot" && m.disk:
 		m.log = append(m.log, strings.Join(words, " "))
 		return 0, "", &ended{gone: true}
+	case name == "chain" && strings.HasPrefix(args[len(args)-1], wantDir):
+		m.log = append(m.log, "said "+args[len(args)-1])
+		if m.answer == "" {
+			return 1, "", nil
+		}
+		return m.run(m.answer).status, "", nil
 	case name == "chain" && slices.Contains(args, "--replace") && m.failures == 0:
 		return m.act(name, args), "", &ended{gone: true}
 	case slices.Contains([]string{"dhcp", "ifopen", "iflinkwait", "choose", "prompt", "shell", "autoboot", "sanboot", "chain"}, name):

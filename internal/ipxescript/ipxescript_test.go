@@ -2,6 +2,7 @@ package ipxescript
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,53 +141,73 @@ func TestVersionCheckText(t *testing.T) {
 	golden(t, "version_check.ipxe", script)
 }
 
+// TestVersionCheck walks every path through the version check, whether the
+// replacement starts or not, and whatever the server says before.
 func TestVersionCheck(t *testing.T) {
 	script, err := VersionCheck(upgrade)
 	if err != nil {
 		t.Fatal(err)
 	}
+	const says = "said version_check/wants-52-54-00-12-34-56/1.0.0.ipxe"
+	bios := []string{says, "chain --autofree undionly.kpxe"}
 	chain := func(name string) []string {
-		return []string{"chain --autofree " + name + " set pxesidecar-upgraded yes && autoboot"}
+		return []string{says, "chain --autofree " + name + " set pxesidecar-upgraded yes && autoboot"}
 	}
 	tests := map[string]struct {
 		settings map[string]string
-		log      []string
+		log      []string // if the server does not know better
 	}{
 		"current":              {map[string]string{"version": "1.21.1+ (g6ba67)", "platform": "efi", "buildarch": "x86_64"}, nil},
 		"current, otherwise":   {map[string]string{"version": "1.21.1+dfsg-1", "platform": "pcbios"}, nil},
-		"not quite":            {map[string]string{"version": "1.21.1+", "platform": "pcbios"}, []string{"chain --autofree undionly.kpxe"}},
-		"BIOS":                 {map[string]string{"version": "1.0.0", "platform": "pcbios", "buildarch": "x86_64"}, []string{"chain --autofree undionly.kpxe"}},
+		"current, and tried":   {map[string]string{"version": "1.21.1+dfsg-1", "platform": "efi", mark: "yes"}, nil},
+		"not quite":            {map[string]string{"version": "1.21.1+", "platform": "pcbios"}, []string{strings.Replace(says, "1.0.0", "1.21.1+", 1), bios[1]}},
+		"BIOS":                 {map[string]string{"version": "1.0.0", "platform": "pcbios", "buildarch": "x86_64"}, bios},
 		"x64":                  {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "x86_64"}, chain("x64/snponly.efi")},
 		"ia32 on a 64-bit CPU": {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "i386", "cpu": "64"}, chain("ipxe-i386.efi")},
 		"arm64":                {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "arm64"}, chain("http://192.0.2.1/snponly.efi")},
-		"no ROM":               {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "riscv64"}, nil},
+		"no ROM":               {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "riscv64"}, []string{says}},
 		"no buildarch, 64":     {map[string]string{"version": "1.0.0", "platform": "efi", "cpu": "64"}, chain("x64/snponly.efi")},
 		"no buildarch, 32":     {map[string]string{"version": "1.0.0", "platform": "efi"}, chain("ipxe-i386.efi")},
-		"other platform":       {map[string]string{"version": "1.0.0", "platform": "linux", "buildarch": "x86_64"}, nil},
-		"tried already":        {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "x86_64", mark: "yes"}, nil},
+		"other platform":       {map[string]string{"version": "1.0.0", "platform": "linux", "buildarch": "x86_64"}, []string{says}},
+		"tried already": {map[string]string{"version": "1.0.0", "platform": "efi", "buildarch": "x86_64", mark: "yes"},
+			[]string{strings.Replace(says, "wants", "tried", 1)}},
 	}
 	for name, test := range tests {
-		for _, starts := range []bool{true, false} {
-			t.Run(name, func(t *testing.T) {
-				m := &machine{t: t, settings: map[string]string{}, script: string(script), starts: starts}
-				for key, value := range test.settings {
-					m.settings[key] = value
-				}
-				if got := m.run(m.script); got != (ended{}) {
-					t.Errorf("end = %+v, want to fall through", got)
-				}
-				if diff := cmp.Diff(test.log, m.log); diff != "" {
-					t.Errorf("what it did (-want +got):\n%s", diff)
-				}
-			})
+		for answer, want := range map[string][]string{
+			"": test.log, string(Proceed()): test.log, string(Tried()): test.log[:min(1, len(test.log))],
+		} {
+			for _, starts := range []bool{true, false} {
+				t.Run(name, func(t *testing.T) {
+					m := &machine{t: t, settings: map[string]string{"netX/mac": "52-54-00-12-34-56"}, script: string(script), starts: starts, answer: answer}
+					maps.Copy(m.settings, test.settings)
+					if got := m.run(m.script); got != (ended{}) {
+						t.Errorf("end = %+v, want to fall through", got)
+					}
+					if diff := cmp.Diff(want, m.log); diff != "" {
+						t.Errorf("what it did after the answer %q (-want +got):\n%s", answer, diff)
+					}
+				})
+			}
 		}
 	}
 }
 
-func TestTried(t *testing.T) {
-	const want = "#!ipxe\necho This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on.\n"
-	if got := string(Tried()); got != want {
-		t.Errorf("Tried() = %q", got)
+// TestParseWant checks which names say that a machine wants a replacement.
+func TestParseWant(t *testing.T) {
+	for name, want := range map[string]Want{
+		"version_check/wants-52-54-00-12-34-56/1.0.0.ipxe":           {MAC: "52-54-00-12-34-56", Version: "1.0.0"},
+		"version_check/tried-52-54-00-12-34-56/1.21.1+ (g1234).ipxe": {Tried: true, MAC: "52-54-00-12-34-56", Version: "1.21.1+ (g1234)"},
+		"version_check/wants-/1.21.1+%20(g1234).ipxe":                {Version: "1.21.1+ (g1234)"},
+		"version_check/wants-x/a/b%.ipxe":                            {MAC: "x", Version: "a/b%"},
+	} {
+		if got, ok := ParseWant(name); !ok || got != want {
+			t.Errorf("%q: %+v, %v, want %+v", name, got, ok, want)
+		}
+	}
+	for _, name := range []string{"", CheckName, "version_check/wants-52", "version_check/wants-52/1", "version_check/wants/1.0.0.ipxe", "version_check/other-52/1.0.0.ipxe", "wants-52/1.0.0.ipxe", "x/version_check/wants-52/1.0.0.ipxe"} {
+		if got, ok := ParseWant(name); ok {
+			t.Errorf("%q: %+v", name, got)
+		}
 	}
 }
 
@@ -207,7 +228,7 @@ version check: version "" is not a text that iPXE has for ${version}
 version check: ROM "" for bios is no URL that a script can have
 version check: ROM "${x}" for ia32 is no URL that a script can have
 version check: ROM "a b" for x64 is no URL that a script can have
-version check: ROM snponly.efi for arm64 is iPXE "1.0.0", which would be replaced again: accept that version or serve another ROM`
+version check: ROM snponly.efi for arm64 is iPXE "1.0.0", which would be replaced again: accept that version (--ipxe-text), serve another ROM, or none (--rom arm64=none)`
 	if err == nil || err.Error() != want {
 		t.Errorf("error:\n%v\nwant:\n%s", err, want)
 	}

@@ -3,6 +3,7 @@ package ipxescript
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
@@ -22,8 +23,10 @@ import (
 //     line as a script (src/interface/efi/efi_cmdline.c); the old one puts the
 //     mark there. Older ones ignore it.
 //   - By the server, for BIOS and for the rest. A network boot program has no
-//     command line. The server has seen the ROM being read, and answers the
-//     next request of that machine with Tried.
+//     command line. Before an iPXE loads a ROM it says so to the server that
+//     the script came from (see Want), and runs the answer: Proceed, or Tried
+//     if the ROM has not helped, which sets the mark. A server that does not
+//     know the name lets it go on.
 type Upgrade struct {
 	// Accepted are the full texts of ${version} that need no replacement, such
 	// as "1.21.1+ (g6ba67)".
@@ -45,9 +48,46 @@ const checkLine = "chain --autofree " + CheckName + " ||"
 // mark is the setting that tells a new iPXE that it has replaced an old one.
 const mark = "pxesidecar-upgraded"
 
-// triedText is shown by a machine that is still not current after its iPXE has
-// been replaced.
-const triedText = "This is iPXE ${version}, not the wanted one, but a replacement has just been tried. Going on."
+// Want is what an iPXE says before it loads a ROM: that it is not the wanted
+// one. The name of a file says it, because TFTP carries nothing else.
+type Want struct {
+	Tried   bool   // it knows that it has been replaced
+	MAC     string // of its card, with hyphens; "" if it has no setting for that
+	Version string // its ${version}
+}
+
+// The parts of the name: wantDir, a state, a hyphen and the address, a slash,
+// the version and wantEnd.
+const (
+	wantDir    = "version_check/"
+	wantEnd    = ".ipxe"
+	stateWants = "wants"
+	stateTried = "tried"
+	wantName   = wantDir + "${state}-${netX/mac:hexhyp}/${version:uristring}" + wantEnd
+)
+
+// ParseWant reads the name of a file that an iPXE asks for before it loads a
+// ROM. ok is false for any other name. The texts are not to be trusted.
+func ParseWant(name string) (w Want, ok bool) {
+	rest, ok := strings.CutPrefix(name, wantDir)
+	machine, version, slash := strings.Cut(rest, "/")
+	version, end := strings.CutSuffix(version, wantEnd)
+	state, mac, hyphen := strings.Cut(machine, "-")
+	if !end || !ok || !slash || !hyphen || state != stateWants && state != stateTried {
+		return Want{}, false
+	}
+	if text, err := url.PathUnescape(version); err == nil {
+		version = text // iPXE writes it with escapes, and some send them by TFTP
+	}
+	return Want{Tried: state == stateTried, MAC: mac, Version: version}, true
+}
+
+// Proceed returns the answer to a Want: go on, and load the ROM.
+func Proceed() []byte { return []byte("#!ipxe\n") }
+
+// Tried returns the answer to a Want of a machine that a ROM has not helped: no
+// ROM is to be loaded.
+func Tried() []byte { return []byte("#!ipxe\nset " + mark + " yes\n") }
 
 // Replacement is an iPXE to put in the place of an old one.
 type Replacement struct {
@@ -79,12 +119,15 @@ func VersionCheck(upgrade Upgrade) ([]byte, error) {
 	w.line("#!ipxe")
 	w.line("# Puts a newer iPXE in the place of this one where needed. Made by pxesidecar.")
 	w.line("")
+	wanted := strings.Join(upgrade.Accepted, " or ")
 	for _, version := range upgrade.Accepted {
 		w.line("set wanted %s", version)
 		w.line("iseq ${version} ${wanted} && exit 0 ||")
 	}
+	w.line("isset ${%s} && set state %s || set state %s", mark, stateTried, stateWants)
+	w.line("chain --autofree %s ||", wantName)
 	w.line("isset ${%s} && goto tried ||", mark)
-	w.line("echo This is iPXE ${version}, wanted is ${wanted}.")
+	w.line("echo This is iPXE ${version}, wanted is %s.", wanted)
 	upgrade.dispatch(w)
 	for _, arch := range buildArchs {
 		if replacement, ok := upgrade.ROMs[arch.platform]; ok {
@@ -112,7 +155,7 @@ func VersionCheck(upgrade Upgrade) ([]byte, error) {
 	w.line("exit 0")
 	w.line("")
 	w.line(":tried")
-	w.line("echo %s", triedText)
+	w.line("echo This is iPXE ${version}, wanted is %s. A replacement has just been tried. Going on.", wanted)
 	w.line("exit 0")
 	return w.Bytes(), nil
 }
@@ -131,16 +174,6 @@ func (u Upgrade) dispatch(w *writer) {
 	w.line("goto ${arch} || goto none")
 	w.line(":arch")
 	w.line("goto ${buildarch} || goto none")
-}
-
-// Tried returns the script to serve instead of a version check to a machine
-// that has just read its replacement and asks again all the same. It says so
-// and goes on.
-func Tried() []byte {
-	w := &writer{}
-	w.line("#!ipxe")
-	w.line("echo %s", triedText)
-	return w.Bytes()
 }
 
 // check returns what is wrong with an upgrade.
@@ -168,8 +201,8 @@ func (u Upgrade) check() error {
 			errs = append(errs, fmt.Errorf("version check: ROM %q for %s is no URL that a script can have", replacement.URL, platform))
 		}
 		if replacement.Version != "" && !accepted[replacement.Version] {
-			errs = append(errs, fmt.Errorf("version check: ROM %s for %s is iPXE %q, which would be replaced again: accept that version or serve another ROM",
-				replacement.URL, platform, replacement.Version))
+			errs = append(errs, fmt.Errorf("version check: ROM %s for %s is iPXE %q, which would be replaced again: accept that version (--ipxe-text), serve another ROM, or none (--rom %s=none)",
+				replacement.URL, platform, replacement.Version, platform))
 		}
 	}
 	return errors.Join(errs...)

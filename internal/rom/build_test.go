@@ -45,6 +45,12 @@ const (
 	table200     = "\xeb\x03\x02\x00\x00" + someFeatures
 )
 
+// shortNameText returns the product's short name and a text of ${version} as a
+// compiler lays them out.
+func shortNameText(version string) string {
+	return "\x00iPXE\x00\x00\x00\x00" + version + "\x00\x00"
+}
+
 // data returns a .data section with content between other bytes, as a linker
 // lays it out.
 func data(content string) section {

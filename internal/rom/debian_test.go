@@ -25,8 +25,8 @@ var (
 	debianReleases = []debianRelease{
 		{text: "1.0.0+git-20190125", version: [3]byte{1, 0, 0}, full: oldDebian, snp: oldDebianSNP},
 		// Built outside a git clone, it does not know its version.
-		{text: "1.21.1+git", version: [3]byte{1, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
-		{text: "2.0.0+", version: [3]byte{2, 0, 0}, full: newDebian, snp: newDebianSNP, sbat: true},
+		{text: "1.21.1+git", version: [3]byte{1, 0, 0}, full: newDebian, snp: newDebianSNP},
+		{text: "2.0.0+", version: [3]byte{2, 0, 0}, full: newDebian, snp: newDebianSNP},
 	}
 )
 
@@ -35,7 +35,6 @@ type debianRelease struct {
 	text      string // how ${version} begins
 	version   [3]byte
 	full, snp []uint8 // features of ipxe*.efi and snponly.efi
-	sbat      bool    // whether EFI images carry the text
 }
 
 // TestReadDebianPackage checks what is read from every boot file of the
@@ -110,9 +109,6 @@ func (r debianRelease) expect(name, text string) Image {
 	features := r.full
 	if name == "snponly.efi" {
 		features = r.snp
-	}
-	if !r.sbat {
-		text = ""
 	}
 	return Image{
 		format: formatEFI, machine: machine, subsystem: efiApplication, VersionText: text,

@@ -42,8 +42,9 @@ type Image struct {
 	Features    []uint8
 
 	// VersionText is the full text of ${version}; empty if it cannot be
-	// read. An example is "1.21.1+ (g6ba67)". iPXE's EFI builds have it
-	// since 2021 (in their SBAT section), .lkrn always.
+	// read. An example is "1.21.1+ (g6ba67)". iPXE's EFI builds have it in
+	// their SBAT section since 2021, .lkrn in its header; in the others it
+	// is searched for (versiontext.go).
 	VersionText string
 }
 

@@ -19,8 +19,8 @@ import (
 )
 
 // ReadPacked describes a boot file as ReadFile does. For a BIOS network boot
-// program or a .lkrn it also returns the version and the features, if they can
-// be unpacked. That takes about a tenth of a second.
+// program or a .lkrn it also returns the version, its text and the features, if
+// they can be unpacked. That takes about a tenth of a second.
 //
 // ReadFile leaves them out, so that it always reports the same fields for files
 // of one format.
@@ -35,6 +35,7 @@ func ReadPacked(r io.ReaderAt, size int64) (Image, error) {
 	}
 	if data, ok := unpack(file); ok {
 		image.setFeatures(findFeatureTables(data))
+		image.setVersionText(versionTextsIn(data))
 	}
 	return image, nil
 }

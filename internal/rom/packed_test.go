@@ -38,6 +38,8 @@ func TestReadPacked(t *testing.T) {
 	whole := pack(t, text+"\x07\x00"+table1211+"\x03"+text)
 	plainNBP := Image{format: formatNBP, isIPXE: true}
 	unpacked := Image{format: formatNBP, isIPXE: true, HasVersion: true, Version: [3]byte{1, 21, 1}, HasFeatures: true, Features: someFeatureList}
+	withText := unpacked
+	withText.VersionText = "1.21.1+ (g6ba67)"
 	moved := append(bytes.Clone(whole[:0x130]), whole[0x138:]...)
 	broken := bytes.Clone(whole)
 	broken[len(broken)-20] ^= 0xff
@@ -46,6 +48,7 @@ func TestReadPacked(t *testing.T) {
 		want Image
 	}{
 		"packed":           {whole, unpacked},
+		"with its text":    {pack(t, text+table1211+"\xc3\x66\x90iPXE\x00\x66\x90\x901.21.1+ (g6ba67)\x00devices\x00"+text), withText},
 		"nothing in it":    {pack(t, text), plainNBP},
 		"cut":              {whole[:len(whole)-1], plainNBP},
 		"longer":           {append(bytes.Clone(whole), 0), plainNBP},
@@ -77,7 +80,8 @@ func TestReadPacked(t *testing.T) {
 // and the features of the EFI builds in the same package, except for the image
 // formats of the platform and the protocols of drivers.
 func TestReadPackedDebianPackage(t *testing.T) {
-	release, ok := releaseOf(readDebian(t, "ipxe.lkrn").VersionText)
+	text := readDebian(t, "ipxe.lkrn").VersionText
+	release, ok := releaseOf(text)
 	if !ok {
 		t.Fatal("a release of Debian's iPXE that debianReleases does not have")
 	}
@@ -87,6 +91,9 @@ func TestReadPackedDebianPackage(t *testing.T) {
 			t.Fatal(err)
 		}
 		image, err := ReadPacked(bytes.NewReader(file), int64(len(file)))
+		if image.VersionText != text {
+			t.Errorf("%s: calls itself %q, want %q", name, image.VersionText, text)
+		}
 		if err != nil || image.Version != release.version || !image.HasVersion {
 			t.Errorf("%s: version %v (%v), want %v, error %v", name, image.Version, image.HasVersion, release.version, err)
 		}

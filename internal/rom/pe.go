@@ -227,6 +227,7 @@ func (image *Image) readEFI(r io.ReaderAt, head []byte) error {
 func (image *Image) readSections(r io.ReaderAt, header peHeader) error {
 	var tables []featureTable
 	var loaders loaderNames
+	var texts []string
 	budget := int64(maxScan)
 	for _, section := range header.sections {
 		if !section.isData() || !section.within(image.Size) || section.length > budget {
@@ -238,6 +239,7 @@ func (image *Image) readSections(r io.ReaderAt, header peHeader) error {
 			return err
 		}
 		tables = append(tables, findFeatureTables(data)...)
+		texts = append(texts, versionTextsIn(data)...)
 		image.isIPXE = image.isIPXE || bytes.Contains(data, dhcpMark)
 		if section.name == sbatSection {
 			image.readSBAT(data)
@@ -250,6 +252,7 @@ func (image *Image) readSections(r io.ReaderAt, header peHeader) error {
 		}
 	}
 	image.setFeatures(tables)
+	image.setVersionText(texts)
 	if image.shim != nil {
 		image.shim.loader, image.shim.derives = loaders.answer()
 	}

@@ -32,6 +32,7 @@ var scenes = []scene{
 	{"a ROM that does not start", "--root /srv/pxe", (*play).notStarted},
 	{"own files", "--root /srv/pxe --segment interface=eth1,deny --vlan id=20,root=/srv/pxe/lab --vlan untagged,66", (*play).ownFiles},
 	{"an upgrade that does not help", "--root /srv/pxe --boot-url http://boot.example.com/boot.ipxe --ipxe-version >=2.0.0", (*play).loop},
+	{"an upgrade by script that does not help", "--root /srv/pxe --no-dhcp", (*play).scriptLoop},
 	{"firmware that wants another OFFER", "--root /srv/pxe", (*play).otherShape},
 	{"port 4011, a menu", "--root /srv/pxe --menu Install=rom --menu Memory=memtest.efi", (*play).menu},
 	{"no answer", "--root /srv/pxe --http off --deny-mac 52:54:00:00:00:66", (*play).noAnswer},
@@ -164,6 +165,14 @@ func (p *play) loop() {
 	p.boot(archBIOS, "undionly.kpxe")
 	p.client.broadcast(ipxe(archBIOS, [3]byte{1, 0, 0}, featureHTTP))
 	p.await("upgrade did not help")
+}
+
+func (p *play) scriptLoop() {
+	for _, name := range []string{"version_check.ipxe", "version_check/wants-52-54-00-12-34-56/1.0.0.ipxe", "undionly.kpxe", "version_check/wants-52-54-00-12-34-56/1.0.0.ipxe"} {
+		p.client.curl("--output", "/dev/null", "tftp://"+sidecarIP+"/"+name)
+		p.await("msg=transferred", "file="+name)
+	}
+	p.await("upgrade by script did not help")
 }
 
 func (p *play) otherShape() {
