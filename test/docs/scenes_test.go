@@ -41,7 +41,7 @@ var scenes = []scene{
 	{"only looking", "--root /srv/pxe --dry-run", (*play).dryRun},
 	{"conflicts", "--root /srv/pxe", (*play).conflicts},
 	{"a shim", "--root /srv/pxe/signed", (*play).shim},
-	{"an address that goes and comes", "--root /srv/pxe --interface eth1", (*play).addressLost},
+	{"an address that goes and comes", "--root /srv/pxe --interface eth1 --interface usb0", (*play).addressLost},
 	{"a start without any address", "--root /srv/pxe", (*play).startsLate},
 	{"TFTP", "--root /srv/pxe --tftp-cache 1", (*play).tftp},
 	{"a client that falls silent", "--root /srv/pxe", (*play).silence},
