@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"path"
 	"slices"
 
 	"github.com/pxesidecar/pxesidecar/config"
@@ -50,7 +51,42 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 		return nil, err
 	}
 	s.dropRejected(c)
+	s.warnOfAutoexec()
 	return s, nil
+}
+
+// warnOfAutoexec warns of each autoexec.ipxe of the user's own that an EFI ROM
+// finds, in its directory or in one above it: it runs before any rule decides.
+func (s *Set) warnOfAutoexec() {
+	if !s.autoexec {
+		return
+	}
+	known := map[string]bool{"": true}
+	for r := range s.roms() {
+		if r.Platform == proxydhcp.BIOS || config.IsURL(r.Name) {
+			continue
+		}
+		dir := s.ownAutoexec(r.Name)
+		source := s.Source(path.Join(dir, proxydhcp.AutoexecName))
+		if !known[source] {
+			s.warn("%s: every EFI iPXE that loads it runs it first, and the rules do not decide what that machine boots; remove it, or say with --no-autoexec that it is meant", source)
+		}
+		known[source] = true
+	}
+}
+
+// ownAutoexec returns the directory of the user's own autoexec.ipxe that is
+// given to who asks for one beside a name: that of the name, or one above it.
+// It returns "" if there is none.
+func (s *Set) ownAutoexec(name string) string {
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		if _, err := s.tree.Stat(path.Join(dir, proxydhcp.AutoexecName)); !errors.Is(err, fs.ErrNotExist) {
+			return dir
+		}
+		if dir == "." {
+			return ""
+		}
+	}
 }
 
 // dropRejected removes the alternatives that the policy would replace: a

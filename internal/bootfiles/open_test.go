@@ -380,3 +380,44 @@ func TestRaspberryPi(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnAutoexec checks that a script is warned of which EFI iPXEs run before
+// any rule decides.
+func TestOwnAutoexec(t *testing.T) {
+	for name, tt := range map[string]struct {
+		rom, script string
+		off         bool
+		want        bool
+	}{
+		"beside the ROM":  {"x64=a/b/snponly.efi", "a/b/autoexec.ipxe", false, true},
+		"above the ROM":   {"x64=a/b/snponly.efi", "a/autoexec.ipxe", false, true},
+		"in the root":     {"x64=a/b/snponly.efi", "autoexec.ipxe", false, true},
+		"elsewhere":       {"x64=a/b/snponly.efi", "c/autoexec.ipxe", false, false},
+		"none":            {"x64=a/b/snponly.efi", "other.ipxe", false, false},
+		"it is meant":     {"x64=a/b/snponly.efi", "autoexec.ipxe", true, false},
+		"a ROM for BIOS":  {"bios=undionly.kpxe", "autoexec.ipxe", false, false},
+		"on other server": {"x64=http://192.0.2.99/snponly.efi", "autoexec.ipxe", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			for _, dir := range []string{"a/b", "c"} {
+				if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, root, "a/b/snponly.efi", string(romtest.IPXE(2, 0, 0).Build()))
+			write(t, root, "undionly.kpxe", "\xea\x05\x00\xc0\x07")
+			write(t, root, tt.script, "#!ipxe\nshell\n")
+			s := answers(config.AnswersText{Root: root, ROMs: []string{"bios=none", "x64=none", tt.rom}})
+			s.NoAutoexec = tt.off
+			var want []string
+			if tt.want {
+				want = []string{filepath.Join(root, tt.script) + ": every EFI iPXE that loads it runs it first, and the rules do not decide what that machine boots; " +
+					"remove it, or say with --no-autoexec that it is meant"}
+			}
+			if diff := cmp.Diff(want, open(t, parse(t, s), t.TempDir()).Warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -77,13 +77,8 @@ func (f *Files) shimDir(set *Set, client netip.Addr) string {
 // autoexec returns the files as an iPXE sees them that asks for autoexec.ipxe
 // under a name. The user's own wins, in that directory or in one above it.
 func (f *Files) autoexec(set *Set, name string, a Asker) fs.FS {
-	for dir := path.Dir(name); ; dir = path.Dir(dir) {
-		if _, err := set.tree.Stat(path.Join(dir, proxydhcp.AutoexecName)); !errors.Is(err, fs.ErrNotExist) {
-			return view{tree: set.tree, sources: a.Fills, beside: dir}
-		}
-		if dir == "." {
-			break
-		}
+	if dir := set.ownAutoexec(name); dir != "" {
+		return view{tree: set.tree, sources: a.Fills, beside: dir}
 	}
 	if !set.autoexec || f.responder.Yields() {
 		return view{tree: set.tree, sources: a.Fills}
