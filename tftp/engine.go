@@ -26,6 +26,7 @@ const (
 var (
 	errShutDown = errors.New("server is shutting down")
 	errReplaced = errors.New("client sent a new request")
+	errMadeRoom = errors.New("made room for a newer request")
 )
 
 // never is a time that does not come.
@@ -124,7 +125,11 @@ func (e *engine) ack(d *datagram, now time.Duration) {
 		return
 	}
 	s.heard.Store(int64(now))
-	e.act(s, s.machine.ack(number, now), now)
+	b := s.machine.ack(number, now)
+	if s.machine.proven && s.stage.Load() != stageProven {
+		s.stage.Store(stageProven)
+	}
+	e.act(s, b, now)
 }
 
 // remoteError handles an ERROR.
@@ -258,7 +263,7 @@ func (e *engine) message(m message, now time.Duration) {
 		e.again(s, *m.request, now)
 	case messageDrop:
 		if !s.over {
-			e.finish(s, Replaced, errReplaced, now)
+			e.finish(s, Replaced, errMadeRoom, now)
 		}
 	case messageChunks:
 		e.chunks(s, m, now)
@@ -275,6 +280,7 @@ func (e *engine) start(s *session, now time.Duration) {
 	e.sessions[keyOf(s.route.client)] = s
 	s.began = now
 	s.heard.Store(int64(now))
+	s.stage.Store(stageOffered)
 	b := s.machine.begin(now)
 	e.act(s, b, now)
 	e.events.Started(s.summary(now))

@@ -169,10 +169,21 @@ func TestEngine(t *testing.T) {
 			{5002, rrq, 0, nil},
 			{6000, rrq, 0, []string{"6000: DATA 1..1"}}, // another address
 		}, nil},
+		{"a client's share, filled in its name", Config{MaxTransfersPerClient: 2}, []step{
+			{5000, rrq, 0, []string{"5000: DATA 1..1"}},
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
+			{5001, rrq, quiet, []string{"5001: DATA 1..1"}}, // 5000 is silent, like GRUB at work
+			{5002, rrq, firstRTO, []string{"5002: DATA 1..1"}},
+			{5000, ack(2), 0, []string{"5000: DATA 3..3"}},
+		}, []string{"5001:replaced"}},
 		{"all there is", Config{MaxTransfers: 1}, []step{
 			{5000, rrq, 0, []string{"5000: DATA 1..1"}},
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
 			{6000, rrq, 0, nil},
-		}, nil},
+			{6000, rrq, quiet, []string{"6000: DATA 1..1"}}, // 5000 is silent by now
+			{5000, rrq, 0, []string{"5000: DATA 1..1"}},     // 6000 has acknowledged nothing
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
+		}, []string{"5000:replaced", "6000:replaced"}},
 		{"the rate", Config{MaxRequestRate: 2}, []step{
 			{5000, join(1, "x", "octet"), 0, []string{`5000: ERROR "\x00\x01file not found\x00"`}},
 			{5000, join(1, "x", "octet"), 0, []string{`5000: ERROR "\x00\x01file not found\x00"`}},
@@ -218,6 +229,51 @@ func TestEngineMakesRoom(t *testing.T) {
 	}
 }
 
+// TestEngineForgedRequests checks that a flood of requests in the names of
+// others, which fills the table again and again, neither ends a transfer that
+// its client acknowledges nor keeps a new one from starting.
+func TestEngineForgedRequests(t *testing.T) {
+	ended := map[netip.AddrPort]Result{}
+	h := newHarness(t, Config{MaxTransfers: 16, Events: Events{Finished: func(r Transfer) { ended[r.Client] = r.Result }}}, random(20*512+1))
+	rrq := join(1, "rom", "octet")
+	forged := uint32(0)
+	flood := func(n int) {
+		for range n {
+			forged++
+			client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(forged >> 8), byte(forged)}), 2000)
+			h.engine.datagram(&datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: rrq}, h.now)
+			h.deliver()
+		}
+	}
+	for port := uint16(5000); port < 5008; port++ {
+		flood(40)
+		h.out.take()
+		h.arrive(port, rrq)
+		for block := range uint16(21) {
+			if sent := h.out.take(); len(sent) != 1 || sent[0] != fmt.Sprintf("%d: DATA %d..%d", port, block+1, block+1) {
+				t.Fatalf("client %d got %q in place of block %d", port, sent, block+1)
+			}
+			if block == 20 {
+				break
+			}
+			h.now += 300 * time.Millisecond
+			h.arrive(port, ack(block+1))
+			sent := h.out.take()
+			flood(40)
+			h.out.sent = sent
+		}
+		h.arrive(port, ack(21))
+	}
+	for client, result := range ended {
+		if honest := client.Port() != 2000; honest && result != Completed {
+			t.Errorf("%v: %v", client, result)
+		}
+	}
+	if n := len(h.server.admission.unproven); n > 2*16 {
+		t.Errorf("%d are remembered as unproven", n)
+	}
+}
+
 // TestEngineAmplification checks that a forged request causes a bounded number
 // of packets, none larger than DATA 1.
 func TestEngineAmplification(t *testing.T) {
@@ -228,11 +284,11 @@ func TestEngineAmplification(t *testing.T) {
 	for range 600 {
 		h.pass(100 * time.Millisecond)
 	}
-	if len(h.out.sent) != 14 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
+	if len(h.out.sent) != 6 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
 		t.Errorf("%d packets, %+v", len(h.out.sent), finished)
 	}
 	for client, sent := range h.out.to {
-		if sent > 7*516 {
+		if sent > 3*516 {
 			t.Errorf("%d bytes to %v", sent, client)
 		}
 	}
