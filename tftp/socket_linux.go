@@ -44,17 +44,13 @@ type socket struct {
 // openSocket opens a socket on an IPv4 address. Errors are of package os and
 // wrap the system's.
 func openSocket(addr netip.AddrPort) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := mmsg.OpenUDP(addr, mmsg.UDPOptions{ReceiveBuffer: receiveBuffer})
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "udp socket")
-	if err := prepareSocket(fd, addr); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	conn, err := mmsg.New(file)
+	conn, err := mmsg.NewFD(fd)
 	if err != nil {
-		return nil, errors.Join(err, file.Close())
+		return nil, err
 	}
 	s := newSocket(conn)
 	s.local, s.segments, err = socketState(fd)
@@ -67,28 +63,6 @@ func openSocket(addr netip.AddrPort) (*socket, error) {
 // newSocket returns a socket that uses a connection.
 func newSocket(conn *mmsg.Conn) *socket {
 	return &socket{conn: conn, in: mmsg.NewIncoming(receiveSize), out: mmsg.NewOutgoing(sendPieces, sendCopies)}
-}
-
-// prepareSocket sets a socket's options and binds it.
-func prepareSocket(fd int, addr netip.AddrPort) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
-		// Not privileged: as much as the system allows.
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
-	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
-		return os.NewSyscallError("setsockopt IP_PKTINFO", err)
-	}
-	// Let routers fragment: Linux would set DF, and nobody listens for the ICMP
-	// answer.
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT); err != nil {
-		return os.NewSyscallError("setsockopt IP_MTU_DISCOVER", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
-	return nil
 }
 
 // socketState returns the address a socket is bound to, and whether the kernel

@@ -58,6 +58,17 @@ func New(s Socket) (*Conn, error) {
 	return c, nil
 }
 
+// NewFD returns a Conn that owns a non-blocking descriptor, which it closes if
+// it fails.
+func NewFD(fd int) (*Conn, error) {
+	file := os.NewFile(uintptr(fd), "socket")
+	c, err := New(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return c, nil
+}
+
 // call makes a system call, which does not wait. The scheduler is not told of
 // it: it would start other threads for a call that is over in microseconds.
 func (c *Conn) call(number, fd uintptr) {
@@ -127,13 +138,19 @@ func (c *Conn) wait(deadline time.Time) error {
 // [os.SyscallError]. That is EAGAIN when the socket had no room for
 // SendTimeout, and another error when the message first cannot be sent.
 func (c *Conn) Send(out *Outgoing, first int) (int, error) {
-	return c.sendMessages(out.messages[first:out.count])
+	return c.sendMessages(out.messages[first:out.count], true)
 }
 
-func (c *Conn) sendMessages(messages []message) (int, error) {
+// TrySend is Send, but does not wait: it returns EAGAIN at once when the socket
+// has no room.
+func (c *Conn) TrySend(out *Outgoing, first int) (int, error) {
+	return c.sendMessages(out.messages[first:out.count], false)
+}
+
+func (c *Conn) sendMessages(messages []message, wait bool) (int, error) {
 	c.messages = messages
 	err := c.raw.Control(c.trySend)
-	if err == nil && c.errno == unix.EAGAIN {
+	if err == nil && c.errno == unix.EAGAIN && wait {
 		err = c.sendWhenWritable()
 	}
 	if err == nil && c.errno != 0 {
@@ -174,9 +191,19 @@ func (c *Conn) SendSegments(out *Outgoing, i int) {
 		m.header.Iov = &vectors[0]
 		m.header.SetIovlen(n)
 		out.single[0] = m
-		_, _ = c.sendMessages(out.single[:])
+		_, _ = c.sendMessages(out.single[:], true)
 		vectors = vectors[n:]
 	}
+}
+
+// Held returns how many bytes of what was sent the system still holds, in its
+// own measure, which is that of the send buffer (SIOCOUTQ, udp(7)): for a slow
+// wire, or for an address that is being looked up.
+func (c *Conn) Held() (int, error) {
+	var held int
+	var err error
+	controlled := c.raw.Control(func(fd uintptr) { held, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return held, errors.Join(controlled, os.NewSyscallError("ioctl SIOCOUTQ", err))
 }
 
 // Wake ends a wait of Receive, the current one or the next.
