@@ -20,6 +20,11 @@ const (
 	// send in a window, counting starts again.
 	rateAddresses = 8192
 
+	// maxUnknownRate is how many packets that belong to no transfer are answered
+	// in a window, for one address. A client needs one, to learn that its
+	// transfer is over.
+	maxUnknownRate = 3
+
 	// quiet is how long a transfer's client must not have been heard for the
 	// transfer to make room for a newer one, if it has acknowledged something.
 	quiet = time.Second
@@ -186,6 +191,13 @@ func (s *session) silent(now time.Duration) bool {
 		least = firstRTO // who wants the file answers before it is repeated
 	}
 	return now-time.Duration(s.heard.Load()) >= least
+}
+
+// of returns the transfer of a client, nil if it has none.
+func (a *admission) of(client netip.AddrPort) *session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[client]
 }
 
 // leave stops counting a transfer, unless that has been done.

@@ -77,7 +77,7 @@ func newHarness(t testing.TB, c Config, content []byte) *harness {
 	s.do = func(job func()) { job() }
 	s.interfaces.read = func() ([]netstate.Interface, error) { return nil, nil }
 	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
-	s.inboxes = []*inbox{h.inbox}
+	s.places = []place{{h.inbox, 0}}
 	h.engine = newEngine(s.engineConfig(true), h.out)
 	return h
 }
@@ -226,6 +226,63 @@ func TestEngineMakesRoom(t *testing.T) {
 	}
 	if len(finished) != 1 || finished[0].Client.Port() != 5000 || finished[0].Result != Replaced {
 		t.Errorf("finished %+v", finished)
+	}
+}
+
+// TestEngineStrayAcknowledgment checks that an ACK to a port that the transfer
+// does not have ends it if nothing is proven, and that neither this nor a late
+// ACK for an earlier transfer harms an honest client.
+func TestEngineStrayAcknowledgment(t *testing.T) {
+	var finished []string
+	h := newHarness(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, fmt.Sprintf("%d:%v", r.Client.Port(), r.Result)) }}}, random(999))
+	h.server.places = []place{{h.inbox, 1}}
+	rrq := join(1, "rom", "octet")
+	step := func(via int, packet []byte, want ...string) {
+		t.Helper()
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 5000)
+		h.engine.datagram(&datagram{via: via, client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: packet}, h.now)
+		h.deliver()
+		if diff := cmp.Diff(want, h.out.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	step(0, rrq, "5000: DATA 1..1")
+	step(2, ack(1)) // a guess
+	step(1, ack(1)) // which ended it
+	step(0, rrq, "5000: DATA 1..1")
+	step(1, ack(1), "5000: DATA 2..2")
+	step(2, ack(1)) // too late
+	step(1, ack(2))
+	h.server.places = []place{{h.inbox, 3}}
+	step(0, rrq, "5000: DATA 1..1")
+	step(1, ack(2)) // late
+	step(3, ack(1), "5000: DATA 2..2")
+	if diff := cmp.Diff([]string{"5000:aborted", "5000:completed"}, finished); diff != "" {
+		t.Errorf("finished (-want +got):\n%s", diff)
+	}
+}
+
+// TestEngineUndelivered checks what ends when packets do not reach a client: a
+// transfer whose client has no such port, and one of nobody's address unless
+// its client has been heard.
+func TestEngineUndelivered(t *testing.T) {
+	var finished []string
+	h := newHarness(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, fmt.Sprintf("%d:%v", r.Client.Port(), r.Result)) }}}, random(9999))
+	for _, port := range []uint16{5000, 5001, 5002, 5003} {
+		h.arrive(port, join(1, "rom", "octet"))
+	}
+	h.arrive(5001, ack(1))
+	h.arrive(5003, ack(1))
+	for _, c := range []struct {
+		port   uint16
+		via    int
+		closed bool
+	}{{5000, 0, false}, {5001, 0, false}, {5002, 1, true}, {5003, 0, true}, {5004, 0, true}} {
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(c.port >> 8)}), c.port)
+		h.engine.undelivered(client, c.via, c.closed, h.now)
+	}
+	if diff := cmp.Diff([]string{"5000:timed-out", "5003:aborted"}, finished); diff != "" {
+		t.Errorf("finished (-want +got):\n%s", diff)
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	messageRefuse                         // the file cannot be served: tell the client
 	messageRequest                        // the client repeated its request
 	messageDrop                           // make room for another transfer
+	messageStray                          // somebody acknowledged it to another port
 	messageChunks                         // what pending waited for has been read
 )
 

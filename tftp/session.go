@@ -13,6 +13,7 @@ import (
 type route struct {
 	client netip.AddrPort
 	local  netip.Addr // the source address
+	via    int        // the source port: which of the goroutine's
 	iface  int        // the interface to leave by, 0 for the routing table to choose
 	plain  bool       // no segmentation offload on this way
 }

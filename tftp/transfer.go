@@ -304,6 +304,20 @@ func (t *transfer) stop(code uint16) {
 	t.result = Aborted
 }
 
+// closed handles the news that nobody has the client's port any more. A client
+// closes it when it has the size that it asked for, or the final block; or the
+// request was not the client's.
+func (t *transfer) closed() {
+	switch {
+	case t.offered && t.probe:
+		t.result = Probed
+	case t.proven && !t.offered && t.acked == t.last-1:
+		t.result = Completed
+	default:
+		t.result = Aborted
+	}
+}
+
 // await notes that the first block of the flight is sent now, and sets the
 // deadline.
 func (t *transfer) await(now time.Duration) {

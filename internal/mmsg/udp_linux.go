@@ -13,6 +13,7 @@ type UDPOptions struct {
 	ReceiveBuffer int  // bytes; above the system's limit if the process may, else up to it
 	SendBuffer    int  // likewise; 0 leaves it as it is
 	Broadcast     bool // datagrams may be sent to broadcast addresses
+	Errors        bool // ICMP errors are kept for [Group.Undelivered], ip(7) IP_RECVERR
 }
 
 // OpenUDP opens a socket on an IPv4 address that reports where datagrams
@@ -48,6 +49,11 @@ func (o UDPOptions) prepare(fd int, addr netip.AddrPort) error {
 	if o.Broadcast {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
 			return os.NewSyscallError("setsockopt SO_BROADCAST", err)
+		}
+	}
+	if o.Errors {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1); err != nil {
+			return os.NewSyscallError("setsockopt IP_RECVERR", err)
 		}
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {

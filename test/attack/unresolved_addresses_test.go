@@ -66,6 +66,60 @@ func TestProxyPortBurst(t *testing.T) {
 	}
 }
 
+// TestFilesBesideForgedRequests checks that an honest machine reads its file
+// within a second, whoever asks for files beside it.
+func TestFilesBesideForgedRequests(t *testing.T) {
+	for _, rate := range []int{100} {
+		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
+			s := newScene(t)
+			stop := flood(rate, func(i int) {
+				s.forge(netip.AddrPortFrom(stranger(i), 2000), portTFTP, readRequest(fileName, "blksize", "1432"))
+			})
+			time.Sleep(2 * time.Second)
+			for range 5 {
+				if took, err := s.fetch(20 * time.Second); err != nil || took > time.Second {
+					t.Errorf("an honest client needs %v: %v", took, err)
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			if sent := stop(); sent < rate*2 {
+				t.Fatalf("%d requests in the flood, which is too slow", sent)
+			}
+		})
+	}
+}
+
+// TestVanishedMachines checks that machines that vanish in the middle of their
+// downloads do not hold up the next one.
+func TestVanishedMachines(t *testing.T) {
+	s := newScene(t)
+	const machines = 100
+	for i := range machines {
+		must(t, s.peer.IP("addr", "add", stranger(i).String()+"/32", "dev", "e0"))
+		conn, err := s.peer.UDP(netip.AddrPortFrom(stranger(i), 2000))
+		must(t, err)
+		defer conn.Close()
+		_, err = conn.WriteToUDPAddrPort(readRequest(fileName, "blksize", "1432", "windowsize", "64"), netip.AddrPortFrom(serverAddress, portTFTP))
+		must(t, err)
+		must(t, conn.SetReadDeadline(time.Now().Add(2*time.Second)))
+		_, from, err := conn.ReadFromUDPAddrPort(make([]byte, 2048))
+		must(t, err)
+		_, err = conn.WriteToUDPAddrPort(acknowledgment(0), from)
+		must(t, err)
+	}
+	for i := range machines {
+		must(t, s.peer.IP("addr", "del", stranger(i).String()+"/32", "dev", "e0"))
+	}
+	must(t, s.server.IP("neigh", "flush", "dev", "e0"))
+	time.Sleep(500 * time.Millisecond) // the windows are repeated
+	for range 3 {
+		if took, err := s.fetch(20 * time.Second); err != nil || took > time.Second {
+			t.Errorf("the next machine needs %v: %v", took, err)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
 // TestNoPort checks that a request from port 0, which cannot be answered, is no
 // failure of ours.
 func TestNoPort(t *testing.T) {
