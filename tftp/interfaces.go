@@ -79,3 +79,9 @@ func (all interfaces) forReply(client netip.Addr, index int) int {
 	}
 	return 0
 }
+
+// usesARP reports whether the hosts on the link of an interface are looked for
+// by ARP. There is none for 0, the way of the routing table.
+func (all interfaces) usesARP(index int) bool {
+	return all[index].Flags&net.FlagBroadcast != 0 && all[index].Flags&net.FlagLoopback == 0
+}

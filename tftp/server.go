@@ -30,6 +30,7 @@ type Server struct {
 	places     []place // where transfers may be
 	admission  *admission
 	interfaces interfaceCache
+	neighbors  *neighbors
 	cache      *cache
 	do         func(func()) // runs what may block
 	workers    *workers
@@ -89,6 +90,7 @@ func newServer(c Config) (*Server, error) {
 		epoch:      time.Now(),
 		seed:       maphash.MakeSeed(),
 		interfaces: interfaceCache{read: netstate.Read},
+		neighbors:  newNeighbors(netstate.Resolved),
 		admission:  newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
 	}
 	s.cache = newCache(c.CacheBytes, func(job func()) { s.do(job) })
@@ -333,6 +335,11 @@ func (s *Server) open(t *session) {
 		return
 	}
 	t.route.iface = interfaces.forReply(t.route.client.Addr(), t.request.Interface)
+	if interfaces.usesARP(t.route.iface) && !s.neighbors.allow(t.route.iface, t.route.client.Addr(), s.now()) {
+		s.admission.leave(t)
+		s.ignore(t.request, TooMany)
+		return
+	}
 	fsys, tree := s.tree(t.request)
 	name, info, err := findFile(fsys, t.request.File, s.config.IgnoreCase)
 	if err != nil {
