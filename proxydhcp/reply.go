@@ -189,6 +189,7 @@ type Destination struct {
 	To       netip.AddrPort // the IP destination
 	FromPort uint16         // the UDP source port; edk2 and U-Boot insist on it
 	Link     bool           // To is the limited broadcast, sent on the arrival interface
+	Relay    bool           // To is a relay, not the client
 }
 
 // Broadcast is the limited broadcast address of RFC 919.
@@ -203,7 +204,7 @@ func ReplyDestination(q *Request) Destination {
 	m, a := &q.Message, &q.Arrival
 	relay := m.GIAddr.Is4() && !m.GIAddr.IsUnspecified()
 	if relay && (a.Port == PortServer || a.From.Addr() == m.GIAddr) {
-		return Destination{To: netip.AddrPortFrom(m.GIAddr, PortServer), FromPort: a.Port}
+		return Destination{To: netip.AddrPortFrom(m.GIAddr, PortServer), FromPort: a.Port, Relay: true}
 	}
 	if client := q.clientAddr(); client.IsValid() {
 		return Destination{To: client, FromPort: a.Port}

@@ -26,7 +26,7 @@ func TestRespondRelay(t *testing.T) {
 	if res.Reply == nil {
 		t.Fatalf("no answer: %s, %v", res.Reason, res.Err)
 	}
-	want := Destination{To: netip.MustParseAddrPort("198.51.100.1:67"), FromPort: PortServer}
+	want := Destination{To: netip.MustParseAddrPort("198.51.100.1:67"), FromPort: PortServer, Relay: true}
 	if res.To != want {
 		t.Errorf("sent to %+v, want %+v", res.To, want)
 	}
@@ -60,7 +60,7 @@ func TestRespondProxy(t *testing.T) {
 		{"edk2 from 4011", "192.0.2.50:4011", leased, Destination{To: netip.MustParseAddrPort("192.0.2.50:4011"), FromPort: PortProxy}, 0},
 		{"iPXE from 68", "192.0.2.50:68", leased, Destination{To: netip.MustParseAddrPort("192.0.2.50:68"), FromPort: PortProxy}, 0},
 		{"no address", "0.0.0.0:68", in, Destination{To: netip.MustParseAddrPort("255.255.255.255:68"), FromPort: PortProxy, Link: true}, dhcp4.BroadcastFlag},
-		{"forwarded by a relay", "198.51.100.1:67", relayed, Destination{To: netip.MustParseAddrPort("198.51.100.1:67"), FromPort: PortProxy}, 0},
+		{"forwarded by a relay", "198.51.100.1:67", relayed, Destination{To: netip.MustParseAddrPort("198.51.100.1:67"), FromPort: PortProxy, Relay: true}, 0},
 		{"routed, with giaddr set", "198.51.100.77:4011", relayed, Destination{To: netip.MustParseAddrPort("198.51.100.77:4011"), FromPort: PortProxy}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

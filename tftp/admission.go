@@ -4,7 +4,10 @@ package tftp
 // for all.
 
 import (
+	"iter"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,8 +20,13 @@ const (
 	// send in a window, counting starts again.
 	rateAddresses = 8192
 
+	// maxUnknownRate is how many packets that belong to no transfer are answered
+	// in a window, for one address. A client needs one, to learn that its
+	// transfer is over.
+	maxUnknownRate = 3
+
 	// quiet is how long a transfer's client must not have been heard for the
-	// transfer to make room for a newer one of the same client.
+	// transfer to make room for a newer one, if it has acknowledged something.
 	quiet = time.Second
 )
 
@@ -53,6 +61,8 @@ type admission struct {
 	mu       sync.Mutex
 	sessions map[netip.AddrPort]*session
 	clients  map[netip.Addr][]*session
+	unproven []*session    // those admitted, oldest first; some have ended or are proven by now
+	active   time.Duration // until then no transfer is silent enough to make room
 }
 
 // newAdmission admits total transfers at a time, perClient of them for one
@@ -73,44 +83,121 @@ const (
 // admit decides about s, the transfer that a request would become. With
 // repeated it also returns the transfer that the client has. With admitted it
 // may return one to be dropped, which is not counted any more: when a client's
-// transfers fill its share, the one silent for longest makes room. Clients stop
-// without notice (the Raspberry Pi does), and a newer request says what the
-// client wants now.
+// transfers fill its share, or all transfers the table, the one that is worth
+// least makes room. Clients stop without notice (the Raspberry Pi does), and a
+// newer request says what the client wants now.
 func (a *admission) admit(s *session, now time.Duration) (verdict, *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if current := a.sessions[s.route.client]; current != nil {
 		return repeated, current
 	}
-	if len(a.sessions) >= a.total {
-		return full, nil
-	}
 	address := s.route.client.Addr()
 	var evicted *session
-	if len(a.clients[address]) >= a.perClient {
-		evicted = longestSilent(a.clients[address], now)
-		if evicted == nil {
-			return full, nil
-		}
-		a.remove(evicted)
+	switch {
+	case len(a.clients[address]) >= a.perClient:
+		evicted = leastOfClient(a.clients[address], now)
+	case len(a.sessions) >= a.total:
+		evicted = a.leastWorth(now)
+	default:
+		a.add(s)
+		return admitted, nil
 	}
-	a.sessions[s.route.client] = s
-	a.clients[address] = append(a.clients[address], s)
+	if evicted == nil {
+		return full, nil
+	}
+	a.remove(evicted)
+	a.add(s)
 	return admitted, evicted
 }
 
-// longestSilent returns the transfer that may make room, nil if all are active.
-func longestSilent(sessions []*session, now time.Duration) *session {
+// add counts a transfer, as one that has proved nothing yet. The list of these
+// is at most twice as long as there are transfers.
+func (a *admission) add(s *session) {
+	address := s.route.client.Addr()
+	a.sessions[s.route.client] = s
+	a.clients[address] = append(a.clients[address], s)
+	if len(a.unproven) >= 2*a.total {
+		a.unproven = slices.DeleteFunc(a.unproven, func(s *session) bool { return !a.counts(s) || s.stage.Load() == stageProven })
+	}
+	a.unproven = append(a.unproven, s)
+}
+
+// leastWorth returns the transfer that makes room when the table is full: the
+// oldest one whose client has acknowledged nothing, because anybody can send
+// requests in the name of others; else the one silent for longest. It returns
+// nil if there is neither. A file that is being opened occupies a worker, and
+// dropping the transfer would not free it.
+func (a *admission) leastWorth(now time.Duration) *session {
+	for len(a.unproven) > 0 {
+		oldest := a.unproven[0]
+		if a.counts(oldest) && oldest.stage.Load() == stageOpening {
+			break
+		}
+		a.unproven = a.unproven[1:]
+		if a.counts(oldest) && oldest.stage.Load() == stageOffered {
+			return oldest
+		}
+	}
+	if now < a.active { // a flood must not have all of them looked at each time
+		return nil
+	}
+	oldest := longestSilent(maps.Values(a.sessions))
+	if !oldest.silent(now) {
+		a.active = time.Duration(oldest.heard.Load()) + quiet
+		return nil
+	}
+	return oldest
+}
+
+// leastOfClient returns the one of a client's transfers that makes room when
+// they fill its share, nil if all are active. It chooses as for the whole
+// table, but leaves each the time to answer: the machines behind a router that
+// translates addresses are one client.
+func leastOfClient(transfers []*session, now time.Duration) *session {
+	offered := func(yield func(*session) bool) {
+		for _, s := range transfers {
+			if s.stage.Load() == stageOffered && !yield(s) {
+				return
+			}
+		}
+	}
+	for _, some := range []iter.Seq[*session]{offered, slices.Values(transfers)} {
+		if oldest := longestSilent(some); oldest != nil && oldest.silent(now) {
+			return oldest
+		}
+	}
+	return nil
+}
+
+// counts reports whether a transfer is one of those admitted.
+func (a *admission) counts(s *session) bool { return a.sessions[s.route.client] == s }
+
+// longestSilent returns the transfer whose client was heard before all others.
+func longestSilent(sessions iter.Seq[*session]) *session {
 	var oldest *session
-	for _, s := range sessions {
+	for s := range sessions {
 		if oldest == nil || s.heard.Load() < oldest.heard.Load() {
 			oldest = s
 		}
 	}
-	if oldest == nil || now-time.Duration(oldest.heard.Load()) < quiet {
-		return nil
-	}
 	return oldest
+}
+
+// silent reports whether a transfer may make room for another one.
+func (s *session) silent(now time.Duration) bool {
+	least := quiet
+	if s.stage.Load() == stageOffered {
+		least = firstRTO // who wants the file answers before it is repeated
+	}
+	return now-time.Duration(s.heard.Load()) >= least
+}
+
+// of returns the transfer of a client, nil if it has none.
+func (a *admission) of(client netip.AddrPort) *session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[client]
 }
 
 // leave stops counting a transfer, unless that has been done.

@@ -39,6 +39,7 @@ func (c *testClient) ask(file string) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.from = netip.AddrPort{}
 	mode := c.mode
 	if mode == "" {
 		mode = "octet"

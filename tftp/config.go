@@ -54,8 +54,9 @@ type Config struct {
 	MaxWindow int
 
 	// MaxTransfers and MaxTransfersPerClient limit how many transfers run at
-	// once; DefaultMaxTransfers and 8 by default. Further requests are ignored,
-	// and succeed when the client repeats them.
+	// once; DefaultMaxTransfers and 8 by default. A further request takes the
+	// place of a transfer that nobody has acknowledged, or whose client is silent.
+	// Otherwise it is ignored, and succeeds when the client repeats it.
 	MaxTransfers, MaxTransfersPerClient int
 
 	// MaxRequestRate limits the requests of one address in a second; 100 by

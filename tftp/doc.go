@@ -36,6 +36,7 @@
 //	send.go        how an engine sends a file
 //	inbox.go       messages from other goroutines to an engine
 //	admission.go   the limits on rate and number
+//	neighbors.go   the limit on hosts that ARP has not found
 //	events.go      what a server reports
 //
 // These read files and use the network:
@@ -47,8 +48,8 @@
 //	source.go      the open handle of a file that is streamed
 //	workers.go     the goroutines that wait for disks
 //	interfaces.go  the host's interfaces
-//	server.go      Listen, Serve; one goroutine per socket
-//	socket_*.go    batches of datagrams on this system
+//	server.go      Listen, Serve; the goroutines with their ports
+//	socket_*.go    a goroutine's ports: batches of datagrams on this system
 //
 // # Goroutines
 //

@@ -24,8 +24,11 @@ const (
 )
 
 var (
-	errShutDown = errors.New("server is shutting down")
-	errReplaced = errors.New("client sent a new request")
+	errShutDown    = errors.New("server is shutting down")
+	errReplaced    = errors.New("client sent a new request")
+	errMadeRoom    = errors.New("made room for a newer request")
+	errUnreachable = errors.New("nobody receives there")
+	errStray       = errors.New("an acknowledgment came to another port: the request was forged")
 )
 
 // never is a time that does not come.
@@ -34,6 +37,7 @@ const never = time.Duration(math.MaxInt64)
 // datagram is a datagram that arrived. data is valid until the next batch is
 // read.
 type datagram struct {
+	via       int // at which of the goroutine's ports
 	client    netip.AddrPort
 	local     netip.Addr // the destination in the IP header
 	iface     int        // 0 when unknown
@@ -56,12 +60,13 @@ type outbox interface {
 // engineConfig is what an engine needs to know, and the functions it calls.
 type engineConfig struct {
 	acceptsRequests bool // this socket is the one that requests are sent to
-	maxRequestRate  int  // packets of one address in a second that are answered: requests, and those of no transfer
+	maxRequestRate  int  // requests of one address in a second that are answered
 	remembered      int  // finished transfers whose clients are remembered
 
 	allow  func(netip.Addr) bool        // reports whether a client is served
 	admit  func(Request, time.Duration) // opens the file of a request and sends a message to start or refuse it
 	leave  func(*session)               // counts a session no more
+	stray  func(netip.AddrPort) bool    // reports whether a client has a transfer, with another port than it acknowledged
 	events Events                       // every hook is set
 }
 
@@ -80,10 +85,9 @@ type engine struct {
 
 // newEngine returns an engine without transfers.
 func newEngine(c engineConfig, out outbox) *engine {
-	limit := rate{limit: c.maxRequestRate}
 	return &engine{
 		engineConfig: c, out: out, sessions: map[clientKey]*session{}, recent: newRecent(c.remembered),
-		requestRate: limit, unknownRate: limit,
+		requestRate: rate{limit: c.maxRequestRate}, unknownRate: rate{limit: maxUnknownRate},
 	}
 }
 
@@ -106,7 +110,7 @@ func (e *engine) datagram(d *datagram, now time.Duration) {
 // none.
 func (e *engine) find(d *datagram) *session {
 	s := e.sessions[keyOf(d.client)]
-	if s == nil || s.route.local != d.local {
+	if s == nil || s.route.local != d.local || s.route.via != d.via {
 		return nil
 	}
 	return s
@@ -124,7 +128,11 @@ func (e *engine) ack(d *datagram, now time.Duration) {
 		return
 	}
 	s.heard.Store(int64(now))
-	e.act(s, s.machine.ack(number, now), now)
+	b := s.machine.ack(number, now)
+	if s.machine.proven && s.stage.Load() != stageProven {
+		s.stage.Store(stageProven)
+	}
+	e.act(s, b, now)
 }
 
 // remoteError handles an ERROR.
@@ -138,6 +146,29 @@ func (e *engine) remoteError(d *datagram, now time.Duration) {
 	var err error
 	if s.machine.result != Probed {
 		err = received
+	}
+	e.finish(s, s.machine.result, err, now)
+}
+
+// undelivered handles the news that a packet did not reach a client, because
+// nobody has its port, or its address. An address that is not found may be
+// found again; so only a transfer whose client has acknowledged nothing ends.
+func (e *engine) undelivered(client netip.AddrPort, via int, closed bool, now time.Duration) {
+	s := e.sessions[keyOf(client)]
+	if s == nil || s.route.via != via {
+		return
+	}
+	switch {
+	case closed:
+		s.machine.closed()
+	case !s.machine.proven:
+		s.machine.result = TimedOut
+	default:
+		return
+	}
+	var err error
+	if s.machine.result != Completed && s.machine.result != Probed {
+		err = errUnreachable
 	}
 	e.finish(s, s.machine.result, err, now)
 }
@@ -158,16 +189,18 @@ func (e *engine) act(s *session, b burst, now time.Duration) {
 	e.queue.set(s, s.machine.deadline)
 }
 
-// unknownTransfer answers an ACK that belongs to no transfer (RFC 1350, section
-// 4). It ignores one that is late for a finished transfer.
+// unknownTransfer handles an ACK that belongs to no transfer with this port. It
+// ignores one that is late for a finished transfer. If the client has a
+// transfer with another port, somebody guesses ports. Otherwise it answers
+// (RFC 1350, section 4).
 func (e *engine) unknownTransfer(d *datagram, now time.Duration) {
-	if key := keyOf(d.client); e.sessions[key] != nil || e.recent.has(key, now) || d.multicast || !plausible(d.client) {
+	if e.recent.has(peers{keyOf(d.client), d.via}, now) || d.multicast || !plausible(d.client) {
 		return
 	}
-	if !e.unknownRate.allow(d.client.Addr(), now) {
+	if e.stray(d.client) || !e.unknownRate.allow(d.client.Addr(), now) {
 		return
 	}
-	e.refuse(&route{client: d.client, local: d.local}, Refusal{Client: d.client, Local: d.local, Interface: d.iface, Reason: UnknownPort})
+	e.refuse(&route{client: d.client, local: d.local, via: d.via}, Refusal{Client: d.client, Local: d.local, Interface: d.iface, Reason: UnknownPort})
 }
 
 // refuse sends an ERROR that gives the reason of a refusal, and reports it.
@@ -212,7 +245,7 @@ func (e *engine) ask(d *datagram, now time.Duration) {
 	}
 	if err != nil {
 		refusal.Reason = Illegal
-		e.refuse(&route{client: d.client, local: d.local}, refusal)
+		e.refuse(&route{client: d.client, local: d.local, via: d.via}, refusal)
 		return
 	}
 	e.admit(r, now)
@@ -258,7 +291,11 @@ func (e *engine) message(m message, now time.Duration) {
 		e.again(s, *m.request, now)
 	case messageDrop:
 		if !s.over {
-			e.finish(s, Replaced, errReplaced, now)
+			e.finish(s, Replaced, errMadeRoom, now)
+		}
+	case messageStray:
+		if !s.over && !s.machine.proven {
+			e.finish(s, Aborted, errStray, now)
 		}
 	case messageChunks:
 		e.chunks(s, m, now)
@@ -275,6 +312,7 @@ func (e *engine) start(s *session, now time.Duration) {
 	e.sessions[keyOf(s.route.client)] = s
 	s.began = now
 	s.heard.Store(int64(now))
+	s.stage.Store(stageOffered)
 	b := s.machine.begin(now)
 	e.act(s, b, now)
 	e.events.Started(s.summary(now))
@@ -351,7 +389,7 @@ func (e *engine) finish(s *session, result Result, err error, now time.Duration)
 	}
 	delete(e.sessions, key)
 	e.queue.remove(s)
-	e.recent.add(key, now)
+	e.recent.add(peers{key, s.route.via}, now)
 	summary := s.summary(now)
 	summary.Err = err
 	e.releaseHeld(s)

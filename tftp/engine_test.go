@@ -76,7 +76,7 @@ func newHarness(t testing.TB, c Config, content []byte) *harness {
 	}
 	s.do = func(_ string, job func()) { job() }
 	h := &harness{server: s, out: &recorder{t: t, content: content, to: map[netip.AddrPort]int{}}, inbox: &inbox{wake: func() {}}}
-	s.inboxes = []*inbox{h.inbox}
+	s.places = []place{{h.inbox, 0}}
 	h.engine = newEngine(s.engineConfig(true), h.out)
 	return h
 }
@@ -168,10 +168,21 @@ func TestEngine(t *testing.T) {
 			{5002, rrq, 0, nil},
 			{6000, rrq, 0, []string{"6000: DATA 1..1"}}, // another address
 		}, nil},
+		{"a client's share, filled in its name", Config{MaxTransfersPerClient: 2}, []step{
+			{5000, rrq, 0, []string{"5000: DATA 1..1"}},
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
+			{5001, rrq, quiet, []string{"5001: DATA 1..1"}}, // 5000 is silent, like GRUB at work
+			{5002, rrq, firstRTO, []string{"5002: DATA 1..1"}},
+			{5000, ack(2), 0, []string{"5000: DATA 3..3"}},
+		}, []string{"5001:replaced"}},
 		{"all there is", Config{MaxTransfers: 1}, []step{
 			{5000, rrq, 0, []string{"5000: DATA 1..1"}},
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
 			{6000, rrq, 0, nil},
-		}, nil},
+			{6000, rrq, quiet, []string{"6000: DATA 1..1"}}, // 5000 is silent by now
+			{5000, rrq, 0, []string{"5000: DATA 1..1"}},     // 6000 has acknowledged nothing
+			{5000, ack(1), 0, []string{"5000: DATA 2..2"}},
+		}, []string{"5000:replaced", "6000:replaced"}},
 		{"the rate", Config{MaxRequestRate: 2}, []step{
 			{5000, join(1, "x", "octet"), 0, []string{`5000: ERROR "\x00\x01file not found\x00"`}},
 			{5000, join(1, "x", "octet"), 0, []string{`5000: ERROR "\x00\x01file not found\x00"`}},
@@ -217,6 +228,108 @@ func TestEngineMakesRoom(t *testing.T) {
 	}
 }
 
+// TestEngineStrayAcknowledgment checks that an ACK to a port that the transfer
+// does not have ends it if nothing is proven, and that neither this nor a late
+// ACK for an earlier transfer harms an honest client.
+func TestEngineStrayAcknowledgment(t *testing.T) {
+	var finished []string
+	h := newHarness(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, fmt.Sprintf("%d:%v", r.Client.Port(), r.Result)) }}}, random(999))
+	h.server.places = []place{{h.inbox, 1}}
+	rrq := join(1, "rom", "octet")
+	step := func(via int, packet []byte, want ...string) {
+		t.Helper()
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1}), 5000)
+		h.engine.datagram(&datagram{via: via, client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: packet}, h.now)
+		h.deliver()
+		if diff := cmp.Diff(want, h.out.take()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	step(0, rrq, "5000: DATA 1..1")
+	step(2, ack(1)) // a guess
+	step(1, ack(1)) // which ended it
+	step(0, rrq, "5000: DATA 1..1")
+	step(1, ack(1), "5000: DATA 2..2")
+	step(2, ack(1)) // too late
+	step(1, ack(2))
+	h.server.places = []place{{h.inbox, 3}}
+	step(0, rrq, "5000: DATA 1..1")
+	step(1, ack(2)) // late
+	step(3, ack(1), "5000: DATA 2..2")
+	if diff := cmp.Diff([]string{"5000:aborted", "5000:completed"}, finished); diff != "" {
+		t.Errorf("finished (-want +got):\n%s", diff)
+	}
+}
+
+// TestEngineUndelivered checks what ends when packets do not reach a client: a
+// transfer whose client has no such port, and one of nobody's address unless
+// its client has been heard.
+func TestEngineUndelivered(t *testing.T) {
+	var finished []string
+	h := newHarness(t, Config{Events: Events{Finished: func(r Transfer) { finished = append(finished, fmt.Sprintf("%d:%v", r.Client.Port(), r.Result)) }}}, random(9999))
+	for _, port := range []uint16{5000, 5001, 5002, 5003} {
+		h.arrive(port, join(1, "rom", "octet"))
+	}
+	h.arrive(5001, ack(1))
+	h.arrive(5003, ack(1))
+	for _, c := range []struct {
+		port   uint16
+		via    int
+		closed bool
+	}{{5000, 0, false}, {5001, 0, false}, {5002, 1, true}, {5003, 0, true}, {5004, 0, true}} {
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(c.port >> 8)}), c.port)
+		h.engine.undelivered(client, c.via, c.closed, h.now)
+	}
+	if diff := cmp.Diff([]string{"5000:timed-out", "5003:aborted"}, finished); diff != "" {
+		t.Errorf("finished (-want +got):\n%s", diff)
+	}
+}
+
+// TestEngineForgedRequests checks that a flood of requests in the names of
+// others, which fills the table again and again, neither ends a transfer that
+// its client acknowledges nor keeps a new one from starting.
+func TestEngineForgedRequests(t *testing.T) {
+	ended := map[netip.AddrPort]Result{}
+	h := newHarness(t, Config{MaxTransfers: 16, Events: Events{Finished: func(r Transfer) { ended[r.Client] = r.Result }}}, random(20*512+1))
+	rrq := join(1, "rom", "octet")
+	forged := uint32(0)
+	flood := func(n int) {
+		for range n {
+			forged++
+			client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(forged >> 8), byte(forged)}), 2000)
+			h.engine.datagram(&datagram{client: client, local: netip.AddrFrom4([4]byte{198, 51, 100, 1}), data: rrq}, h.now)
+			h.deliver()
+		}
+	}
+	for port := uint16(5000); port < 5008; port++ {
+		flood(40)
+		h.out.take()
+		h.arrive(port, rrq)
+		for block := range uint16(21) {
+			if sent := h.out.take(); len(sent) != 1 || sent[0] != fmt.Sprintf("%d: DATA %d..%d", port, block+1, block+1) {
+				t.Fatalf("client %d got %q in place of block %d", port, sent, block+1)
+			}
+			if block == 20 {
+				break
+			}
+			h.now += 300 * time.Millisecond
+			h.arrive(port, ack(block+1))
+			sent := h.out.take()
+			flood(40)
+			h.out.sent = sent
+		}
+		h.arrive(port, ack(21))
+	}
+	for client, result := range ended {
+		if honest := client.Port() != 2000; honest && result != Completed {
+			t.Errorf("%v: %v", client, result)
+		}
+	}
+	if n := len(h.server.admission.unproven); n > 2*16 {
+		t.Errorf("%d are remembered as unproven", n)
+	}
+}
+
 // TestEngineAmplification checks that a forged request causes a bounded number
 // of packets, none larger than DATA 1.
 func TestEngineAmplification(t *testing.T) {
@@ -227,11 +340,11 @@ func TestEngineAmplification(t *testing.T) {
 	for range 600 {
 		h.pass(100 * time.Millisecond)
 	}
-	if len(h.out.sent) != 14 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
+	if len(h.out.sent) != 6 || len(finished) != 2 || finished[0].Result != TimedOut || finished[1].Result != TimedOut {
 		t.Errorf("%d packets, %+v", len(h.out.sent), finished)
 	}
 	for client, sent := range h.out.to {
-		if sent > 7*516 {
+		if sent > 3*516 {
 			t.Errorf("%d bytes to %v", sent, client)
 		}
 	}

@@ -11,7 +11,8 @@ const (
 	messageStart   messageKind = iota + 1 // the file is open: begin
 	messageRefuse                         // the file cannot be served: tell the client
 	messageRequest                        // the client repeated its request
-	messageDrop                           // make room for another transfer of the same client
+	messageDrop                           // make room for another transfer
+	messageStray                          // somebody acknowledged it to another port
 	messageChunks                         // what pending waited for has been read
 )
 

@@ -50,3 +50,10 @@ func mtuOf(host *netstate.Host, index int) int {
 	}
 	return 0
 }
+
+// usesARP reports whether the hosts on the link of an interface are looked for
+// by ARP. There is none for 0, the way of the routing table.
+func usesARP(host *netstate.Host, index int) bool {
+	at := host.At(index)
+	return at != nil && at.Flags&net.FlagBroadcast != 0 && at.Flags&net.FlagLoopback == 0
+}

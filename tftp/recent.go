@@ -9,25 +9,32 @@ import "time"
 // end the next transfer of a client that always uses the same port.
 const linger = 3 * time.Second
 
-// recent is a list of the clients whose transfers ended a moment ago.
+// recent is a list of the clients whose transfers ended a moment ago, each with
+// the port of ours that it spoke with.
 type recent struct {
 	limit int
-	ended map[clientKey]time.Duration // when the last transfer of each did
-	order []ending                    // as they ended
+	ended map[peers]time.Duration // when the last transfer of each did
+	order []ending                // as they ended
+}
+
+// peers are a client and the port of ours that it speaks with.
+type peers struct {
+	client clientKey
+	via    int
 }
 
 // ending is the end of one transfer.
 type ending struct {
-	key clientKey
+	key peers
 	at  time.Duration
 }
 
 // newRecent returns an empty list with room for so many transfers.
-func newRecent(limit int) recent { return recent{limit: limit, ended: map[clientKey]time.Duration{}} }
+func newRecent(limit int) recent { return recent{limit: limit, ended: map[peers]time.Duration{}} }
 
 // add adds a client whose transfer ends now. If there is no room, it removes
 // the oldest.
-func (r *recent) add(key clientKey, now time.Duration) {
+func (r *recent) add(key peers, now time.Duration) {
 	if len(r.order) == r.limit {
 		r.removeOldest()
 	}
@@ -36,7 +43,7 @@ func (r *recent) add(key clientKey, now time.Duration) {
 }
 
 // has reports whether a client's transfer ended a moment ago.
-func (r *recent) has(key clientKey, now time.Duration) bool {
+func (r *recent) has(key peers, now time.Duration) bool {
 	at, ok := r.ended[key]
 	return ok && now-at < linger
 }

@@ -27,9 +27,10 @@ type Server struct {
 	limits    limits
 	epoch     time.Time
 	seed      maphash.Seed
-	ports     []*port  // every socket; requests come to the first
-	inboxes   []*inbox // of the sockets that carry transfers
+	ports     []*port // those of every goroutine; requests come to the first
+	places    []place // where transfers may be
 	admission *admission
+	neighbors *neighbors
 	cache     *cache
 	do        func(file string, run func()) // runs what may block on a disk
 	workers   *workers
@@ -41,7 +42,13 @@ type Server struct {
 	closing sync.Once
 }
 
-// port is one socket with its transfers.
+// place is where a transfer may be: a goroutine's inbox, and one of its ports.
+type place struct {
+	inbox *inbox
+	via   int
+}
+
+// port is a goroutine's socket with its transfers.
 type port struct {
 	socket *socket
 	engine *engine
@@ -89,52 +96,66 @@ func newServer(c Config) (*Server, error) {
 		limits:    limits{blockSize: c.MaxBlockSize, window: c.MaxWindow},
 		epoch:     time.Now(),
 		seed:      maphash.MakeSeed(),
+		neighbors: newNeighbors(netstate.Resolved),
 		admission: newAdmission(c.MaxTransfers, c.MaxTransfersPerClient),
 	}
 	s.cache = newCache(c.CacheBytes, func(file string, run func()) { s.do(file, run) })
 	return s, nil
 }
 
-// openPorts opens the socket for requests and those for transfers.
+// openPorts opens the port for requests and those for transfers.
 func (s *Server) openPorts() error {
 	if err := s.openPort(s.config.Addr, true); err != nil {
 		return err
 	}
 	if s.config.SinglePort {
-		s.inboxes = []*inbox{s.ports[0].inbox}
+		s.places = []place{{s.ports[0].inbox, 0}}
 		return nil
 	}
-	low, high := int(s.config.PortRange[0]), int(s.config.PortRange[1])
-	wanted := transferSockets()
-	for number := low; len(s.inboxes) < wanted; {
-		err := s.openPort(netip.AddrPortFrom(s.config.Addr.Addr(), uint16(number)), false)
+	count, each := goroutines()
+	low, high := s.config.PortRange[0], s.config.PortRange[1]
+	for number := low; len(s.places) < count*each; {
+		err := s.openTransferPort(netip.AddrPortFrom(s.config.Addr.Addr(), number), count)
 		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 			return err
-		}
-		if err == nil {
-			s.inboxes = append(s.inboxes, s.ports[len(s.ports)-1].inbox)
 		}
 		if high == 0 {
 			continue
 		}
-		if number++; number > high {
+		if number == high {
 			break
 		}
+		number++
 	}
-	if len(s.inboxes) == 0 {
+	if len(s.places) == 0 {
 		return fmt.Errorf("tftp: no free port in %d-%d: %w", low, high, syscall.EADDRINUSE)
 	}
 	return nil
 }
 
-// transferSockets returns the number of sockets that carry transfers. One fills
-// a fast network; more use further processors.
-func transferSockets() int { return min(max(runtime.GOMAXPROCS(0)/2, 1), 4) }
+// openTransferPort opens one port more for transfers. Up to count of them have
+// goroutines of their own, which the others share.
+func (s *Server) openTransferPort(addr netip.AddrPort, count int) error {
+	n := len(s.places)
+	if n < count {
+		if err := s.openPort(addr, false); err != nil {
+			return err
+		}
+	} else if err := s.ports[1+n%count].socket.listen(addr); err != nil {
+		return fmt.Errorf("tftp: listen on %s: %w", addr, err)
+	}
+	s.places = append(s.places, place{s.ports[1+n%count].inbox, n / count})
+	return nil
+}
 
-// openPort opens one socket.
+// openPort opens a port with a goroutine of its own.
 func (s *Server) openPort(addr netip.AddrPort, acceptsRequests bool) error {
-	socket, err := openSocket(addr)
+	socket, err := openSocket()
 	if err != nil {
+		return fmt.Errorf("tftp: %w", err)
+	}
+	if err := socket.listen(addr); err != nil {
+		socket.close()
 		return fmt.Errorf("tftp: listen on %s: %w", addr, err)
 	}
 	s.ports = append(s.ports, &port{
@@ -154,6 +175,7 @@ func (s *Server) engineConfig(acceptsRequests bool) engineConfig {
 		allow:           s.config.Allow,
 		admit:           s.admit,
 		leave:           s.admission.leave,
+		stray:           s.stray,
 		events:          s.config.Events,
 	}
 }
@@ -243,6 +265,9 @@ func (p *port) run(s *Server) error {
 		for i := range arrived {
 			p.engine.datagram(&arrived[i], now)
 		}
+		for client, via, closed, ok := p.socket.undelivered(); ok; client, via, closed, ok = p.socket.undelivered() {
+			p.engine.undelivered(client, via, closed, now)
+		}
 		for _, m := range p.inbox.take() {
 			p.engine.message(m, now)
 		}
@@ -267,7 +292,8 @@ func (p *port) run(s *Server) error {
 // admit opens the file of a request, unless the client has a transfer already
 // or there is no room.
 func (s *Server) admit(r Request, now time.Duration) {
-	t := &session{inbox: s.inboxOf(r.Client), request: r, route: route{client: r.Client, local: r.Local}}
+	at := s.placeOf(r)
+	t := &session{inbox: at.inbox, request: r, route: route{client: r.Client, local: r.Local, via: at.via}}
 	t.heard.Store(int64(now))
 	verdict, other := s.admission.admit(t, now)
 	switch verdict {
@@ -291,17 +317,30 @@ func fileOf(r Request) string {
 	return ""
 }
 
+// stray has the transfer of a client told that somebody acknowledged it to
+// another port, and reports whether there is one.
+func (s *Server) stray(client netip.AddrPort) bool {
+	t := s.admission.of(client)
+	if t != nil && t.stage.Load() != stageProven {
+		t.inbox.post(message{kind: messageStray, session: t})
+	}
+	return t != nil
+}
+
 // ignore reports a request that is not answered.
 func (s *Server) ignore(r Request, why Reason) {
 	s.config.Events.Refused(Refusal{Client: r.Client, Local: r.Local, Interface: r.Interface, Asked: r.File, Reason: why})
 }
 
-// inboxOf returns the inbox of the socket that carries a client's transfer.
-func (s *Server) inboxOf(client netip.AddrPort) *inbox {
-	if len(s.inboxes) == 1 {
-		return s.inboxes[0]
+// placeOf returns where the transfer of a request is. A request that is
+// repeated gets the same place, and nobody who does not know the seed can tell
+// which.
+func (s *Server) placeOf(r Request) place {
+	if len(s.places) == 1 {
+		return s.places[0]
 	}
-	return s.inboxes[maphash.Comparable(s.seed, client)%uint64(len(s.inboxes))]
+	r.Interface = 0 // may be unknown once and known at another time
+	return s.places[maphash.Comparable(s.seed, r)%uint64(len(s.places))]
 }
 
 // open finds and opens the file of a transfer, negotiates, and has the transfer
@@ -314,6 +353,11 @@ func (s *Server) open(t *session) {
 		return
 	}
 	t.route.iface = replyInterface(host, t.route.client.Addr(), t.request.Interface)
+	if usesARP(host, t.route.iface) && !s.neighbors.allow(t.route.iface, t.route.client.Addr(), s.now()) {
+		s.admission.leave(t)
+		s.ignore(t.request, TooMany)
+		return
+	}
 	fsys, tree := s.tree(t.request)
 	name, info, err := findFile(fsys, t.request.File, s.config.IgnoreCase)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 type route struct {
 	client netip.AddrPort
 	local  netip.Addr // the source address
+	via    int        // the source port: which of the goroutine's
 	iface  int        // the interface to leave by, 0 for the routing table to choose
 	plain  bool       // no segmentation offload on this way
 }
@@ -27,10 +28,20 @@ func keyOf(client netip.AddrPort) clientKey {
 	return clientKey(binary.BigEndian.Uint32(a[:]))<<16 | clientKey(client.Port())
 }
 
+// stage is how far a transfer has come.
+type stage = int32
+
+const (
+	stageOpening stage = iota // its file is being opened
+	stageOffered              // its first packet is sent: the request may be forged
+	stageProven               // its client has acknowledged something
+)
+
 // session is a transfer with all that belongs to it.
 type session struct {
 	// What each ACK touches comes first, on as few cache lines as possible.
 	heard   atomic.Int64 // when the client was last heard, a time.Duration; admission reads it
+	stage   atomic.Int32 // a stage; admission reads it
 	over    bool         // finished, or dropped before it began
 	waiting bool         // a message with the chunks of pending is on its way
 	file    *file

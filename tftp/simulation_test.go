@@ -33,6 +33,10 @@ type clientKind struct {
 	mute    bool          // does not acknowledge the final block
 }
 
+// edk2Timeout is the time after which edk2 repeats what it sent last
+// (UefiPxeBcDxe, PXEBC_MTFTP_TIMEOUT).
+const edk2Timeout = 4 * time.Second
+
 // clientKinds are the kinds of clients.
 var clientKinds = []clientKind{
 	{name: "u-boot", window: 1, timeout: 5 * time.Second, nack: true},
@@ -40,9 +44,9 @@ var clientKinds = []clientKind{
 	{name: "pxelinux", window: 1, timeout: 110 * time.Millisecond, reAck: true},
 	{name: "grub", window: 1, timeout: 400 * time.Millisecond, reAck: true, stall: 4 * time.Second},
 	{name: "u-boot-window8", window: 8, timeout: 5 * time.Second, nack: true},
-	{name: "edk2", window: 4, timeout: 4 * time.Second, reAck: true},
+	{name: "edk2", window: 4, timeout: edk2Timeout, reAck: true},
 	{name: "u-boot-window64", window: 64, timeout: time.Second, nack: true},
-	{name: "edk2-window64", window: 64, timeout: 4 * time.Second, reAck: true},
+	{name: "edk2-window64", window: 64, timeout: edk2Timeout, reAck: true},
 }
 
 // event is something that happens at a time.
@@ -82,6 +86,7 @@ type simulation struct {
 	now    time.Duration
 
 	machine transfer
+	fresh   transfer // machine as it was at first
 	wakeAt  time.Duration
 	packets int // DATA packets sent
 
@@ -96,9 +101,10 @@ type simulation struct {
 // run runs a transfer to its end.
 func (s *simulation) run() {
 	s.nacked = -1
+	s.fresh = s.machine
 	s.send(s.machine.begin(0))
 	s.clientTimer(0)
-	for len(s.events) > 0 && s.machine.result == 0 {
+	for len(s.events) > 0 && (s.machine.result == 0 || s.forgotten()) {
 		e := heap.Pop(&s.events).(event)
 		s.now = e.at
 		if s.now > 10*time.Minute {
@@ -107,6 +113,10 @@ func (s *simulation) run() {
 		e.do(e.at)
 	}
 }
+
+// forgotten reports whether the transfer ended before its client had answered
+// anything.
+func (s *simulation) forgotten() bool { return s.machine.result == TimedOut && !s.machine.proven }
 
 // at adds an event.
 func (s *simulation) at(when time.Duration, do func(time.Duration)) {
@@ -213,7 +223,10 @@ func (s *simulation) ack(block int64) {
 	}
 	s.at(s.now+pause, func(time.Duration) {
 		s.carry(func(now time.Duration) {
-			if s.machine.result == 0 {
+			switch {
+			case s.forgotten(): // it is answered with an ERROR, and the client asks again
+				s.started, s.got, s.acked = false, 0, 0
+			case s.machine.result == 0:
 				s.send(s.machine.ack(uint16(block), now))
 			}
 		})
@@ -237,7 +250,11 @@ func (s *simulation) clientTimer(since time.Duration) {
 			s.ack(s.got)
 		} else {
 			s.carry(func(now time.Duration) {
-				if s.machine.result == 0 {
+				switch {
+				case s.forgotten(): // to the server this is a new request
+					s.machine = s.fresh
+					s.send(s.machine.begin(now))
+				case s.machine.result == 0:
 					b, _ := s.machine.ask(true, now)
 					s.send(b)
 				}
@@ -377,6 +394,15 @@ func TestSimulationLossTimes(t *testing.T) {
 			t.Logf("%s at %.0f %%: median %v, p99 %v, worst %v", kind.name, c.loss*100, median, p99, worst)
 			if kind.nack {
 				c.median, c.p99, c.worst = 2*c.median, c.p99+5*kind.timeout, c.worst+6*kind.timeout
+			}
+			// The first packet is sent three times. Of the clients that lose all
+			// three, or their answers, edk2 waits longest to ask again. They are
+			// one in 1,079 at 5 % losses, and one in 145 at 10 %.
+			if kind.timeout == edk2Timeout && c.loss >= 0.05 {
+				c.worst += edk2Timeout
+			}
+			if kind.timeout == edk2Timeout && c.loss >= 0.10 {
+				c.p99 += edk2Timeout
 			}
 			if median > c.median || p99 > c.p99 || worst > c.worst {
 				t.Errorf("%s at %.0f %% loss: median %v, p99 %v, worst %v; want %v, %v, %v", kind.name, c.loss*100, median, p99, worst, c.median, c.p99, c.worst)

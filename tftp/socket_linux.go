@@ -1,13 +1,15 @@
 package tftp
 
-// A UDP socket on Linux: batches both ways, and windows handed to the kernel
-// whole to be cut into datagrams there (UDP_SEGMENT, since Linux 4.18). Servers
-// without these are limited by a system call for each packet.
+// The UDP sockets of a goroutine on Linux: batches both ways, and windows
+// handed to the kernel whole to be cut into datagrams there (UDP_SEGMENT, since
+// Linux 4.18). Servers without these are limited by a system call for each
+// packet.
 
 import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +19,8 @@ import (
 
 const (
 	receiveSize   = 1024    // bytes kept of a datagram; a request has 512 at most
-	receiveBuffer = 4 << 20 // of the socket: the ACKs of a rack that powers up
+	receiveBuffer = 4 << 20 // of a socket: the ACKs of a rack that powers up
+	sendBuffer    = 2 << 20 // of a socket: what waits for ARP must leave room for others
 
 	sendPieces  = 4096     // that a batch consists of
 	sendCopies  = 64 << 10 // bytes of small packets and of headers in a batch
@@ -26,12 +29,18 @@ const (
 	maxDatagram = 65507    // bytes of UDP payload in one message
 )
 
-// socket is a UDP socket with its batches. One goroutine may use it at a time,
-// except for wake.
+// goroutines returns how many goroutines carry transfers, and how many ports
+// each has. One fills a fast network; more use further processors.
+func goroutines() (count, ports int) {
+	return min(max(runtime.GOMAXPROCS(0)/2, 1), 4), 1
+}
+
+// socket is the UDP sockets of a goroutine, with its batches. One goroutine may
+// use it at a time, except for wake.
 type socket struct {
-	conn     *mmsg.Conn
-	local    netip.AddrPort
-	segments bool // the kernel cuts messages into segments
+	group    *mmsg.Group
+	ports    []netip.AddrPort // that the members are bound to
+	segments bool             // the kernel cuts messages into segments
 
 	in        *mmsg.Incoming
 	datagrams [mmsg.BatchSize]datagram
@@ -41,53 +50,35 @@ type socket struct {
 	routes [mmsg.BatchSize]*route // of the messages in out
 }
 
-// openSocket opens a socket on an IPv4 address. Errors are of package os and
-// wrap the system's.
-func openSocket(addr netip.AddrPort) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+// openSocket returns a socket without members.
+func openSocket() (*socket, error) {
+	group, err := mmsg.NewGroup()
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "udp socket")
-	if err := prepareSocket(fd, addr); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	conn, err := mmsg.New(file)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	s := newSocket(conn)
-	s.local, s.segments, err = socketState(fd)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return s, nil
+	return newSocket(group), nil
 }
 
-// newSocket returns a socket that uses a connection.
-func newSocket(conn *mmsg.Conn) *socket {
-	return &socket{conn: conn, in: mmsg.NewIncoming(receiveSize), out: mmsg.NewOutgoing(sendPieces, sendCopies)}
+// newSocket returns a socket whose members are those of a group.
+func newSocket(group *mmsg.Group) *socket {
+	return &socket{group: group, in: mmsg.NewIncoming(receiveSize), out: mmsg.NewOutgoing(sendPieces, sendCopies)}
 }
 
-// prepareSocket sets a socket's options and binds it.
-func prepareSocket(fd int, addr netip.AddrPort) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
-		// Not privileged: as much as the system allows.
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
-			return os.NewSyscallError("setsockopt SO_RCVBUF", err)
-		}
+// listen adds a member that is bound to an IPv4 address. Errors are of package
+// os and wrap the system's.
+func (s *socket) listen(addr netip.AddrPort) error {
+	fd, err := mmsg.OpenUDP(addr, mmsg.UDPOptions{ReceiveBuffer: receiveBuffer, SendBuffer: sendBuffer, Errors: true})
+	if err != nil {
+		return err
 	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1); err != nil {
-		return os.NewSyscallError("setsockopt IP_PKTINFO", err)
+	var bound netip.AddrPort
+	if bound, s.segments, err = socketState(fd); err == nil {
+		err = s.group.Add(fd)
 	}
-	// Let routers fragment: Linux would set DF, and nobody listens for the ICMP
-	// answer.
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT); err != nil {
-		return os.NewSyscallError("setsockopt IP_MTU_DISCOVER", err)
+	if err != nil {
+		return errors.Join(err, os.NewSyscallError("close", unix.Close(fd)))
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
-		return os.NewSyscallError("bind", err)
-	}
+	s.ports = append(s.ports, bound)
 	return nil
 }
 
@@ -105,20 +96,21 @@ func socketState(fd int) (local netip.AddrPort, segments bool, err error) {
 	return local, unsupported == nil, nil
 }
 
-// addr returns the address the socket is bound to.
-func (s *socket) addr() netip.AddrPort { return s.local }
+// addr returns the address that the first member is bound to.
+func (s *socket) addr() netip.AddrPort { return s.ports[0] }
 
 // receive returns what has arrived, after waiting for it until the deadline or
 // until wake; the zero time is no deadline. It may return early. more reports
 // that there may be more at once. The result is valid until the next call.
 func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err error) {
-	n, err := s.conn.Receive(s.in, deadline)
+	n, more, err := s.group.Receive(s.in, deadline)
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENETDOWN) {
 		err = nil
 	}
 	for i := range n {
 		info := s.in.PacketInfo(i)
 		s.datagrams[i] = datagram{
+			via:       s.in.Member(i),
 			client:    s.in.Sender(i),
 			local:     info.Destination,
 			iface:     info.Interface,
@@ -127,15 +119,33 @@ func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err
 		}
 	}
 	s.received = n
-	return s.datagrams[:n], n == mmsg.BatchSize, err
+	return s.datagrams[:n], more, err
+}
+
+// The codes of ICMP errors (RFC 792, destination unreachable).
+const (
+	codeHostUnreachable = 1
+	codePortUnreachable = 3
+)
+
+// undelivered returns a client that a packet has not reached, and by which port
+// it was sent. closed says that the client does not have its port; otherwise
+// there is no such host. It returns false when there is no other.
+func (s *socket) undelivered() (client netip.AddrPort, via int, closed, ok bool) {
+	for {
+		member, client, code, ok := s.group.Undelivered()
+		if !ok || code == codeHostUnreachable || code == codePortUnreachable {
+			return client, member, code == codePortUnreachable, ok
+		}
+	}
 }
 
 // wake ends a wait, the current one or the next. Any goroutine may call it,
 // also after close.
-func (s *socket) wake() { s.conn.Wake() }
+func (s *socket) wake() { s.group.Wake() }
 
-// close closes the socket. It may be called twice.
-func (s *socket) close() { _ = s.conn.Close() }
+// close closes the members. It may be called twice.
+func (s *socket) close() { _ = s.group.Close() }
 
 // packet puts a small packet into the batch.
 func (s *socket) packet(r *route, p []byte) {
@@ -210,25 +220,32 @@ func (s *socket) end(r *route, segment int) {
 }
 
 // flush writes the batch. What the system does not take is lost, as datagrams
-// may be, and the transfers' timers have it sent again. When a wire takes
-// nothing, the rest of the batch is dropped: otherwise each message would have
-// to wait for it.
+// may be, and the transfers' timers have it sent again. It does not wait for a
+// member whose buffer is full: the others would have to wait, too.
 func (s *socket) flush() {
 	for i := 0; i < s.out.Len(); {
-		n, err := s.conn.Send(s.out, i)
-		switch {
-		case err == nil:
-			i += n
-		case errors.Is(err, unix.EAGAIN):
-			i = s.out.Len()
-		default:
-			if s.out.Segment(i) != 0 {
-				s.routes[i].plain = true // its later messages have one segment each
-				s.conn.SendSegments(s.out, i)
-			}
-			i++
+		member, end := s.routes[i].via, i+1
+		for end < s.out.Len() && s.routes[end].via == member {
+			end++
 		}
+		i += s.send(member, i, end)
 	}
 	clear(s.routes[:s.out.Len()])
 	s.out.Reset()
+}
+
+// send sends the messages of a member from the first-th up to the end-th, and
+// returns how many are done with.
+func (s *socket) send(member, first, end int) int {
+	n, err := s.group.TrySend(s.out, member, first, end)
+	switch {
+	case err == nil:
+		return n
+	case errors.Is(err, unix.EAGAIN):
+		return end - first
+	case s.out.Segment(first) != 0 && !errors.Is(err, unix.ENOBUFS): // which says that the wire is full
+		s.routes[first].plain = true // its later messages have one segment each
+		s.group.SendSegments(s.out, member, first)
+	}
+	return 1
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 
 // receiveBuffer is the size asked for; the system may give less.
 const receiveBuffer = 4 << 20
+
+// goroutines returns how many sockets carry transfers, each with a goroutine,
+// and how many ports each has.
+func goroutines() (count, ports int) { return min(max(runtime.GOMAXPROCS(0)/2, 1), 4), 1 }
 
 // maxFailures is how many errors in a row a socket may return. Windows reports
 // a client that closed its port as an error of the next read.
@@ -34,18 +39,20 @@ type socket struct {
 	write   []byte
 }
 
-// openSocket opens a socket on an IPv4 address.
-func openSocket(addr netip.AddrPort) (*socket, error) {
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
-	if err != nil {
-		return nil, err
+// openSocket returns a socket that is not open yet.
+func openSocket() (*socket, error) { return &socket{}, nil }
+
+// listen opens the socket on an IPv4 address.
+func (s *socket) listen(addr netip.AddrPort) (err error) {
+	if s.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr)); err != nil {
+		return err
 	}
-	s := &socket{conn: conn, packet4: ipv4.NewPacketConn(conn)}
+	s.packet4 = ipv4.NewPacketConn(s.conn)
 	// Both are improvements if the system has them. Windows has no arrival
 	// address; there the routing table chooses that of the reply.
-	_ = conn.SetReadBuffer(receiveBuffer)
+	_ = s.conn.SetReadBuffer(receiveBuffer)
 	_ = s.packet4.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
-	return s, nil
+	return nil
 }
 
 // addr returns the address the socket is bound to.
@@ -94,6 +101,11 @@ func (s *socket) receive(deadline time.Time) (arrived []datagram, more bool, err
 	return s.one[:], false, nil
 }
 
+// undelivered returns nothing: what ICMP says is not known here.
+func (s *socket) undelivered() (client netip.AddrPort, via int, closed, ok bool) {
+	return netip.AddrPort{}, 0, false, false
+}
+
 // wake ends a wait, the current one or the next.
 func (s *socket) wake() {
 	s.woken.Store(true)
@@ -101,7 +113,11 @@ func (s *socket) wake() {
 }
 
 // close closes the socket. It may be called twice.
-func (s *socket) close() { _ = s.conn.Close() }
+func (s *socket) close() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+}
 
 // packet sends a datagram. What the system does not take is lost, as datagrams
 // may be.

@@ -28,8 +28,14 @@ import (
 
 const (
 	// offerTries is how often a packet is repeated to an address that has not
-	// yet proved that it wants it. It bounds what a forged request can cause.
-	offerTries = 6
+	// yet proved that it wants it. It bounds what a forged request can cause:
+	// three packets.
+	offerTries = 2
+
+	// offerPatience is how long the answer to the last of them may take. A
+	// client that lost all of them repeats its request meanwhile, and a slow
+	// one still gets its file.
+	offerPatience = 10 * time.Second
 
 	// tailTries is how often a final block is repeated before silence counts as
 	// success: several ROMs do not acknowledge it.
@@ -298,6 +304,20 @@ func (t *transfer) stop(code uint16) {
 	t.result = Aborted
 }
 
+// closed handles the news that nobody has the client's port any more. A client
+// closes it when it has the size that it asked for, or the final block; or the
+// request was not the client's.
+func (t *transfer) closed() {
+	switch {
+	case t.offered && t.probe:
+		t.result = Probed
+	case t.proven && !t.offered && t.acked == t.last-1:
+		t.result = Completed
+	default:
+		t.result = Aborted
+	}
+}
+
 // await notes that the first block of the flight is sent now, and sets the
 // deadline.
 func (t *transfer) await(now time.Duration) {
@@ -306,8 +326,12 @@ func (t *transfer) await(now time.Duration) {
 }
 
 // timeout returns the timer with up to an eighth of jitter, so that a thousand
-// clients that lost a packet together do not repeat together.
+// clients that lost a packet together do not repeat together. For the last
+// packet to an address that has proved nothing it is offerPatience.
 func (t *transfer) timeout() time.Duration {
+	if !t.proven && t.tries >= offerTries {
+		return offerPatience
+	}
 	t.random ^= t.random << 13
 	t.random ^= t.random >> 17
 	t.random ^= t.random << 5

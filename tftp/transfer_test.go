@@ -14,7 +14,7 @@ const ms = time.Millisecond
 // step is one event and what must follow.
 type step struct {
 	at     time.Duration
-	event  string // "begin", "ack N", "expire", "ask", "ask other", "error N"
+	event  string // "begin", "ack N", "expire", "ask", "ask other", "error N", "closed"
 	want   burst
 	result Result
 }
@@ -34,6 +34,8 @@ func play(t *testing.T, name string, agreed terms, size int64, steps []step) {
 				t.Errorf("%s, step %d: deadline is %v", name, i, m.deadline)
 			}
 			got = m.expire(s.at)
+		case s.event == "closed":
+			m.closed()
 		case s.event == "ask":
 			got, _ = m.ask(true, s.at)
 		case s.event == "ask other":
@@ -104,21 +106,33 @@ func TestTransfer(t *testing.T) {
 			{2 * ms, "ack 4", nothing, 0},
 			{300 * ms, "expire", oack, 0},
 			{1 * time.Second, "expire", oack, 0},
-			{3 * time.Second, "expire", oack, 0},
-			{6 * time.Second, "expire", oack, 0},
-			{12 * time.Second, "expire", oack, 0},
-			{20 * time.Second, "expire", oack, 0},
-			{30 * time.Second, "expire", nothing, TimedOut},
+			{11 * time.Second, "expire", nothing, TimedOut},
 		}},
-		{"DATA 1 at most seven times for a forged request", plain, 1 << 20, []step{
+		{"a late answer to the last OACK", lockstep, 1024, []step{
+			{0, "begin", oack, 0},
+			{300 * ms, "expire", oack, 0},
+			{1 * time.Second, "expire", oack, 0},
+			{10 * time.Second, "ack 0", blocks(1, 1), 0},
+		}},
+		{"DATA 1 at most three times for a forged request", plain, 1 << 20, []step{
 			{0, "begin", blocks(1, 1), 0},
 			{300 * ms, "expire", blocks(1, 1), 0},
 			{1 * time.Second, "expire", blocks(1, 1), 0},
-			{3 * time.Second, "expire", blocks(1, 1), 0},
-			{6 * time.Second, "expire", blocks(1, 1), 0},
-			{12 * time.Second, "expire", blocks(1, 1), 0},
-			{20 * time.Second, "expire", blocks(1, 1), 0},
-			{30 * time.Second, "expire", nothing, TimedOut},
+			{11 * time.Second, "expire", nothing, TimedOut},
+		}},
+		{"nobody has the port", window4, 4096, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "ack 0", blocks(1, 4), 0},
+			{2 * ms, "closed", nothing, Aborted},
+		}},
+		{"the port is closed after the size", lockstep, 1024, []step{
+			{0, "begin", oack, 0},
+			{1 * ms, "closed", nothing, Probed},
+		}},
+		{"the port is closed after the final block", plain, 600, []step{
+			{0, "begin", blocks(1, 1), 0},
+			{1 * ms, "ack 1", blocks(2, 1), 0},
+			{2 * ms, "closed", nothing, Completed},
 		}},
 		{"a duplicate ACK sends nothing", lockstep, 5000, []step{
 			{0, "begin", oack, 0},

@@ -61,7 +61,8 @@ type PacketInfo struct {
 // Incoming is a batch of datagrams that were received.
 type Incoming struct {
 	batch
-	size    int // of a buffer
+	size    int            // of a buffer
+	members [BatchSize]int // of the group, from which each datagram came
 	vectors [BatchSize]unix.Iovec
 	buffers []byte
 }
@@ -98,6 +99,9 @@ func (in *Incoming) Data(i int) []byte {
 	start := i * in.size
 	return in.buffers[start : start+min(int(in.messages[i].length), in.size)]
 }
+
+// Member returns the member of the group from which the i-th datagram came.
+func (in *Incoming) Member(i int) int { return in.members[i] }
 
 // Sender returns the IPv4 address and port that sent the i-th datagram.
 func (in *Incoming) Sender(i int) netip.AddrPort {

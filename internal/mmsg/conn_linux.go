@@ -24,53 +24,118 @@ type Socket interface {
 	Close() error
 }
 
-// Conn receives and sends the datagrams of a socket. Wake and Close may be
-// called by any goroutine at any time. Everything else belongs to one.
-type Conn struct {
+// waiter waits for a socket in Go's poller. Wake and Close may be called by any
+// goroutine at any time.
+type waiter struct {
 	socket   Socket
 	raw      syscall.RawConn
 	deadline time.Time   // for reading, as it was set last
 	stale    bool        // deadline may not be the socket's any more
 	woken    atomic.Bool // a wait is to end
+}
+
+// newWaiter returns a waiter that owns a socket.
+func newWaiter(s Socket) (*waiter, error) {
+	raw, err := s.SyscallConn()
+	return &waiter{socket: s, raw: raw}, err
+}
+
+// call is a system call on a descriptor, which does not wait. Arguments and
+// results are where its maker has them.
+type call struct {
+	once  func(fd uintptr)
+	ready func(fd uintptr) bool // calls, and reports whether there was something
+}
+
+// newCall returns the call that once makes. again reports after it whether it
+// is to be made again when there is something.
+func newCall(once func(fd uintptr), again func() bool) call {
+	return call{once, func(fd uintptr) bool { once(fd); return !again() }}
+}
+
+// wait makes a call when there is something to read, or when the wait is over:
+// at the deadline, for which the zero time is none, or after Wake.
+func (w *waiter) wait(deadline time.Time, c call) error {
+	if w.stale || !deadline.Equal(w.deadline) {
+		if err := w.socket.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+		w.deadline, w.stale = deadline, false
+	}
+	// Wake has set a deadline of its own, which may be overwritten by now.
+	if w.woken.Swap(false) {
+		w.stale = true
+		return w.raw.Control(c.once)
+	}
+	err := w.raw.Read(c.ready)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	w.stale = true
+	w.woken.Store(false)
+	return w.raw.Control(c.once) // the poller does not look at a socket whose deadline has passed
+}
+
+// Wake ends a wait of Receive, the current one or the next.
+func (w *waiter) Wake() {
+	w.woken.Store(true)
+	_ = w.socket.SetReadDeadline(time.Unix(1, 0)) // fails when closed: then nobody waits
+}
+
+// Conn receives and sends the datagrams of a socket. Wake and Close may be
+// called by any goroutine at any time. Everything else belongs to one.
+type Conn struct {
+	*waiter
 
 	// The current system call: its arguments and results. They are here, and
 	// the functions are made once, so that no call allocates.
 	messages []message
 	done     int
 	errno    unix.Errno
-	receive  func(fd uintptr) bool
-	poll     func(fd uintptr)
-	send     func(fd uintptr) bool
-	trySend  func(fd uintptr)
+	receive  call
+	send     call
 }
 
 // New returns a Conn that owns a socket. Set the socket's options before.
 func New(s Socket) (*Conn, error) {
-	raw, err := s.SyscallConn()
+	w, err := newWaiter(s)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{socket: s, raw: raw}
-	c.poll = func(fd uintptr) { c.call(unix.SYS_RECVMMSG, fd) }
-	c.trySend = func(fd uintptr) { c.call(unix.SYS_SENDMMSG, fd) }
-	c.receive = func(fd uintptr) bool { c.poll(fd); return c.errno != unix.EAGAIN }
-	c.send = func(fd uintptr) bool { c.trySend(fd); return c.errno != unix.EAGAIN }
+	c := &Conn{waiter: w}
+	again := func() bool { return c.errno == unix.EAGAIN }
+	c.receive = newCall(func(fd uintptr) { c.call(unix.SYS_RECVMMSG, fd) }, again)
+	c.send = newCall(func(fd uintptr) { c.call(unix.SYS_SENDMMSG, fd) }, again)
 	return c, nil
 }
 
-// call makes a system call, which does not wait. The scheduler is not told of
-// it: it would start other threads for a call that is over in microseconds.
-func (c *Conn) call(number, fd uintptr) {
+// NewFD returns a Conn that owns a non-blocking descriptor, which it closes if
+// it fails.
+func NewFD(fd int) (*Conn, error) {
+	file := os.NewFile(uintptr(fd), "socket")
+	c, err := New(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return c, nil
+}
+
+// call makes a system call on the messages.
+func (c *Conn) call(number, fd uintptr) { c.done, c.errno = transfer(number, fd, c.messages) }
+
+// transfer receives or sends messages, without waiting, and returns how many.
+// The scheduler is not told of the call: it would start other threads for one
+// that is over in microseconds.
+func transfer(number, fd uintptr, messages []message) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&c.messages[0])), uintptr(len(c.messages)), unix.MSG_DONTWAIT, 0, 0)
-		if errno == unix.EINTR {
+		n, _, errno := unix.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
 			continue
 		}
-		if errno != 0 {
-			n = 0
-		}
-		c.done, c.errno = int(n), errno
-		return
+		return 0, errno
 	}
 }
 
@@ -85,9 +150,9 @@ func (c *Conn) Receive(in *Incoming, deadline time.Time) (int, error) {
 	c.messages = in.messages[:]
 	var err error
 	if full {
-		err = c.raw.Control(c.poll)
+		err = c.raw.Control(c.receive.once)
 	} else {
-		err = c.wait(deadline)
+		err = c.wait(deadline, c.receive)
 	}
 	if err != nil {
 		return 0, err
@@ -99,41 +164,25 @@ func (c *Conn) Receive(in *Incoming, deadline time.Time) (int, error) {
 	return in.count, nil
 }
 
-// wait receives when there is something, or when the wait is over.
-func (c *Conn) wait(deadline time.Time) error {
-	if c.stale || !deadline.Equal(c.deadline) {
-		if err := c.socket.SetReadDeadline(deadline); err != nil {
-			return err
-		}
-		c.deadline, c.stale = deadline, false
-	}
-	// Wake has set a deadline of its own, which may be overwritten by now.
-	if c.woken.Swap(false) {
-		c.stale = true
-		return c.raw.Control(c.poll)
-	}
-	err := c.raw.Read(c.receive)
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
-	c.stale = true
-	c.woken.Store(false)
-	return c.raw.Control(c.poll) // the poller does not look at a socket whose deadline has passed
-}
-
 // Send sends the messages of a batch from the first-th on and returns how many
 // of them the system took. It may be fewer than all: call it again for the
 // rest. If the system takes none, Send returns the reason as an
 // [os.SyscallError]. That is EAGAIN when the socket had no room for
 // SendTimeout, and another error when the message first cannot be sent.
 func (c *Conn) Send(out *Outgoing, first int) (int, error) {
-	return c.sendMessages(out.messages[first:out.count])
+	return c.sendMessages(out.messages[first:out.count], true)
 }
 
-func (c *Conn) sendMessages(messages []message) (int, error) {
+// TrySend is Send, but does not wait: it returns EAGAIN at once when the socket
+// has no room.
+func (c *Conn) TrySend(out *Outgoing, first int) (int, error) {
+	return c.sendMessages(out.messages[first:out.count], false)
+}
+
+func (c *Conn) sendMessages(messages []message, wait bool) (int, error) {
 	c.messages = messages
-	err := c.raw.Control(c.trySend)
-	if err == nil && c.errno == unix.EAGAIN {
+	err := c.raw.Control(c.send.once)
+	if err == nil && c.errno == unix.EAGAIN && wait {
 		err = c.sendWhenWritable()
 	}
 	if err == nil && c.errno != 0 {
@@ -150,39 +199,21 @@ func (c *Conn) sendWhenWritable() error {
 	if err := c.socket.SetWriteDeadline(time.Now().Add(SendTimeout)); err != nil {
 		return err
 	}
-	err := c.raw.Write(c.send)
+	err := c.raw.Write(c.send.ready)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil // errno is EAGAIN
 	}
 	return err
 }
 
-// SendSegments sends the i-th message of a batch again, each of its segments as
-// a datagram of its own. It is for a message that Send could not send because
-// its way has no segmentation offload, or an MTU below the segment. A datagram
-// that cannot be sent is dropped.
-func (c *Conn) SendSegments(out *Outgoing, i int) {
-	m := out.messages[i]
-	vectors := unsafe.Slice(m.header.Iov, m.header.Iovlen)
-	m.header.SetControllen(packetInfoSpace)
-	for len(vectors) > 0 {
-		n, length := 0, 0
-		for n < len(vectors) && length < out.segments[i] {
-			length += int(vectors[n].Len)
-			n++
-		}
-		m.header.Iov = &vectors[0]
-		m.header.SetIovlen(n)
-		out.single[0] = m
-		_, _ = c.sendMessages(out.single[:])
-		vectors = vectors[n:]
-	}
-}
-
-// Wake ends a wait of Receive, the current one or the next.
-func (c *Conn) Wake() {
-	c.woken.Store(true)
-	_ = c.socket.SetReadDeadline(time.Unix(1, 0)) // fails when closed: then nobody waits
+// Held returns how many bytes of what was sent the system still holds, in its
+// own measure, which is that of the send buffer (SIOCOUTQ, udp(7)): for a slow
+// wire, or for an address that is being looked up.
+func (c *Conn) Held() (int, error) {
+	var held int
+	var err error
+	controlled := c.raw.Control(func(fd uintptr) { held, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return held, errors.Join(controlled, os.NewSyscallError("ioctl SIOCOUTQ", err))
 }
 
 // Close closes the socket. A second call returns an error.

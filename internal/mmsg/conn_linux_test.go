@@ -342,7 +342,7 @@ func TestUDP(t *testing.T) {
 	if out.Segment(0) != 0 || out.Segment(1) != 5 {
 		t.Errorf("segments of %d and %d bytes", out.Segment(0), out.Segment(1))
 	}
-	c.SendSegments(out, 1)
+	out.eachSegment(1, func(one []message) { _, _ = c.sendMessages(one, true) })
 	out.Reset()
 	want := []string{"head and body", "12345", "123", "12345", "123"}
 	for len(want) > 0 {

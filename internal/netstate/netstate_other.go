@@ -4,6 +4,7 @@ package netstate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -47,3 +48,6 @@ func Read() ([]Interface, error) {
 	}
 	return interfaces, nil
 }
+
+// Resolved says that it is not known here who is on a link.
+func Resolved(int, netip.Addr) (bool, error) { return false, errors.ErrUnsupported }

@@ -37,9 +37,9 @@ func (p *port67) close() error {
 	if p.conn == nil {
 		return nil
 	}
-	conn := p.conn.conn
+	conn := p.conn
 	p.conn = nil
-	return conn.Close()
+	return conn.close()
 }
 
 // reception returns how requests are received.

@@ -85,7 +85,7 @@ func Listen(c Config) (_ *Server, err error) {
 func (s *Server) Close() error {
 	err := s.port67.close()
 	if s.proxy != nil {
-		err = errors.Join(err, s.proxy.conn.Close())
+		err = errors.Join(err, s.proxy.close())
 	}
 	return err
 }
