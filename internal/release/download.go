@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -104,8 +105,11 @@ func (d *download) run(ctx context.Context) (resumed bool, err error) {
 		if d.size() > from {
 			tries = 1
 		}
-		if errors.As(err, new(permanent)) || tries >= maxTries {
+		if errors.As(err, new(permanent)) {
 			return resumed, fmt.Errorf("%s: %w", d.Source, err)
+		}
+		if tries >= maxTries {
+			return resumed, fmt.Errorf("%s: %w; if this host cannot reach it, fetch it elsewhere and name the file with --url", d.Source, err)
 		}
 		d.Note(fmt.Sprintf("%v; trying again", err))
 		if err := sleep(ctx, time.Duration(tries)*d.pause); err != nil {
@@ -143,7 +147,7 @@ func (d *download) try(ctx context.Context) (resumed bool, err error) {
 	}
 	answer, err := d.client.Do(request)
 	if err != nil {
-		return false, orCause(ctx, err)
+		return false, orCause(ctx, withoutURL(err))
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0 {
@@ -162,6 +166,15 @@ func (d *download) try(ctx context.Context) (resumed bool, err error) {
 	}
 	body := &meter{answer.Body, silence, d.stall}
 	return start > 0, orCause(ctx, d.store(body, start, size))
+}
+
+// withoutURL returns an error of a client without the URL, which is said
+// anyhow.
+func withoutURL(err error) error {
+	if inner := (*url.Error)(nil); errors.As(err, &inner) {
+		return inner.Err
+	}
+	return err
 }
 
 // orCause returns why a context ended, if it ended, and else the error.

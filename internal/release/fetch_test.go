@@ -329,7 +329,8 @@ func TestFailuresKeepWhatWasThere(t *testing.T) {
 		{"scheme", nil, func(r *Request) { r.Source = "ftp://x/y" }, "ftp://x/y: only http:// and https:// can be fetched"},
 		{"absent URL", nil, func(r *Request) { r.Source = good.URL + "/absent\x7f" }, "invalid"},
 		{"404", nil, func(r *Request) { r.Source = absent(t) }, "the server says 404 Not Found"},
-		{"nobody listens", nil, func(r *Request) { r.Source = "http://127.0.0.1:1/" }, "connection refused"},
+		{"nobody listens", nil, func(r *Request) { r.Source = "http://127.0.0.1:1/" },
+			"http://127.0.0.1:1/: dial tcp 127.0.0.1:1: connect: connection refused; if this host cannot reach it, fetch it elsewhere and name the file with --url"},
 		{"silence", nil, func(r *Request) { r.Source, r.stall = silent(t), 20*time.Millisecond }, "the server has stopped sending"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -625,7 +626,10 @@ func TestSmallDisk(t *testing.T) {
 	}
 	dir := t.TempDir()
 	args := []string{"--mount", "sh", "-e", "-c", `
-mkdir "$1/full" "$1/locked" && mount -t tmpfs -o size=64k tmpfs "$1/full" && mount -t tmpfs -o size=64k,ro tmpfs "$1/locked"
+mkdir "$1/full" "$1/locked" "$1/mounted"
+mount -t tmpfs -o size=64k tmpfs "$1/full"
+mount -t tmpfs -o size=64k,ro tmpfs "$1/locked"
+mount -t tmpfs tmpfs "$1/mounted"
 export ` + variable + `="$1"; exec "$2" -test.run '^TestSmallDisk$'`, "sh", dir, os.Args[0]}
 	if os.Geteuid() != 0 {
 		args = append([]string{"--user", "--map-root-user"}, args...)
@@ -666,8 +670,12 @@ func testSmallDisk(t *testing.T, dir string) {
 			t.Errorf("%s: %v are left behind on a full disk", name, left)
 		}
 	}
+	_, err := Fetch(t.Context(), s.request(filepath.Join(dir, "mounted")))
+	if want := "busy: if " + filepath.Join(dir, "mounted") + " is a mount point, name a directory in it with --to"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
 	locked := filepath.Join(dir, "locked")
-	_, err := Fetch(t.Context(), s.request(filepath.Join(locked, "ipxe")))
+	_, err = Fetch(t.Context(), s.request(filepath.Join(locked, "ipxe")))
 	if want := "read-only file system: run it as a user who may write in " + locked + ", or name another directory with --to"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("error %v, want %s", err, want)
 	}

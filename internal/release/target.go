@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/pxesidecar/pxesidecar/internal/rom"
 )
@@ -302,6 +303,8 @@ func (t *target) explain(err error) error {
 			_ = removed(t.parent, t.beside(end))
 		}
 		return fmt.Errorf("%w: make room in %s, or name another directory with --to; what was there is unchanged", err, filepath.Dir(t.dir))
+	case errors.Is(err, syscall.EBUSY):
+		return fmt.Errorf("%w: if %s is a mount point, name a directory in it with --to", err, t.dir)
 	case errors.Is(err, errBusy):
 		return fmt.Errorf("%s: %w", t.dir, err)
 	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
