@@ -79,6 +79,15 @@ func TestList(t *testing.T) {
 			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: not used, --rom x64=/srv/ipxe.efi",
 			"x64 /boot/ipxe.efi 1.0.0: not used, --rom x64=/srv/ipxe.efi",
 		}, ""},
+		{"--rom, of one that is known anyhow", config.Settings{AnswersText: config.AnswersText{ROMs: []string{"x64=" + host + "/usr/lib/ipxe/snponly.efi"}}, SecureBoot: "off"}, []string{
+			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: chosen",
+			"x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+			"x64 /" + fetched + "/x86_64/ipxe.efi 1.21.1: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+			"x64 /" + fetched + "/" + shim + " 2.0.0: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+			"x64 /" + fetched + "/x86_64-sb/ipxe-shim.efi 2.0.0: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+			"x64 /" + fetched + "/x86_64-sb/shimx64.efi 2.0.0: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+			"x64 /boot/ipxe.efi 1.0.0: not used, --rom x64=/usr/lib/ipxe/snponly.efi",
+		}, ""},
 		{"signed ones alone", config.Settings{SecureBoot: "require"}, []string{
 			"x64 /" + fetched + "/" + shim + " 2.0.0: chosen",
 			"x64 /" + fetched + "/x86_64-sb/ipxe-shim.efi 2.0.0: alternative",

@@ -3,6 +3,7 @@ package release
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -23,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 )
@@ -57,7 +58,8 @@ type server struct {
 	mu       sync.Mutex
 	archive  []byte
 	etag     string
-	cuts     int  // so many answers end in the middle
+	cuts     int  // so many answers break off
+	piece    int  // after so many bytes; 0 for a third of the archive
 	noRanges bool // Range is ignored
 	careless bool // If-Range is ignored
 	ranges   []string
@@ -86,7 +88,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", s.etag)
 	if s.cuts > 0 {
 		s.cuts--
-		w = &cutter{w, len(s.archive) / 3}
+		w = &cutter{w, cmp.Or(s.piece, len(s.archive)/3)}
 	}
 	http.ServeContent(w, r, "ipxeboot.tar.gz", time.Time{}, bytes.NewReader(s.archive))
 }
@@ -190,7 +192,7 @@ func TestFetch(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	first := tree(t, to)
-	if diff := cmp.Diff(wantAll, slices.Sorted(maps.Keys(first))); diff != "" {
+	if diff := gocmp.Diff(wantAll, slices.Sorted(maps.Keys(first))); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	if first["x86_64-sb/snponly-shim.efi"] != first["x86_64-sb/shimx64.efi"] {
@@ -210,7 +212,7 @@ func TestFetch(t *testing.T) {
 	if asked := s.asked(); len(asked) != 0 {
 		t.Errorf("%d requests for what is there, want 0", len(asked))
 	}
-	if diff := cmp.Diff(first, tree(t, to)); diff != "" {
+	if diff := gocmp.Diff(first, tree(t, to)); diff != "" {
 		t.Errorf("a fetch of what is there (-before +after):\n%s", diff)
 	}
 
@@ -221,7 +223,7 @@ func TestFetch(t *testing.T) {
 	if got := fetch(t, s.request(to)); got.Already {
 		t.Error("a damaged file is taken for the one that was fetched")
 	}
-	if diff := cmp.Diff(first, tree(t, to)); diff != "" {
+	if diff := gocmp.Diff(first, tree(t, to)); diff != "" {
 		t.Errorf("mended (-want +got):\n%s", diff)
 	}
 
@@ -229,7 +231,7 @@ func TestFetch(t *testing.T) {
 	signed := s.request(to)
 	signed.SecureBoot = true
 	fetch(t, signed)
-	if diff := cmp.Diff(wantSigned, slices.Sorted(maps.Keys(tree(t, to)))); diff != "" {
+	if diff := gocmp.Diff(wantSigned, slices.Sorted(maps.Keys(tree(t, to)))); diff != "" {
 		t.Errorf("signed files (-want +got):\n%s", diff)
 	}
 	next := newServer(t, archive(t, 1))
@@ -322,8 +324,8 @@ func TestFailuresKeepWhatWasThere(t *testing.T) {
 		{"pipe", of(map[string]romtest.Member{"snponly.efi": {Type: tar.TypeFifo}}), nil, `is neither a file nor a directory`},
 		{"twice", of(map[string]romtest.Member{"snponly.efi": file, "./snponly.efi": file}), nil, `refused: "snponly.efi" is there twice`},
 		{"many members", of(many(maxMembers + 1)), nil, "has more than 4096 members"},
-		{"large file", of(map[string]romtest.Member{"snponly.efi": {Data: strings.Repeat("\x00", maxROM+1)}}), nil, `"snponly.efi" has more than 32 MiB`},
-		{"bomb", of(map[string]romtest.Member{"other": {Data: strings.Repeat("\x00", maxUnpacked)}}), nil, "unpacks to more than 256 MiB"},
+		{"large file", of(map[string]romtest.Member{"snponly.efi": {Data: strings.Repeat("\x00", maxROM+1)}}), nil, `"snponly.efi" has more than 16 MiB`},
+		{"bomb", of(map[string]romtest.Member{"other": {Data: strings.Repeat("\x00", maxUnpacked)}}), nil, "unpacks to more than 128 MiB"},
 		{"absent file", nil, func(r *Request) { r.Source = "/nowhere/ipxeboot.tar.gz" }, "stat /nowhere/ipxeboot.tar.gz: no such file or directory"},
 		{"directory", nil, func(r *Request) { r.Source = "/" }, "/ is not a file"},
 		{"scheme", nil, func(r *Request) { r.Source = "ftp://x/y" }, "ftp://x/y: only http:// and https:// can be fetched"},
@@ -343,7 +345,7 @@ func TestFailuresKeepWhatWasThere(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
-			if diff := cmp.Diff(before, tree(t, to)); diff != "" {
+			if diff := gocmp.Diff(before, tree(t, to)); diff != "" {
 				t.Errorf("the directory changed (-before +after):\n%s", diff)
 			}
 			if left := leftovers(t, to); slices.Contains(left, newEnd) || slices.Contains(left, oldEnd) {
@@ -403,9 +405,14 @@ func TestResume(t *testing.T) {
 	from := func(n int) string { return fmt.Sprintf("bytes=%d-", n) }
 	t.Run("within a fetch", func(t *testing.T) {
 		s := newServer(t, archive(t, 0))
-		s.cuts = 2
+		const cuts = 2 * maxTries // each of them after a byte
+		s.cuts, s.piece = cuts, third/cuts
 		fetch(t, s.request(filepath.Join(t.TempDir(), "ipxe")))
-		if diff := cmp.Diff([]string{"", from(third), from(2 * third)}, s.asked()); diff != "" {
+		want := []string{""}
+		for n := range cuts {
+			want = append(want, from((n+1)*s.piece))
+		}
+		if diff := gocmp.Diff(want, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -426,7 +433,7 @@ func TestResume(t *testing.T) {
 	t.Run("in a later fetch", func(t *testing.T) {
 		s, r := begun(t)
 		fetch(t, r)
-		if diff := cmp.Diff([]string{from(third)}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{from(third)}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 		if left := leftovers(t, r.To); left != nil {
@@ -437,7 +444,7 @@ func TestResume(t *testing.T) {
 		s, r := begun(t)
 		s.noRanges = true
 		fetch(t, r)
-		if diff := cmp.Diff([]string{from(third)}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{from(third)}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -446,7 +453,7 @@ func TestResume(t *testing.T) {
 		s.archive, s.etag = archive(t, 1), `"two"`
 		r.SHA256 = hexSum(s.archive)
 		fetch(t, r)
-		if diff := cmp.Diff([]string{from(third)}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{from(third)}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -455,7 +462,7 @@ func TestResume(t *testing.T) {
 		s.archive, s.careless = archive(t, 1), true
 		r.SHA256 = hexSum(s.archive)
 		fetch(t, r)
-		if diff := cmp.Diff([]string{from(third), ""}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{from(third), ""}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -466,7 +473,7 @@ func TestResume(t *testing.T) {
 		if _, err := Fetch(t.Context(), r); err == nil || !strings.Contains(err.Error(), "is not a release") {
 			t.Errorf("error %v, want that it is no release", err)
 		}
-		if diff := cmp.Diff([]string{from(third), ""}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{from(third), ""}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -481,7 +488,7 @@ func TestResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		fetch(t, r)
-		if diff := cmp.Diff([]string{""}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{""}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
@@ -489,10 +496,26 @@ func TestResume(t *testing.T) {
 		s, r := begun(t)
 		r.Source += "?other"
 		fetch(t, r)
-		if diff := cmp.Diff([]string{""}, s.asked()); diff != "" {
+		if diff := gocmp.Diff([]string{""}, s.asked()); diff != "" {
 			t.Errorf("ranges (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestSlowServer waits for a server that sends little at a time, as long as it
+// sends.
+func TestSlowServer(t *testing.T) {
+	archive := archive(t, 0)
+	const pieces, pause = 8, 100 * time.Millisecond
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for piece := range slices.Chunk(archive, len(archive)/pieces) {
+			_, _ = w.Write(piece)
+			w.(http.Flusher).Flush()
+			time.Sleep(pause)
+		}
+	}))
+	t.Cleanup(slow.Close)
+	fetch(t, Request{Source: slow.URL, SHA256: hexSum(archive), To: filepath.Join(t.TempDir(), "ipxe"), stall: pieces / 2 * pause})
 }
 
 // TestRedirects follows a redirection, but not from HTTPS to HTTP.
@@ -576,7 +599,7 @@ func TestBusy(t *testing.T) {
 	if _, err := Fetch(t.Context(), r); err == nil {
 		t.Fatal("an archive with another digest was taken")
 	}
-	if diff := cmp.Diff(whole, tree(t, r.To)); diff != "" {
+	if diff := gocmp.Diff(whole, tree(t, r.To)); diff != "" {
 		t.Errorf("put back (-want +got):\n%s", diff)
 	}
 	if left := leftovers(t, r.To); left != nil {
@@ -605,13 +628,13 @@ func TestReplace(t *testing.T) {
 	if err := target.replace(target.beside(newEnd), target.beside(oldEnd)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]string{"file": hexSum([]byte("new"))}, tree(t, to)); diff != "" {
+	if diff := gocmp.Diff(map[string]string{"file": hexSum([]byte("new"))}, tree(t, to)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if err := target.replace("absent", target.beside(oldEnd)); err == nil {
 		t.Error("a directory that does not exist took the place of another")
 	}
-	if diff := cmp.Diff(map[string]string{"file": hexSum([]byte("new"))}, tree(t, to)); diff != "" {
+	if diff := gocmp.Diff(map[string]string{"file": hexSum([]byte("new"))}, tree(t, to)); diff != "" {
 		t.Errorf("put back (-want +got):\n%s", diff)
 	}
 }
@@ -663,7 +686,7 @@ func testSmallDisk(t *testing.T, dir string) {
 		if err == nil || !strings.HasSuffix(err.Error(), inFull) {
 			t.Errorf("%s: error %v, want %s", name, err, inFull)
 		}
-		if diff := cmp.Diff(before, tree(t, to)); diff != "" {
+		if diff := gocmp.Diff(before, tree(t, to)); diff != "" {
 			t.Errorf("%s: the directory changed (-before +after):\n%s", name, diff)
 		}
 		if left := leftovers(t, to); left != nil {

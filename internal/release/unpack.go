@@ -26,8 +26,8 @@ import (
 // million bytes packed.
 const (
 	maxMembers  = 4096
-	maxUnpacked = 256 << 20 // bytes, of all members
-	maxROM      = 32 << 20  // bytes, of one that is wanted
+	maxUnpacked = 128 << 20 // bytes, of all members
+	maxROM      = 16 << 20  // bytes, of one that is wanted
 	maxLinks    = 8         // from link to link
 )
 

@@ -24,7 +24,10 @@ func Link(to string) Member { return Member{Type: tar.TypeSymlink, Link: to} }
 func Archive(t testing.TB, members map[string]Member) []byte {
 	t.Helper()
 	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
+	zipped, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	archive := tar.NewWriter(zipped)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		m := members[name]
