@@ -21,7 +21,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			"addresses to the DHCP server that is there. It hands old iPXEs a newer ROM, then the boot script.",
 		Version: version(),
 		Commands: []*cli.Command{
-			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), exportCommand(), completionCommand(), manCommand(),
+			serveCommand(stderr), checkCommand(), explainCommand(), scriptCommand(), exportCommand(), romCommand(stderr),
+			completionCommand(), manCommand(),
 		},
 		EnableBashCompletion:      true,
 		Writer:                    stdout,
@@ -49,19 +50,24 @@ func onNoCommand(c *cli.Context) error {
 
 // onUsageError turns an error of the flag parser into one line.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	command := programName
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != command {
-		command += " " + c.Command.Name
-	}
-	return usageError{fmt.Errorf("%w; %s --help lists the flags", err, command)}
+	return usageError{fmt.Errorf("%w; %s --help lists the flags", err, strings.TrimSpace(programName+" "+commandName(c)))}
 }
 
 // noArguments refuses arguments behind the flags.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usageError{fmt.Errorf("stray argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
+		return usageError{fmt.Errorf("stray argument %q: %s takes flags only", c.Args().First(), commandName(c))}
 	}
 	return nil
+}
+
+// commandName returns the command that is run, such as "rom fetch"; "" if none
+// is.
+func commandName(c *cli.Context) string {
+	if c.Command == nil {
+		return ""
+	}
+	return strings.TrimSpace(strings.TrimPrefix(c.Command.HelpName, programName))
 }
 
 // buildVersion is set by the release build (-ldflags -X main.buildVersion=...).

@@ -67,6 +67,11 @@ func checkAction(c *cli.Context) error {
 	defer l.files.Close()
 	sockets := checkSockets(l) // first: without its port HTTP is not offered
 	report := check.Run(l.checked())
+	if r, newest, ok := l.newer(); ok {
+		report.Problems = append(report.Problems, check.Problem{
+			What: fmt.Sprintf("%s: ROM %s reports iPXE %s, and %s is there: %s", newerMessage, r.Source, r.IPXE.Version, newest, newerHint),
+		})
+	}
 	report.Problems = append(report.Problems, sockets...)
 	report.Problems = append(report.Problems, checkFirewall(c.Context)...)
 	if c.Bool("fetch") {

@@ -10,6 +10,7 @@ import (
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
 	"github.com/pxesidecar/pxesidecar/internal/netstate"
+	"github.com/pxesidecar/pxesidecar/internal/release"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -36,7 +37,7 @@ type host struct {
 // thisHost returns this machine as it is now.
 func thisHost() (host, error) {
 	network, err := netstate.NewWatcher()
-	return host{root: "/", network: network}, err
+	return host{root: hostRoot(), network: network}, err
 }
 
 // loadServed loads the configuration of a command that serves on a host, as it
@@ -51,7 +52,7 @@ func loadServed(c *cli.Context, h host) (*loaded, error) {
 
 // loadPolicy loads a configuration for the sake of its policy and its files.
 // Nothing is served.
-func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: "/"}) }
+func loadPolicy(s config.Settings) (*loaded, error) { return load(s, host{root: hostRoot()}) }
 
 // load parses settings, opens the boot files that they name, and makes the
 // policy. The error joins all problems, a line each. The caller closes the
@@ -110,4 +111,19 @@ func distinct(lists ...[]string) []string {
 		}
 	}
 	return all
+}
+
+// The parts of what is said of ROMs that are older than the newest release.
+const (
+	newerMessage = "a newer iPXE is released"
+	newerHint    = "pxesidecar rom fetch fetches it"
+)
+
+// newer returns a ROM that is served because it is there, and the release of
+// iPXE that is newer. ok is false if there is none. A ROM that somebody chose
+// is older on purpose.
+func (l *loaded) newer() (r config.ROM, newest release.Release, ok bool) {
+	newest = release.Newest()
+	r, ok = l.files.OlderThan(newest.Version)
+	return r, newest, ok
 }

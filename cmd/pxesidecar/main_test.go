@@ -17,5 +17,5 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as people do; what needs a network of its
 // own is in test/.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: newReleases(t).setUp})
 }

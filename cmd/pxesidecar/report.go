@@ -27,6 +27,10 @@ func report(log *slog.Logger, l *loaded, d *daemon) {
 	for i := range l.Segments {
 		reportSegment(log, l, i)
 	}
+	if r, newest, ok := l.newer(); ok {
+		log.Info(newerMessage, "arch", r.Platform.String(), "file", r.Name, "hint", newerHint,
+			"from", r.Source, "reports", "iPXE "+r.IPXE.Version.String(), "release", newest.String())
+	}
 	log.Info("ready", "tftp", tftpText(l), "http", d.httpText(), "dry-run", l.DHCP.DryRun, "version", version())
 }
 

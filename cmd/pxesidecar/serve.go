@@ -21,7 +21,7 @@ func serveCommand(stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "answer machines that boot from the network, until stopped",
-		Description: "Without flags it serves the only interface, the iPXE ROMs that the distribution packages, and\n" +
+		Description: "Without flags it serves the only interface, the iPXE ROMs that were fetched or that the distribution packages, and\n" +
 			"a built-in boot script. Each flag has an environment variable. SIGHUP reads the configuration file again.",
 		Flags:        newFlags(config.Flags()),
 		OnUsageError: onUsageError,

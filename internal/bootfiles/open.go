@@ -20,8 +20,9 @@ type Set struct {
 	Segments []config.SegmentFiles // in the order of the configuration's segments
 	Warnings []string              // what works, but probably not as meant
 
-	images   map[string]rom.Image // of the ROMs on this host, by their names in the tree
-	autoexec bool                 // autoexec.ipxe is generated
+	images    map[string]rom.Image // of the ROMs on this host, by their names in the tree
+	byDefault map[string]bool      // the files of ROMs that nobody named, nor their directory
+	autoexec  bool                 // autoexec.ipxe is generated
 }
 
 // Open opens the boot files that a configuration names: the directories of its
@@ -30,7 +31,21 @@ type Set struct {
 // generated scripts. The error joins all problems, a line each. The caller
 // closes the Set.
 func Open(c *config.Config, hostRoot, version string) (*Set, error) {
-	s := &Set{tree: &tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), images: map[string]rom.Image{}, autoexec: c.Autoexec}
+	s, err := gather(c, hostRoot, version)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// gather opens the boot files. Even if there are problems, the Set is what
+// could be opened.
+func gather(c *config.Config, hostRoot, version string) (*Set, error) {
+	s := &Set{
+		tree: &tree{}, Segments: make([]config.SegmentFiles, len(c.Segments)), autoexec: c.Autoexec,
+		images: map[string]rom.Image{}, byDefault: map[string]bool{},
+	}
 	problems := c.Problems()
 	// Everybody's files come first: of two layers of the tree with a name, the
 	// first one serves it.
@@ -46,13 +61,9 @@ func Open(c *config.Config, hostRoot, version string) (*Set, error) {
 	for i := range s.Segments {
 		s.Segments[i].RaspberryPi = hasPi
 	}
-	if err := problems.Err(); err != nil {
-		s.Close()
-		return nil, err
-	}
 	s.dropRejected(c)
 	s.warnOfAutoexec()
-	return s, nil
+	return s, problems.Err()
 }
 
 // warnOfAutoexec warns of each autoexec.ipxe of the user's own that an EFI ROM
@@ -198,4 +209,17 @@ func (s *Set) isSecondStage(name string) bool {
 func (s *Set) Image(name string) (image rom.Image, ok bool) {
 	image, ok = s.images[name]
 	return image, ok
+}
+
+// OlderThan returns the first ROM that is served without anybody naming it or
+// its directory, and reports an older version. ok is false if there is none.
+func (s *Set) OlderThan(version proxydhcp.Version) (older config.ROM, ok bool) {
+	for _, segment := range s.Segments {
+		for _, r := range segment.ROMs {
+			if s.byDefault[r.Source] && r.IPXE.HasVersion && r.IPXE.Version.Compare(version) < 0 {
+				return r, true
+			}
+		}
+	}
+	return config.ROM{}, false
 }

@@ -186,9 +186,9 @@ func TestOpenErrors(t *testing.T) {
 	}{
 		{"no directory", host, config.AnswersText{Root: root + "/absent"}, `--root "ROOT/absent": no such file or directory`},
 		{"no ROM", bare, config.AnswersText{},
-			"no iPXE ROM found in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or name one with --rom x64=FILE"},
+			"no iPXE ROM found in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or fetch those of iPXE's newest release with: pxesidecar rom fetch, or name one with --rom x64=FILE"},
 		{"no ROM in the root either", bare, config.AnswersText{Root: filepath.Join(bare, "etc")},
-			"no iPXE ROM found in BARE/etc or in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or name one with --rom x64=FILE"},
+			"no iPXE ROM found in BARE/etc or in the distribution's directories: install iPXE's boot files with: apt-get install ipxe, or fetch those of iPXE's newest release with: pxesidecar rom fetch, or name one with --rom x64=FILE"},
 		{"no ROM on the other server", host, config.AnswersText{NextServer: "192.0.2.99"},
 			"--next-server 192.0.2.99: name the ROMs that it has with --rom, such as --rom x64=ipxe.efi"},
 		{"ROM that is not there", host, config.AnswersText{Root: root, ROMs: []string{"x64=absent-for-sure.efi"}},

@@ -31,10 +31,13 @@ type romFinder struct {
 // romFile is a ROM that was found. name and source are empty for a platform
 // that has none.
 type romFile struct {
-	name   string     // in the boot file tree or on the next server, or a URL; "" if it is not published yet
-	source string     // the file on this host; "" if it is elsewhere
-	image  rom.Image  // what that file says about itself
-	packed bool       // image was read by unpacking the file
+	name   string    // in the boot file tree or on the next server, or a URL; "" if it is not published yet
+	source string    // the file on this host; "" if it is elsewhere
+	image  rom.Image // what that file says about itself
+	packed bool      // image was read by unpacking the file
+
+	byDefault bool // nobody named it, or its directory
+
 	second secondFile // what it loads, if it is a shim that has a second stage
 }
 
@@ -59,7 +62,7 @@ func (s *Set) findROMs(a config.Answers, c *config.Config, hostRoot string, prob
 	named := f.named(problems)
 	found := f.inDirectory(named)
 	if len(found) == 0 {
-		found = f.inDistribution()
+		found = f.byDefault()
 	}
 	var chosen [][]romFile // by platform: the ROM, and its alternatives
 	var platforms []proxydhcp.Platform
@@ -126,13 +129,25 @@ func (f *romFinder) use(platform proxydhcp.Platform, r romFile) config.ROM {
 	if r.source == "" {
 		return config.ROM{Platform: platform, Name: r.name}
 	}
+	out := r.describe(platform)
+	f.set.images[r.name] = r.image
+	if r.second.name != "" {
+		f.set.images[r.second.name] = r.second.image
+	}
+	if r.byDefault {
+		f.set.byDefault[r.source] = true
+	}
+	return out
+}
+
+// describe returns a ROM of this host with what its file says. It unpacks the
+// file, if that is necessary.
+func (r *romFile) describe(platform proxydhcp.Platform) config.ROM {
 	if platform == proxydhcp.BIOS {
 		r.unpack()
 	}
-	f.set.images[r.name] = r.image
 	runs := r.image
-	if r.second.name != "" {
-		f.set.images[r.second.name] = r.second.image
+	if r.second.source != "" {
 		runs = r.second.image
 	}
 	x := proxydhcp.IPXE{
@@ -302,25 +317,38 @@ func (f *romFinder) inDirectory(named map[proxydhcp.Platform]romFile) map[proxyd
 			}
 		}
 		for _, choice := range choices.Usable {
-			r := romFile{name: path.Join(f.answers.Mount, choice.Name), source: filepath.Join(dir, choice.Name), image: choice.Image}
-			r.addSecond(choice.Second)
-			found[platform] = append(found[platform], r)
+			found[platform] = append(found[platform], f.inRoot(choice))
 		}
 	}
 	return found
 }
 
-// inDistribution returns the ROMs that the distribution's packages installed,
-// by platform, best first.
-func (f *romFinder) inDistribution() map[proxydhcp.Platform][]romFile {
+// inRoot returns a file in the user's directory.
+func (f *romFinder) inRoot(choice rom.Choice) romFile {
+	r := romFile{name: path.Join(f.answers.Mount, choice.Name), source: filepath.Join(f.answers.Text.Root, choice.Name), image: choice.Image}
+	r.addSecond(choice.Second)
+	return r
+}
+
+// onHost returns a file of this host that is in no directory of the user's.
+func (f *romFinder) onHost(choice rom.Choice) romFile {
+	r := romFile{source: filepath.Join(f.hostRoot, choice.Path()), image: choice.Image}
+	r.addSecond(choice.Second)
+	return r
+}
+
+// byDefault returns the ROMs that are there without anybody naming them or
+// their directory, by platform, best first: those that were fetched, or else
+// those that the distribution's packages installed.
+func (f *romFinder) byDefault() map[proxydhcp.Platform][]romFile {
 	found := map[proxydhcp.Platform][]romFile{}
 	if f.answers.Remote {
 		return found
 	}
 	for platform, choices := range rom.Find(os.DirFS(f.hostRoot), f.shims()) {
 		for _, choice := range choices.Usable {
-			r := romFile{source: filepath.Join(f.hostRoot, choice.Path()), image: choice.Image}
-			r.addSecond(choice.Second)
+			r := f.onHost(choice)
+			r.byDefault = true
 			found[platform] = append(found[platform], r)
 		}
 	}
@@ -336,9 +364,6 @@ func (f *romFinder) nothingFound() error {
 	if dir := f.answers.Text.Root; dir != "" {
 		where = fmt.Sprintf("no iPXE ROM found in %s or in the distribution's directories", dir)
 	}
-	hint := "install iPXE"
-	if release, err := os.ReadFile(filepath.Join(f.hostRoot, "etc/os-release")); err == nil {
-		hint = rom.PackageHint(bytes.NewReader(release))
-	}
-	return fmt.Errorf("%s: %s, or name one with --rom x64=FILE", where, hint)
+	release, _ := os.ReadFile(filepath.Join(f.hostRoot, "etc/os-release")) // without one the system is unknown
+	return fmt.Errorf("%s: %s, or name one with --rom x64=FILE", where, rom.PackageHint(bytes.NewReader(release)))
 }

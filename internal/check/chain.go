@@ -10,10 +10,10 @@ import (
 )
 
 // chain returns in one line what firmware loads, what that loads, and who
-// signed each. image is the ROM's.
-func (in Input) chain(r config.ROM, image rom.Image) string {
+// signed each. image is the ROM's, second that of its second stage.
+func chain(r config.ROM, image, second rom.Image) string {
 	text := fmt.Sprintf("%s (%s)", r.Name, loader(image, r))
-	if second, ok := in.Files.Image(r.SecondStage); ok && r.SecondStage != "" {
+	if r.SecondStage != "" {
 		text += fmt.Sprintf(" -> %s (%s)", path.Base(r.SecondStage), loader(second, r))
 	}
 	return text

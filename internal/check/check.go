@@ -14,6 +14,7 @@ import (
 
 	"github.com/pxesidecar/pxesidecar/config"
 	"github.com/pxesidecar/pxesidecar/internal/bootfiles"
+	"github.com/pxesidecar/pxesidecar/internal/rom"
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
@@ -112,8 +113,10 @@ func Run(in Input) Report {
 			segment.Rows = in.rows(a.Scope.Segment(), files.Script)
 		}
 		r.Segments = append(r.Segments, segment)
-		for _, rom := range files.ROMs {
-			if d := in.describe(rom); !slices.Contains(r.ROMs, d) {
+		for _, served := range files.ROMs {
+			image, _ := in.Files.Image(served.Name)
+			second, _ := in.Files.Image(served.SecondStage)
+			if d := describe(served, image, second); !slices.Contains(r.ROMs, d) {
 				r.ROMs = append(r.ROMs, d)
 			}
 		}
@@ -192,14 +195,14 @@ func (in Input) gets(client proxydhcp.Client, script string) string {
 // exampleServer stands for our address.
 var exampleServer = netip.MustParsePrefix("192.0.2.10/24")
 
-// describe returns what a ROM says about itself.
-func (in Input) describe(r config.ROM) ROM {
+// describe returns what a ROM says about itself. image is its file, and second
+// its second stage.
+func describe(r config.ROM, image, second rom.Image) ROM {
 	out := ROM{Arch: r.Platform.String(), File: r.Name, From: r.Source, Is: "elsewhere, not looked at"}
-	image, ok := in.Files.Image(r.Name)
-	if r.Source == "" || !ok {
+	if r.Source == "" {
 		return out
 	}
-	out.Chain = in.chain(r, image)
+	out.Chain = chain(r, image, second)
 	out.Is, out.Signed, out.Text, out.Features = image.Kind(), image.Signed(), r.VersionText, r.IPXE.Features.String()
 	if r.IPXE.HasVersion {
 		out.Version = r.IPXE.Version.String()

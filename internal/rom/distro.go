@@ -25,6 +25,8 @@ package rom
 //	  -legacy has old drivers; for Secure Boot there are {x86_64,arm64}-sb,
 //	  with signed iPXEs and links such as snponly-shim.efi to one shim
 //	  (src/util/gensrvimg)
+//	what "rom fetch" brings
+//	  a part of such an archive, in a directory of our own
 //	iPXE build directory
 //	  bin-x86_64-pcbios/undionly.kpxe, bin-x86_64-efi/ipxe.efi, ...
 //
@@ -35,19 +37,39 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/pxesidecar/pxesidecar/proxydhcp"
 )
 
-// distributions are the directories where the packages of each distribution
-// install boot files, as fs.FS names them. Of the directories of one
-// distribution, the first with a file for a platform is used.
-var distributions = [...][]string{
-	{"usr/lib/ipxe", "boot"}, // Debian, Ubuntu
-	{"usr/share/ipxe"},       // Fedora, SUSE, Arch: different file names
+// places returns the directories where boot files are without anybody naming
+// one, as fs.FS names them: ours, then those where the packages of each
+// distribution install theirs. Of the directories of one place, the first with
+// a file for a platform is used.
+func places() [][]string {
+	return [][]string{
+		{FetchedDir()},
+		{"usr/lib/ipxe", "boot"}, // Debian, Ubuntu
+		{"usr/share/ipxe"},       // Fedora, SUSE, Arch: different file names
+	}
+}
+
+// FetchedDir returns the directory that a release of iPXE is fetched into on
+// this system, as fs.FS names it below the root directory.
+func FetchedDir() string {
+	switch runtime.GOOS {
+	case "windows":
+		return "ProgramData/pxesidecar/ipxe"
+	case "darwin":
+		return "Library/Application Support/pxesidecar/ipxe"
+	case "freebsd":
+		return "var/db/pxesidecar/ipxe"
+	}
+	return "var/lib/pxesidecar/ipxe"
 }
 
 // Choice is one way to start an iPXE on a platform, found in a directory: an
@@ -76,6 +98,16 @@ type Choices struct {
 	// name says that it is for this one: several platforms share names such
 	// as ipxe.efi.
 	Passed []error
+
+	// Others are the files with a candidate's name that are not among the
+	// usable ones.
+	Others []Other
+}
+
+// Other is a file that is not used.
+type Other struct {
+	Choice        // without an image if it cannot be used
+	Why    string // it is not used
 }
 
 // best returns the best choice, the zero Choice if there is none.
@@ -95,27 +127,57 @@ const (
 	WithoutShims Shims = false
 )
 
-// Find returns the boot files that a distribution's packages installed under
-// root, the system's root directory, by platform. It returns those of the first
-// distribution that has a file for any platform, and nil if there are none.
+// Place is a place that has boot files without anybody naming it.
+type Place struct {
+	Dir     string // for people: the first of its directories, as fs.FS names it
+	Choices map[proxydhcp.Platform]Choices
+}
+
+// Places returns the places of boot files under root, the system's root
+// directory, that have a file for any platform: the best first.
 //
 // Symbolic links are followed as root follows them. Debian 12 has links that
 // lead to /boot, so a file system that does not leave its directory does not
 // find them.
-func Find(root fs.FS, shims Shims) map[proxydhcp.Platform]Choices {
-	for _, dirs := range distributions {
-		found := map[proxydhcp.Platform]Choices{}
-		for _, platform := range proxydhcp.Platforms() {
-			for _, dir := range dirs {
-				if choices := Choose(root, dir, platform, shims); len(choices.Usable) > 0 {
-					found[platform] = choices
-					break
+func Places(root fs.FS, shims Shims) iter.Seq[Place] {
+	return func(yield func(Place) bool) {
+		for _, dirs := range places() {
+			place := Place{dirs[0], map[proxydhcp.Platform]Choices{}}
+			for _, platform := range proxydhcp.Platforms() {
+				if choices := chooseIn(root, dirs, platform, shims); len(choices.Usable) > 0 {
+					place.Choices[platform] = choices
 				}
 			}
+			if len(place.Choices) > 0 && !yield(place) {
+				return
+			}
 		}
-		if len(found) > 0 {
-			return found
+	}
+}
+
+// chooseIn returns the candidates of the first directory that has one.
+func chooseIn(root fs.FS, dirs []string, platform proxydhcp.Platform, shims Shims) Choices {
+	var found Choices
+	for _, dir := range dirs {
+		choices := Choose(root, dir, platform, shims)
+		if len(found.Usable) == 0 {
+			choices.Others = append(found.Others, choices.Others...)
+			found = choices
+			continue
 		}
+		for _, usable := range choices.Usable {
+			found.Others = append(found.Others, Other{usable, "another directory of the same package comes first"})
+		}
+		found.Others = append(found.Others, choices.Others...)
+	}
+	return found
+}
+
+// Find returns the boot files of the best of those places, by platform, and nil
+// if there is none.
+func Find(root fs.FS, shims Shims) map[proxydhcp.Platform]Choices {
+	for place := range Places(root, shims) {
+		return place.Choices
 	}
 	return nil
 }
@@ -130,21 +192,44 @@ func Find(root fs.FS, shims Shims) map[proxydhcp.Platform]Choices {
 // Secure Boot and without.
 func Choose(fsys fs.FS, dir string, platform proxydhcp.Platform, shims Shims) Choices {
 	var found Choices
-	kinds := map[kind]bool{}
+	of := map[kind]Choice{}
 	for _, c := range candidates(platform) {
-		if kinds[c.kind] || c.shim && !bool(shims) {
+		choice, err := c.choose(fsys, dir, platform)
+		why := ""
+		switch better, taken := of[c.kind], of[c.kind].found(); {
+		case err == nil && !choice.found():
+			continue
+		case c.shim && !bool(shims):
+			why = "a shim, and none is wanted"
+		case taken:
+			why = fmt.Sprintf("of the same kind as %s, which comes first", better.Name)
+		case err != nil:
+			if why = err.Error(); len(found.Usable) == 0 {
+				found.Passed = append(found.Passed, err)
+			}
+		case found.clashes(choice):
+			why = "it would need the name of another file that is used"
+		default:
+			of[c.kind] = choice
+			found.Usable = append(found.Usable, choice)
 			continue
 		}
-		choice, err := c.choose(fsys, dir, platform)
-		switch {
-		case err != nil && len(found.Usable) == 0:
-			found.Passed = append(found.Passed, err)
-		case choice.found() && !found.clashes(choice):
-			kinds[c.kind] = true
-			found.Usable = append(found.Usable, choice)
-		}
+		found.Others = append(found.Others, Other{Choice{dir, c.name, choice.Image, choice.Second}, why})
 	}
 	return found
+}
+
+// IsUsualName reports whether a file of that name in a directory of boot files
+// may be chosen for some platform, or loaded by a shim that is.
+func IsUsualName(name string) bool {
+	for _, platform := range proxydhcp.Platforms() {
+		for _, c := range candidates(platform) {
+			if c.name == name || c.shim && withoutShim(c.name) == name {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // choose returns the candidate, if the directory has it and the platform can

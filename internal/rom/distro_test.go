@@ -192,8 +192,8 @@ func TestCandidatesAreValidAndUnique(t *testing.T) {
 }
 
 func TestPackageHint(t *testing.T) {
-	const byHand = "unpack ipxeboot.tar.gz of an iPXE release and name the folder with --root"
-	with := func(command string) string { return "install iPXE's boot files with: " + command }
+	const fetch = "fetch those of iPXE's newest release with: pxesidecar rom fetch"
+	with := func(command string) string { return "install iPXE's boot files with: " + command + ", or " + fetch }
 	tests := map[string]struct{ osRelease, command, hint string }{
 		"Debian":       {"PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n", "apt-get install ipxe", with("apt-get install ipxe")},
 		"Mint":         {"ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "apt-get install ipxe", with("apt-get install ipxe")},
@@ -201,10 +201,10 @@ func TestPackageHint(t *testing.T) {
 		"Tumbleweed":   {"ID='opensuse-tumbleweed'\n", "zypper install ipxe-bootimgs", with("zypper install ipxe-bootimgs")},
 		"SLES":         {"ID=\"sles\"\nID_LIKE=\"suse\"\n", "zypper install ipxe-bootimgs", with("zypper install ipxe-bootimgs")},
 		"Arch":         {"# comment=1\nID=arch", "pacman -S ipxe", with("pacman -S ipxe")},
-		"Alpine":       {"ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.20\"\n", "", "Alpine packages only iPXEs that boot Alpine's own server (alpine-ipxe): " + byHand},
-		"unknown":      {"ID=plan9\nPRETTY_NAME=\"Plan 9\"\n", "", "no iPXE package is known for Plan 9: " + byHand},
-		"empty":        {"", "", byHand},
-		"half a quote": {"ID=\"\nPRETTY_NAME=\"\n", "", "no iPXE package is known for \": " + byHand},
+		"Alpine":       {"ID=alpine\nPRETTY_NAME=\"Alpine Linux v3.20\"\n", "", "Alpine packages only iPXEs that boot Alpine's own server (alpine-ipxe), " + fetch},
+		"unknown":      {"ID=plan9\nPRETTY_NAME=\"Plan 9\"\n", "", "no package of iPXE's boot files is known for Plan 9, " + fetch},
+		"empty":        {"", "", fetch},
+		"half a quote": {"ID=\"\nPRETTY_NAME=\"\n", "", "no package of iPXE's boot files is known for \", " + fetch},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

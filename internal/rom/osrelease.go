@@ -47,19 +47,19 @@ func installCommand(ids []string) string {
 // with that os-release file. An unreadable file is treated as that of an
 // unknown system.
 func PackageHint(osRelease io.Reader) string {
-	const byHand = "unpack ipxeboot.tar.gz of an iPXE release and name the folder with --root"
+	const fetch = "fetch those of iPXE's newest release with: pxesidecar rom fetch"
 	values := parseOSRelease(osRelease)
 	ids := systemIDs(values)
 	if command := installCommand(ids); command != "" {
-		return "install iPXE's boot files with: " + command
+		return "install iPXE's boot files with: " + command + ", or " + fetch
 	}
 	if slices.Contains(ids, "alpine") {
-		return "Alpine packages only iPXEs that boot Alpine's own server (alpine-ipxe): " + byHand
+		return "Alpine packages only iPXEs that boot Alpine's own server (alpine-ipxe), " + fetch
 	}
 	if name := values["PRETTY_NAME"]; name != "" {
-		return fmt.Sprintf("no iPXE package is known for %s: %s", name, byHand)
+		return fmt.Sprintf("no package of iPXE's boot files is known for %s, %s", name, fetch)
 	}
-	return byHand
+	return fetch
 }
 
 // systemIDs returns the system's identifiers: its own first, then those of the

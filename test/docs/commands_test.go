@@ -92,6 +92,9 @@ func (m *machine) typed(line string) error {
 	switch command := arguments[0]; {
 	case command == "pxesidecar" && slices.Contains(arguments, "serve") && !slices.Contains(arguments, "--help"):
 		return m.serve(line)
+	case isFetch(line):
+		_, err := m.run(m.fetches(line))
+		return err
 	case command == "pxesidecar", slices.Contains(foreign, command):
 		_, err := m.run(line)
 		return err

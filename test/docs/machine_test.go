@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/binary"
@@ -21,6 +22,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -156,8 +158,8 @@ func (m *machine) ip(format string, args ...any) {
 const biosSize = 71169
 
 // furnish makes the files that the documents name: what is below these folders
-// is seen at home (the working directory), /srv, /etc, /usr/lib/ipxe and
-// /usr/local/bin.
+// is seen at home (the working directory), /srv, /etc, /var/lib, /usr/lib/ipxe
+// and /usr/local/bin.
 func (m *machine) furnish() {
 	m.t.Helper()
 	bios := strings.Repeat("\x90", biosSize)
@@ -182,6 +184,8 @@ func (m *machine) furnish() {
 		m.write("etc/"+name, string(content))
 	}
 	m.write("etc/os-release", "ID=debian\n")
+	m.write("home/ipxeboot.tar.gz", string(release(m.t)))
+	m.write("lib/pxesidecar/README", "")
 	program, err := stock.Sidecar(m.t.Context())
 	if err != nil {
 		m.t.Fatal(err)
@@ -190,6 +194,39 @@ func (m *machine) furnish() {
 		m.t.Fatal(err)
 	}
 }
+
+// releases is an archive in the layout of iPXE's releases, for all tests.
+var releases struct {
+	sync.Once
+	archive []byte
+}
+
+// release is that archive.
+func release(t *testing.T) []byte {
+	t.Helper()
+	releases.Do(func() { releases.archive = romtest.Archive(t, romtest.Release(t, 2, 0, 0)) })
+	return releases.archive
+}
+
+// fetches is a line that fetches a release, as far as it can be typed without
+// the Internet: what it does not say itself is said of an archive that is here.
+// Its digest is not that of the release.
+func (m *machine) fetches(line string) string {
+	m.t.Helper()
+	const archive = "ipxeboot.tar.gz"
+	content, err := os.ReadFile(m.path("home/" + archive))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	line, _, _ = strings.Cut(line, "#")
+	if !strings.Contains(line, " --url ") {
+		line += " --url " + archive
+	}
+	return fmt.Sprintf("%s --sha256 %x", line, sha256.Sum256(content))
+}
+
+// isFetch reports whether a line fetches a release.
+func isFetch(line string) bool { return strings.Contains(line, "pxesidecar rom fetch") }
 
 // path is where a file of the computer really is.
 func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
@@ -209,6 +246,7 @@ const enter = `
 mount --bind "$1/srv" /srv
 mount --bind "$1/etc" /etc
 mount --bind "$1/ipxe" /usr/lib/ipxe
+mount --bind "$1/lib" /var/lib
 mount --bind "$1/bin" /usr/local/bin
 cd "$1/home"
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin

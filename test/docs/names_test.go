@@ -39,11 +39,12 @@ func (m *machine) askProgram() program {
 	}
 	p.commands = commandsIn(help)
 	for _, command := range p.commands {
-		help, err := m.run("pxesidecar " + command + " --help")
-		if err != nil {
-			m.t.Fatal(err)
+		for _, sub := range commandsIn(m.helpOf(command)) {
+			p.commands = append(p.commands, command+" "+sub)
 		}
-		_, help, _ = strings.Cut(help, "OPTIONS:")
+	}
+	for _, command := range p.commands {
+		_, help, _ = strings.Cut(m.helpOf(command), "OPTIONS:")
 		for line := range strings.Lines(help) {
 			// The flag itself stands at the beginning of its line.
 			f := mention.FindStringSubmatch(line)
@@ -62,7 +63,17 @@ func (m *machine) askProgram() program {
 	return p
 }
 
-// commandsIn lists the commands of the program's help.
+// helpOf is the help of a command.
+func (m *machine) helpOf(command string) string {
+	m.t.Helper()
+	help, err := m.run("pxesidecar " + command + " --help")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return help
+}
+
+// commandsIn lists the commands of the program's help, or of a command's.
 func commandsIn(help string) []string {
 	_, list, _ := strings.Cut(help, "COMMANDS:\n")
 	list, _, _ = strings.Cut(list, "\n\n")

@@ -49,6 +49,7 @@ var scenes = []scene{
 	{"HTTP", "--root /srv/pxe --http :80", (*play).http},
 	{"HTTP's port in use", "--root /srv/pxe", (*play).httpTaken},
 	{"reload", "--config changing.toml", (*play).reload},
+	{"old ROMs of the distribution", "", (*play).oldROMs},
 }
 
 // play is a scene that is being played.
@@ -485,6 +486,15 @@ func (p *play) httpTaken() {
 	if err := end(bounded(p.t), first); err != nil {
 		p.t.Error(err)
 	}
+}
+
+// oldROMs starts a program on a host whose distribution has an old iPXE.
+func (p *play) oldROMs() {
+	p.write("ipxe/snponly.efi", strings.Replace(efiROM(), "\xeb\x03\x02", "\xeb\x03\x01", 1))
+	if err := p.daemon.Signal(syscall.SIGHUP); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await("a newer iPXE is released", "release=")
 }
 
 func (p *play) reload() {

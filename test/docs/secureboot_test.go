@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pxesidecar/pxesidecar/internal/rom/romtest"
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
@@ -27,12 +28,15 @@ const mokPassword = "once-only"
 // have made the machine trust it.
 func TestSecureBoot(t *testing.T) {
 	s := newSigner(t)
-	boots := []func(*signer){(*signer).bootOwnKey, (*signer).bootShim}
+	boots := []func(*signer){(*signer).bootRelease, (*signer).bootOwnKey, (*signer).bootShim}
 	for _, b := range documentNamed(t, documents(t), secureBootPage).blocks {
 		if b.kind != "sh" {
 			continue
 		}
 		for i, line := range strings.Split(b.text, "\n") {
+			if isFetch(line) {
+				line = s.fetches(line)
+			}
 			if !strings.Contains(line, " serve ") {
 				s.types(b.at(i), line)
 				continue
@@ -62,6 +66,9 @@ func TestSecureBoot(t *testing.T) {
 type signer struct {
 	*machine
 	environment string
+
+	// release is the key of whoever publishes ipxeboot.tar.gz.
+	release lab.SigningKey
 }
 
 // guestVariables is the file of a virtual machine's variables on the page.
@@ -116,6 +123,7 @@ func newSigner(t *testing.T) *signer {
 		}
 		s.write(name, string(content))
 	}
+	s.publish(ctx, rom, loaders.Shim)
 	// mokutil looks here whether the machine has Secure Boot on.
 	s.write("efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", "\x06\x00\x00\x00\x01")
 	bin, environment, err := stock.VirtFirmware(ctx)
@@ -124,6 +132,40 @@ func newSigner(t *testing.T) *signer {
 	}
 	s.environment = fmt.Sprintf("export PATH=%s:$PATH %s EFIVARFS_PATH=%s/", bin, environment, s.path("efivars"))
 	return s
+}
+
+// publish makes a release: the archive that the page fetches, in the layout of
+// iPXE's, of Debian's shim and a ROM that a key of the lab's has signed. The
+// machines trust that key as they trust iPXE's through iPXE's shim.
+func (s *signer) publish(ctx context.Context, rom, shim string) {
+	s.t.Helper()
+	var err error
+	if s.release, err = stock.NewSigningKey(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	signed, err := s.release.Sign(ctx, rom)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	members := map[string]romtest.Member{"ipxeboot/x86_64-sb/snponly-shim.efi": romtest.Link("shimx64.efi")}
+	for name, source := range map[string]string{"x86_64/snponly.efi": rom, "x86_64-sb/snponly.efi": signed, "x86_64-sb/shimx64.efi": shim} {
+		content, err := os.ReadFile(source)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		members["ipxeboot/"+name] = romtest.Member{Data: string(content)}
+	}
+	s.write("home/ipxeboot.tar.gz", string(romtest.Archive(s.t, members)))
+}
+
+// bootRelease boots a machine that trusts who has signed the release.
+func (s *signer) bootRelease() {
+	s.t.Helper()
+	variables, err := stock.NewVariables(patient(s.t), lab.Secure64, s.release.InMOK()...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.boot(lab.Guest{Name: "release", Variables: variables})
 }
 
 // shell is how a line is typed. Whoever asks for a password gets it, twice.

@@ -1,7 +1,7 @@
 // Command installcommand prints the shell commands that install the
 // distribution's iPXE boot files without asking, or nothing if they are
-// installed. If no package is known, it says what to do and fails. The Makefile
-// runs what it prints.
+// installed or a release was fetched. If no package is known, it says what to
+// do and fails. The Makefile runs what it prints.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	defer release.Close()
 	command := rom.InstallCommand(release)
 	if command == "" {
-		fmt.Fprintln(os.Stderr, "no package of iPXE boot files is known for this system: put undionly.kpxe and ipxe.efi into a directory and name it with --root")
+		fmt.Fprintln(os.Stderr, "no package of iPXE boot files is known for this system: fetch those of a release with bin/pxesidecar rom fetch")
 		os.Exit(1)
 	}
 	if strings.HasPrefix(command, "apt-get") {
