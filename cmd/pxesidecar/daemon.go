@@ -132,13 +132,19 @@ func (d *daemon) tftpConfig(c config.TFTP) tftp.Config {
 	}
 }
 
-// tftpEvents returns events that note which files machines read.
+// tftpEvents returns events that note which files machines read. Anybody can
+// send a request in a machine's name; what was acknowledged, or was stopped
+// after its size was told, went to the machine.
 func (d *daemon) tftpEvents() tftp.Events {
 	return tftp.Events{
 		Started: func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), t.File, true, time.Now()) },
 		Finished: func(t tftp.Transfer) {
-			if t.Result == tftp.Completed {
+			switch t.Result {
+			case tftp.Completed:
 				d.fileRead(t.Client.Addr(), t.File)
+			case tftp.Probed:
+				d.machines.FileReceived(t.Client.Addr(), time.Now())
+			case tftp.Aborted, tftp.TimedOut, tftp.Failed, tftp.Replaced, tftp.ShutDown:
 			}
 		},
 		Refused: func(r tftp.Refusal) {
@@ -192,6 +198,8 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 		if a, ok := d.machines.AutoexecRead(client, now); ok {
 			d.log.Autoexec(a)
 		}
+	default:
+		d.machines.FileReceived(client, now)
 	}
 }
 
