@@ -24,8 +24,9 @@ type Arrival struct {
 	From    netip.AddrPort // its IP source
 	To      netip.Addr     // its IP destination
 	Segment Segment
-	Ours    []netip.Prefix // our addresses on the interface it arrived on
-	Server  netip.Addr     // the address of ours that the client is told; Respond chooses it
+	Ours    []netip.Prefix      // our addresses on the interface it arrived on
+	Host    map[netip.Addr]bool // every address of this host, as far as they are known
+	Server  netip.Addr          // the address of ours that the client is told; Respond chooses it
 }
 
 // Request is a request, read once: the message, how it arrived, who asks, and

@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,11 @@ type ResponderConfig struct {
 	Options  ReplyOptions
 	Machines *Machines // what is remembered of machines; nil for an empty table of its own
 	DryRun   bool      // decide everything, answer nothing
+
+	// Networks are those whose relays are answered, and whose clients at port
+	// 4011, beside those of our interfaces, those that the policy names, and
+	// machines that have just booted; nil for all.
+	Networks []netip.Prefix
 }
 
 // Responder turns the bytes of requests into the bytes of their answers,
@@ -23,13 +29,19 @@ type Responder struct {
 	policy       atomic.Pointer[Policy]
 	machines     *Machines
 	otherServers otherServers
+	networks     []netip.Prefix
+	relays       *rates
+	sources      *rates
 	options      ReplyOptions
 	dryRun       bool
 }
 
 // NewResponder returns a responder.
 func NewResponder(c ResponderConfig) *Responder {
-	r := &Responder{machines: c.Machines, options: c.Options, dryRun: c.DryRun}
+	r := &Responder{
+		machines: c.Machines, options: c.Options, dryRun: c.DryRun, networks: c.Networks,
+		relays: newRates(relayRate, relayBurst), sources: newRates(sourceRate, sourceBurst),
+	}
 	if r.machines == nil {
 		r.machines = NewMachines()
 	}
@@ -67,6 +79,11 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	}
 	a.Server = ChooseServer(a.Ours, a.To, m.GIAddr, m.CIAddr, m.Addr(dhcp4.OptionRequestedIPAddress))
 	q, reason := ReadRequest(m, a, r.options)
+	if reason == Answerable {
+		if reason = r.screen(&q, now); reason != Answerable {
+			return Result{Arrival: a, Client: q.Client, Reason: reason}
+		}
+	}
 	res := Result{Arrival: a, Client: q.Client, Reason: reason}
 	if reason != Answerable && q.Type != dhcp4.MessageTypeRequest {
 		return res

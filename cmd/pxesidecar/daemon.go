@@ -43,7 +43,7 @@ type daemon struct {
 func newDaemon(l *loaded, log *eventlog.Log) *daemon {
 	d := &daemon{log: log, machines: proxydhcp.NewMachines()}
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
-		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
+		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun, Networks: l.TFTP.Networks(),
 	})
 	d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
 	return d
