@@ -34,7 +34,7 @@ type Machines struct {
 	unproven  int // of those that are not proven
 	byStation index[HardwareAddr]
 	byIP      index[[16]byte]
-	domains   []*domain // the first is that of the zero Segment; nil where there is none any more
+	domains   []*domain // the first is that of the zero Segment; nil for one that is gone
 	last      *machine  // heard last
 	loading   loading
 }
