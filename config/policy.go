@@ -83,6 +83,9 @@ func (c *Config) Policy(files []SegmentFiles) (*proxydhcp.Policy, []string, erro
 		policy.Rules = append(policy.Rules, s.rules()...)
 		policy.Shims = append(policy.Shims, s.shims()...)
 	}
+	for _, r := range policy.Rules {
+		policy.Relays = append(policy.Relays, r.Match.Relays...)
+	}
 	https := proxydhcp.Features(0).With(proxydhcp.FeatureHTTPS)
 	var warnings, romWarnings []string
 	var errs []error

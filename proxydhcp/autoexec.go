@@ -23,25 +23,26 @@ type Autoexec struct {
 // (ok is false), and wherever the policy would give a ROM: only a client's own
 // word shows which iPXE it is.
 func (r *Responder) Autoexec(ip netip.Addr, running func(rom string) (x IPXE, ok bool), now time.Time) (a Autoexec, ok bool) {
-	v := r.machines.visitIP(ip, now)
+	v := r.machines.visitOwner(ip, now)
 	defer v.end()
 	k := v.machine
-	if k == nil || k.anonymous || k.read.recent(now) == "" {
+	if k == nil || k.anonymous || k.read.recent(v.now) == "" {
 		return a, false
 	}
-	x, ok := running(k.read.file)
+	x, ok := running(k.read.file.get())
 	if !ok {
 		return a, false
 	}
-	a.Client = k.client.as(x, k.nic)
-	k.upgrade.returned(a.Client, k.read)
-	d := r.decide(a.Client, &v)
-	a = r.autoexec(a.Client, d, k.server)
-	k.autoexec = nil
+	c := k.client().as(x, k.nic)
+	k.upgrade.returned(&c, &k.read)
+	server := k.server.addr()
+	d := r.decide(&c, &v)
+	a = r.autoexec(c, d, server)
+	k.start.note().autoexec = nil
 	if a.URL != "" {
 		given := a
-		k.autoexec = &given
-		k.upgrade.decided(a.Client, d, isForeign(d, Arrival{Server: k.server}), k.read, now)
+		k.start.note().autoexec = &given
+		k.upgrade.decided(&c, d, isForeign(d, Arrival{Server: server}), &k.read, v.now)
 	}
 	return a, true
 }

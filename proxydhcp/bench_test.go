@@ -92,7 +92,7 @@ func BenchmarkRespond(b *testing.B) {
 	for _, c := range []struct {
 		name     string
 		in       []byte
-		machines uint16 // that take turns
+		machines uint32 // that take turns
 	}{
 		{"firmware", firmware(), 1},
 		{"iPXE", discover(ArchX64, ipxeOptions(Version{2, 0, 0}, 19, 20)...), 1},
@@ -105,11 +105,11 @@ func BenchmarkRespond(b *testing.B) {
 			}}})
 			a := onServerPort()
 			var out, frame []byte
-			var machine uint16
+			var machine uint32
 			b.ReportAllocs()
 			for b.Loop() {
 				machine = (machine + 1) % c.machines
-				binary.BigEndian.PutUint16(c.in[32:], machine) // the end of its MAC address
+				binary.BigEndian.PutUint32(c.in[30:], machine) // the end of its MAC address
 				res := r.Respond(out[:0], c.in, a, testTime)
 				if res.Reply == nil {
 					b.Fatal(res.Reason)

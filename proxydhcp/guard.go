@@ -28,14 +28,14 @@ const sessionsWithoutRead = 2
 // upgrade is what the guard knows of a machine that was offered a ROM: a state
 // machine without a lock. The zero value is a machine that was offered none.
 type upgrade struct {
-	rom      string      // the file that it was offered last
-	since    time.Time   // when it was offered that first
-	before   fingerprint // what it was then; zero for firmware
-	foreign  bool        // another server's TFTP has the file
-	sessions int         // leases that it took as an iPXE after such an offer
-	xid      [4]byte     // of the last lease counted
-	after    fingerprint // the first iPXE that it was after it read the ROM; zero if it was none yet
-	reported bool        // whether its loop was reported
+	rom      interned[string]      // the file that it was offered last
+	since    instant               // when it was offered that first
+	before   interned[fingerprint] // what it was then; zero for firmware
+	after    interned[fingerprint] // the first iPXE that it was after it read the ROM; zero if it was none yet
+	xid      [4]byte               // of the last lease counted
+	sessions uint8                 // leases that it took as an iPXE after such an offer
+	foreign  bool                  // another server's TFTP has the file
+	reported bool                  // whether its loop was reported
 }
 
 // fingerprint distinguishes iPXE builds on the same machine.
@@ -46,30 +46,30 @@ type fingerprint struct {
 }
 
 // fingerprintOf returns the fingerprint of an iPXE, the zero one for firmware.
-func fingerprintOf(c Client) fingerprint {
+func fingerprintOf(c *Client) fingerprint {
 	if !c.IPXE.Present {
 		return fingerprint{}
 	}
-	return fingerprint{c.Arch, c.IPXE, c.UserClass}
+	return fingerprint{c.Arch, c.IPXE, cut(c.UserClass)}
 }
 
-// loaded returns when the machine last read the ROM of this upgrade, the zero
-// time if it did not.
-func (u *upgrade) loaded(read romRead) time.Time {
-	if read.at.IsZero() || read.at.Before(u.since) || u.rom == "" || read.file != cleanName(u.rom) {
-		return time.Time{}
+// loaded returns when the machine last read the ROM of this upgrade, 0 if it
+// did not.
+func (u *upgrade) loaded(read *romRead) instant {
+	if read.at == 0 || read.at < u.since || u.rom.get() == "" || read.file.get() != cleanName(u.rom.get()) {
+		return 0
 	}
 	return read.at
 }
 
 // failed reports whether the ROM file was read within the last ten minutes and
 // led to the current iPXE, or back to the one before.
-func (u *upgrade) failed(current fingerprint, file string, read romRead, now time.Time) bool {
+func (u *upgrade) failed(current fingerprint, file string, read *romRead, now instant) bool {
 	loaded := u.loaded(read)
-	if u.rom != file || loaded.IsZero() || now.Sub(loaded) >= guardMemory {
+	if u.rom.get() != file || loaded == 0 || now.since(loaded) >= guardMemory {
 		return false
 	}
-	return current != u.before || current == u.after
+	return current != u.before.get() || current == u.after.get()
 }
 
 // decided notes what a client was given. The offer of a ROM is remembered. A
@@ -77,7 +77,7 @@ func (u *upgrade) failed(current fingerprint, file string, read romRead, now tim
 // that the upgrade helped. foreign says that the file comes from another
 // server. It returns the ROM whose loop this decision ends, once for each time
 // that it was read; else "".
-func (u *upgrade) decided(c Client, d Decision, foreign bool, read romRead, now time.Time) (loopEnded string) {
+func (u *upgrade) decided(c *Client, d Decision, foreign bool, read *romRead, now instant) (loopEnded string) {
 	switch {
 	case d.Kind == BootROM:
 		u.offered(fingerprintOf(c), d.File, read, now)
@@ -87,41 +87,45 @@ func (u *upgrade) decided(c Client, d Decision, foreign bool, read romRead, now 
 		*u = upgrade{}
 	case !u.reported:
 		u.reported = true
-		return u.rom
+		return u.rom.get()
 	}
 	return ""
 }
 
 // offered notes the offer of a ROM. What is known of that ROM stays, unless it
 // is of another iPXE and of long ago.
-func (u *upgrade) offered(current fingerprint, file string, read romRead, now time.Time) {
-	if u.rom != file || u.before != current && now.Sub(u.loaded(read)) >= guardMemory {
-		*u = upgrade{rom: file, since: now, before: current}
+func (u *upgrade) offered(current fingerprint, file string, read *romRead, now instant) {
+	if u.rom.get() != file || u.before.get() != current && now.since(u.loaded(read)) >= guardMemory {
+		*u = upgrade{since: now}
+		u.rom.set(file)
+		u.before.set(current)
 	}
 }
 
 // session counts a lease that an iPXE takes after the offer of a ROM. A
 // repeated REQUEST counts once.
-func (u *upgrade) session(xid [4]byte, read *romRead, now time.Time) {
-	if u.rom == "" || xid == u.xid {
+func (u *upgrade) session(xid [4]byte, read *romRead, now instant) {
+	if u.rom.get() == "" || xid == u.xid {
 		return
 	}
 	u.xid = xid
-	if u.sessions++; u.foreign && u.sessions >= sessionsWithoutRead {
-		*read = romRead{file: cleanName(u.rom), at: now, assumed: true}
+	u.sessions = min(u.sessions+1, sessionsWithoutRead)
+	if u.foreign && u.sessions == sessionsWithoutRead {
+		*read = romReadAt(u.rom.get(), now)
+		read.assumed = true
 	}
 }
 
 // read notes that a ROM was read to its end: what comes of it is new.
 func (u *upgrade) read(read romRead) {
-	if !u.loaded(read).IsZero() {
-		u.after, u.reported = fingerprint{}, false
+	if u.loaded(&read) != 0 {
+		u.after, u.reported = interned[fingerprint]{}, false
 	}
 }
 
 // returned notes which iPXE a ROM led to.
-func (u *upgrade) returned(c Client, read romRead) {
-	if !u.loaded(read).IsZero() && u.after == (fingerprint{}) {
-		u.after = fingerprintOf(c)
+func (u *upgrade) returned(c *Client, read *romRead) {
+	if u.loaded(read) != 0 && u.after == (interned[fingerprint]{}) {
+		u.after.set(fingerprintOf(c))
 	}
 }

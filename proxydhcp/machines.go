@@ -7,124 +7,259 @@ import (
 	"strings"
 	"sync"
 	"time"
-)
 
-// maxMachines bounds the table: a few hundred bytes a machine. The machine that
-// has been quiet for the longest time is forgotten first.
-const maxMachines = 4096
+	"github.com/pxesidecar/pxesidecar/proxydhcp/dhcp4"
+)
 
 // segmentMemory is how long a machine is assumed to be in the segment of its
 // last DISCOVER.
 const segmentMemory = 10 * time.Minute
 
 // Machines is what is remembered of the machines that boot: enough to end a
-// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to
-// notice a ROM that does not start (start.go), to recognise another server's
-// answer to a booting client (otherserver.go), and to serve scripts that depend
-// on the machine (package bootfiles). Its methods may be called from several
+// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to notice a ROM
+// that does not start (start.go), to recognise another server's answer to a
+// booting client (otherserver.go), and to serve scripts that depend on the
+// machine (package bootfiles). Its methods may be called from several
 // goroutines.
+//
+// A record is that of a machine in a segment: what is heard in another segment
+// under the same name changes nothing there. What a machine is known to have
+// done follows from files that were acknowledged to the last block, which
+// nobody else can do in its name without receiving them. If several machines
+// have taken the address that reads a file, each of them may have read it.
 type Machines struct {
-	mu      sync.Mutex
-	byAddr  map[HardwareAddr]*list.Element
-	byIP    map[netip.Addr]*list.Element
-	recency list.List // of *machine, the most recently heard in front
-	loading loading
+	mu        sync.Mutex
+	epoch     time.Time
+	count     int // of records
+	unproven  int // of those that are not proven
+	byStation index[HardwareAddr]
+	byIP      index[[16]byte]
+	domains   []*domain // the first is that of the zero Segment; nil for one that is gone
+	last      *machine  // heard last
+	loading   loading
 }
 
-// machine is what is known of one machine.
+// machine is what is known of one machine in one segment. Its size times
+// maxMachines is the memory of the program: keep it small.
 type machine struct {
-	anonymous bool // no DHCP was heard of it: just its IP address is known
-	hardware  HardwareAddr
-	client    Client    // as it was at its last DISCOVER
-	xid       [4]byte   // of that DISCOVER
-	heard     time.Time // and when that was
-	ip        netip.Addr
-	server    netip.Addr // the address of ours that it was told last
-	next      netip.Addr // the next-server that the DHCP server names, if that is another host
-	nic       PCIID      // its network card, as its iPXE names it
-	read      romRead
-	upgrade   upgrade
-	scripted  scripted
-	offer     offering
+	station HardwareAddr // as in identity
+	uuid    UUID
+	ip      [16]byte // its address; zero if none is known
+	server  netip4   // the address of ours that it was told last
+	next    netip4   // the next-server that the DHCP server names, if that is another host
+	xid     [4]byte  // of its last DISCOVER
+	nic     PCIID    // its network card, as its iPXE names it
 
+	anonymous bool  // no DHCP was heard of it: just its IP address is known
+	proven    bool  // it has read a file to its end
+	domain    uint8 // its index in Machines.domains
+
+	heard   instant // its last DISCOVER
+	taken   instant // when it took its address
+	segment interned[Segment]
+	kind    interned[kind]
+
+	read       romRead
+	upgrade    upgrade
+	offer      offering
 	start      start
 	candidates candidates
-	autoexec   *Autoexec     // what its iPXE was given by autoexec.ipxe last; nil for nothing
 	waiting    *list.Element // its place in loading.waiting; nil if it is not there
+
+	newer, older *machine // in the list of the domain
+	nextStation  *machine // in the chains of the indexes
+	nextIP       *machine
+}
+
+// kind is what machines with the same firmware have in common.
+type kind struct {
+	arch        Arch
+	transport   Transport
+	vendorClass string // at most maxClass bytes of each
+	userClass   string
+	ipxe        IPXE
+}
+
+// kindOf returns the kind of a client.
+func kindOf(c *Client) kind {
+	return kind{c.Arch, c.Transport, cut(c.VendorClass), cut(c.UserClass), c.IPXE}
+}
+
+// cut returns as much of a class as is remembered.
+func cut(class string) string { return class[:min(len(class), maxClass)] }
+
+// client returns the machine as it was at its last DISCOVER, the zero Client if
+// none was heard.
+func (k *machine) client() Client {
+	if k.anonymous {
+		return Client{}
+	}
+	kind := k.kind.get()
+	c := Client{
+		Hardware: k.station, Arch: kind.arch, Transport: kind.transport, VendorClass: kind.vendorClass, UserClass: kind.userClass,
+		IPXE: kind.ipxe, UUID: k.uuid, Segment: k.segment.get(),
+	}
+	if c.Hardware.Len == 0 {
+		c.Hardware.Bytes = [16]byte{}
+	}
+	return c
+}
+
+// netip4 is an IPv4 address in four bytes. Zero is none.
+type netip4 [4]byte
+
+// netip4Of returns an address in four bytes, zero for one that is not IPv4.
+func netip4Of(a netip.Addr) netip4 {
+	if a.Is4() {
+		return a.As4()
+	}
+	return netip4{}
+}
+
+// addr returns the address.
+func (a netip4) addr() netip.Addr {
+	if a == (netip4{}) {
+		return netip.Addr{}
+	}
+	return netip.AddrFrom4(a)
 }
 
 // romRead is the ROM that a machine read to its end last: the only record of
 // it.
 type romRead struct {
-	file    string
-	at      time.Time // zero if it has read none
-	assumed bool      // another server has the file, and the machine's leases suggest that it read it
+	file    interned[string]
+	at      instant // 0 if it has read none
+	assumed bool    // another server has the file, and the machine's leases suggest that it read it
+}
+
+// romReadAt returns the record of a ROM that was read now.
+func romReadAt(file string, now instant) romRead {
+	r := romRead{at: now}
+	r.file.set(cleanName(file))
+	return r
 }
 
 // NewMachines returns an empty table.
 func NewMachines() *Machines {
 	return &Machines{
-		byAddr:  map[HardwareAddr]*list.Element{},
-		byIP:    map[netip.Addr]*list.Element{},
-		loading: loading{models: map[cardModel]string{}},
+		domains:   []*domain{{}},
+		byStation: newIndex(func(k *machine) HardwareAddr { return k.station }, func(k *machine) **machine { return &k.nextStation }),
+		byIP:      newIndex(func(k *machine) [16]byte { return k.ip }, func(k *machine) **machine { return &k.nextIP }),
+		loading:   loading{models: map[cardModel]string{}},
 	}
 }
 
-// FileRequested is called when the client at ip asks for a boot file, by TFTP
-// or HTTP. there says that the boot file tree has it. A client that asks for a
-// file of ours has understood the OFFER.
+// lock locks the table and returns a time as its instant. The caller unlocks
+// it.
+func (m *Machines) lock(now time.Time) instant {
+	m.mu.Lock()
+	return m.at(now)
+}
+
+// FileRequested is called when a request for a boot file comes from ip, by TFTP
+// or HTTP. there says that the boot file tree has it. Anybody can have sent a
+// request by TFTP, so it is a hint, and no more.
 func (m *Machines) FileRequested(ip netip.Addr, file string, there bool, now time.Time) {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	k := v.machine
-	if k == nil {
-		return
-	}
+	at := m.lock(now)
+	defer m.mu.Unlock()
 	if there {
-		k.understood(now)
+		for k := range m.holders(ip) {
+			if !k.kind.get().ipxe.Present {
+				k.offer.asked(at)
+			}
+		}
 	}
-	if path.Base(file) == AutoexecName {
-		m.loading.started(k, now)
+	if k := m.owner(ip); k != nil {
+		k.start.asks(cleanName(file), there)
+		m.loading.follow(k)
 	}
-	k.start.asks(cleanName(file), there)
-	m.loading.follow(k)
+}
+
+// FileReceived is called when the client at ip has acknowledged what it was
+// sent of a boot file. A client that loads files of ours has understood the
+// OFFER.
+func (m *Machines) FileReceived(ip netip.Addr, now time.Time) {
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	m.received(ip, at)
+}
+
+// received notes that the machine at an address loads files.
+func (m *Machines) received(ip netip.Addr, now instant) {
+	alone := m.owner(ip) != nil
+	for k := range m.holders(ip) {
+		if !k.kind.get().ipxe.Present {
+			k.offer.understood(now)
+		}
+		if alone {
+			m.prove(k)
+		}
+	}
 }
 
 // AutoexecRead is called when the client at ip has read autoexec.ipxe. It
 // returns what the machine was given by it, with ok false if that is up to
 // DHCP.
 func (m *Machines) AutoexecRead(ip netip.Addr, now time.Time) (a Autoexec, ok bool) {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	if v.machine == nil || v.machine.autoexec == nil {
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	m.received(ip, at)
+	k := m.owner(ip)
+	if k == nil {
 		return Autoexec{}, false
 	}
-	a, v.machine.autoexec = *v.machine.autoexec, nil
+	m.loading.started(k, at)
+	notes := k.start.notes
+	if notes == nil || notes.autoexec == nil {
+		return Autoexec{}, false
+	}
+	a, notes.autoexec = *notes.autoexec, nil
 	return a, true
 }
 
 // ROMRead is called when the client at ip has read a boot ROM to its end. file
 // is its name in the boot file tree.
 func (m *Machines) ROMRead(ip netip.Addr, file string, now time.Time) {
-	v := m.visitOrAddIP(ip, now)
-	defer v.end()
-	k := v.machine
-	k.understood(now)
-	k.read = romRead{file: cleanName(file), at: now}
-	k.upgrade.read(k.read)
-	if !k.anonymous {
-		k.start.readROM(k.read.file, now)
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	read := romReadAt(file, at)
+	known := false
+	for k := range m.holders(ip) {
+		known = true
+		k.read = read
+		k.upgrade.read(read)
+	}
+	if !known && ip.IsValid() {
+		m.insertAnonymous(ip, at).read = read
+	}
+	m.received(ip, at)
+	if k := m.owner(ip); k != nil && !k.anonymous {
+		m.loading.again(k, read.file.get())
+		k.start.readROM(read.file, at)
 		m.loading.wait(k)
 	}
+}
+
+// insertAnonymous inserts a record of which just an address is known, as where
+// we answer no DHCP.
+func (m *Machines) insertAnonymous(ip netip.Addr, now instant) *machine {
+	k := m.insert(identity{}, Segment{})
+	k.anonymous = true
+	m.take(k, ip, now)
+	return k
 }
 
 // SecondStageRead is called when the client at ip has read the file that its
 // ROM, a shim, loads.
 func (m *Machines) SecondStageRead(ip netip.Addr, file string, now time.Time) {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	if k := v.machine; k != nil && !k.anonymous {
-		k.start.readStage(cleanName(file), now)
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	m.received(ip, at)
+	if k := m.owner(ip); k != nil && !k.anonymous {
+		var stage interned[string]
+		stage.set(cleanName(file))
+		m.loading.again(k, stage.get())
+		k.start.readStage(stage, at)
 		m.loading.wait(k)
 	}
 }
@@ -132,200 +267,177 @@ func (m *Machines) SecondStageRead(ip netip.Addr, file string, now time.Time) {
 // LastROM returns the ROM that the client at ip was seen to read within the
 // last ten minutes, "" if there is none.
 func (m *Machines) LastROM(ip netip.Addr, now time.Time) string {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	if v.machine == nil {
-		return ""
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	for k := range m.holders(ip) {
+		if file := k.read.recent(at); file != "" {
+			return file
+		}
 	}
-	return v.machine.read.recent(now)
+	return ""
 }
 
 // recent returns the file if it was seen to be read within the last ten
 // minutes, else "".
-func (r romRead) recent(now time.Time) string {
-	if r.at.IsZero() || r.assumed || now.Sub(r.at) >= guardMemory {
+func (r romRead) recent(now instant) string {
+	if r.at == 0 || r.assumed || now.since(r.at) >= guardMemory {
 		return ""
 	}
-	return r.file
+	return r.file.get()
 }
 
 // HasBooted reports whether a machine that was heard to boot has just taken the
 // address ip.
 func (m *Machines) HasBooted(ip netip.Addr, now time.Time) bool {
-	m.mu.Lock()
+	at := m.lock(now)
 	defer m.mu.Unlock()
-	e, ok := m.byIP[ip]
-	return ok && now.Sub(e.Value.(*machine).heard) < segmentMemory
-}
-
-// understood notes that the machine acts on an OFFER.
-func (k *machine) understood(now time.Time) {
-	if !k.client.IPXE.Present {
-		k.offer.understood(now)
+	for k := range m.holders(ip) {
+		if !k.anonymous && at.since(k.heard) < segmentMemory {
+			return true
+		}
 	}
+	return false
 }
-
-// is reports whether the machine has a hardware address.
-func (k *machine) is(hw HardwareAddr) bool { return k.hardware == hw && !k.anonymous }
 
 // visit is one look at the record of a machine. The table stays locked until
 // its end.
 type visit struct {
 	machines *Machines
-	element  *list.Element // nil if the machine is not known
-	machine  *machine      // likewise
-	now      time.Time
+	identity identity
+	machine  *machine // nil if the machine is not known
+	now      instant
 }
 
-// visit locks the table and finds the record of a machine. The caller calls
-// end.
-func (m *Machines) visit(hw HardwareAddr, now time.Time) visit {
-	m.mu.Lock()
-	v := visit{machines: m, now: now}
-	// Nearly always it is the machine that was heard last.
-	if e := m.recency.Front(); e != nil && e.Value.(*machine).is(hw) {
-		v.element = e
-	} else {
-		v.element = m.byAddr[hw]
+// visit locks the table and finds the record of a machine in a segment. The
+// caller calls end.
+func (m *Machines) visit(id identity, s *Segment, now time.Time) visit {
+	v := visit{machines: m, identity: id, now: m.lock(now)}
+	v.machine = m.find(id, s)
+	return v
+}
+
+// visitRequest is visit for the sender of a request. One that is routed to port
+// 4011 does not say where its sender is: from here on it is where its DISCOVER
+// came from.
+func (m *Machines) visitRequest(q *Request, now time.Time) visit {
+	id := identityOf(&q.Message)
+	if q.Arrival.Port != PortProxy {
+		return m.visit(id, &q.Client.Segment, now)
 	}
-	if v.element != nil {
-		v.machine = v.element.Value.(*machine)
+	v := visit{machines: m, identity: id, now: m.lock(now)}
+	v.machine = m.findRouted(id, q.Message.CIAddr, &q.Client.Segment)
+	if k := v.machine; k != nil && v.now.since(k.heard) < segmentMemory {
+		q.Client.Segment = k.segment.get()
 	}
 	return v
 }
 
-// visitIP is visit for the machine that has an address.
-func (m *Machines) visitIP(ip netip.Addr, now time.Time) visit {
-	m.mu.Lock()
-	v := visit{machines: m, now: now}
-	if v.element = m.byIP[ip]; v.element != nil {
-		v.machine = v.element.Value.(*machine)
+// visitAnswered is visit for the machine that another server answers: the one
+// that has this transaction.
+func (m *Machines) visitAnswered(answer *dhcp4.Message, now time.Time) visit {
+	v := visit{machines: m, now: m.lock(now)}
+	for k := range m.byStation.all(stationOf(answer)) {
+		if k.xid == answer.XID && (v.machine == nil || k.heard > v.machine.heard) {
+			v.machine = k
+		}
 	}
 	return v
 }
 
-// visitOrAddIP is visitIP, but adds a record for an address of which no DHCP
-// was heard, as where we answer none.
-func (m *Machines) visitOrAddIP(ip netip.Addr, now time.Time) visit {
-	v := m.visitIP(ip, now)
-	if v.machine == nil {
-		v.element = m.insert()
-		v.machine = v.element.Value.(*machine)
-		v.machine.anonymous = true
-		m.setIP(v.element, ip)
-	}
+// visitOwner is visit for the machine that has an address.
+func (m *Machines) visitOwner(ip netip.Addr, now time.Time) visit {
+	v := visit{machines: m, now: m.lock(now)}
+	v.machine = m.owner(ip)
 	return v
 }
 
 // end unlocks the table.
 func (v *visit) end() { v.machines.mu.Unlock() }
 
-// discovered notes a DISCOVER. The machine is known from then on.
+// discovered notes a DISCOVER. If its sender says who it is, it is known from
+// then on.
 func (v *visit) discovered(c Client, xid [4]byte) {
-	if v.element == nil {
-		v.element = v.machines.insert()
-		v.machine = v.element.Value.(*machine)
-		v.machine.hardware = c.Hardware
-		v.machines.byAddr[c.Hardware] = v.element
+	m := v.machines
+	switch k := v.machine; {
+	case k == nil && !v.identity.known():
+		return
+	case k == nil:
+		v.machine = m.insert(v.identity, c.Segment)
+	case k.uuid == (UUID{}):
+		k.uuid = v.identity.uuid
 	}
-	v.machines.recency.MoveToFront(v.element)
 	k := v.machine
-	k.client, k.xid, k.heard = c, xid, v.now
-	k.upgrade.returned(c, k.read)
+	m.touch(k)
+	k.kind.set(kindOf(&c))
+	k.xid, k.heard = xid, v.now
+	k.upgrade.returned(&c, &k.read)
 	if c.IPXE.NIC != (PCIID{}) {
 		k.nic = c.IPXE.NIC
 	}
-	if c.IPXE.Present && fingerprintOf(c) != k.upgrade.before {
-		v.machines.loading.started(k, v.now)
+	if c.IPXE.Present && fingerprintOf(&c) != k.upgrade.before.get() {
+		m.loading.started(k, v.now)
 	}
-	k.start.discovers(c)
-	v.machines.loading.follow(k)
+	k.start.discovers(&c)
+	m.loading.follow(k)
+	if c.IPXE.Present && k.nextStation != nil {
+		v.startedElsewhere()
+	}
+}
+
+// startedElsewhere notes that an iPXE runs whose firmware is known under
+// another UUID, or was heard by way of another relay.
+func (v *visit) startedElsewhere() {
+	for k := range v.machines.byStation.all(v.identity.station) {
+		k.start.pending = false
+		v.machines.loading.follow(k)
+	}
 }
 
 // leased notes that the machine takes an address from the DHCP server, in the
 // transaction xid: its REQUEST is a broadcast, so a proxy hears it. ipxe says
 // that the machine is an iPXE then.
 func (v *visit) leased(ip netip.Addr, xid [4]byte, ipxe bool) {
-	if v.machine == nil {
+	k := v.machine
+	if k == nil {
 		return
 	}
-	v.machines.setIP(v.element, ip)
+	v.machines.take(k, ip, v.now)
 	if ipxe {
-		v.machine.upgrade.session(xid, &v.machine.read, v.now)
+		k.upgrade.session(xid, &k.read, v.now)
 	} else {
-		v.machine.offer.chosen(xid, v.now)
+		k.offer.chosen(xid, v.now)
 	}
 }
 
 // came notes that firmware asks at port 4011, or for an item of a boot menu: so
 // it has understood the OFFER.
-func (v *visit) came(c Client) {
+func (v *visit) came(c *Client) {
 	if v.machine != nil && !c.IPXE.Present && c.Transport == PXE {
 		v.machine.offer.understood(v.now)
 	}
 }
 
-// segment returns the segment of the machine's last DISCOVER. Its request to
-// port 4011 does not say: it is routed, past the relay and out of the VLAN.
-func (v *visit) segment() (s Segment, ok bool) {
-	if v.machine == nil || v.now.Sub(v.machine.heard) >= segmentMemory {
-		return Segment{}, false
+// offered notes an OFFER and returns its shape, as offering.offered does. A
+// machine that is not known has the first shape of its kind.
+func (v *visit) offered(list shapes, xid [4]byte, foreign bool) (shape Shape, stepped bool) {
+	if v.machine == nil {
+		return list[0], false
 	}
-	return v.machine.client.Segment, true
+	return v.machine.offer.offered(list, xid, foreign, v.now)
 }
 
 // upgradeFailed reports whether c is an iPXE that the ROM file, which it would
 // be given, has not helped lately.
-func (v *visit) upgradeFailed(c Client, file string) bool {
-	return c.IPXE.Present && v.machine != nil && v.machine.upgrade.failed(fingerprintOf(c), file, v.machine.read, v.now)
+func (v *visit) upgradeFailed(c *Client, file string) bool {
+	return c.IPXE.Present && v.machine != nil && v.machine.upgrade.failed(fingerprintOf(c), file, &v.machine.read, v.now)
 }
 
 // rom returns which of several ROMs the machine is given.
-func (v *visit) rom(roms []string, c Client) string {
+func (v *visit) rom(roms []string, c *Client) string {
 	if v.machine == nil {
 		return roms[0]
 	}
 	return v.machine.candidates.choose(roms, v.machines.loading.models[cardModel{v.machine.nic, c.Platform()}])
-}
-
-// insert adds a record at the front, in place of the one that has been quiet
-// for the longest time if the table is full.
-func (m *Machines) insert() *list.Element {
-	if m.recency.Len() < maxMachines {
-		return m.recency.PushFront(&machine{})
-	}
-	e := m.recency.Back()
-	m.forget(e)
-	*e.Value.(*machine) = machine{}
-	m.recency.MoveToFront(e)
-	return e
-}
-
-// forget takes a record out of the maps.
-func (m *Machines) forget(e *list.Element) {
-	k := e.Value.(*machine)
-	m.loading.leave(k)
-	if m.byIP[k.ip] == e {
-		delete(m.byIP, k.ip)
-	}
-	if m.byAddr[k.hardware] == e {
-		delete(m.byAddr, k.hardware)
-	}
-}
-
-// setIP notes a machine's address. A record that has nothing else is merged
-// into that of the machine.
-func (m *Machines) setIP(e *list.Element, ip netip.Addr) {
-	k := e.Value.(*machine)
-	if m.byIP[k.ip] == e {
-		delete(m.byIP, k.ip)
-	}
-	if other := m.byIP[ip]; other != nil && other.Value.(*machine).anonymous {
-		k.read, k.scripted = other.Value.(*machine).read, other.Value.(*machine).scripted
-		m.recency.Remove(other)
-	}
-	k.ip = ip
-	m.byIP[ip] = e
 }
 
 // cleanName makes one name of the spellings of a name in a boot file tree.

@@ -108,12 +108,12 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 	if m.YIAddr.IsUnspecified() && server == ours {
 		return nil // our own answer
 	}
-	v := r.machines.visit(m.Hardware, now)
+	v := r.machines.visitAnswered(&m, now)
 	defer v.end()
 	if !v.overheard(&m, a.Ours) || m.Type() != dhcp4.MessageTypeOffer && m.Type() != dhcp4.MessageTypeAck {
 		return nil
 	}
-	base := Conflict{Server: server, Segment: a.Segment, Network: networkOf(&m), Client: v.machine.hardware, Ours: ours}
+	base := Conflict{Server: server, Segment: a.Segment, Network: networkOf(&m), Client: v.machine.client().Hardware, Ours: ours}
 	if m.YIAddr.IsUnspecified() {
 		return r.otherServers.unreported(r.inspectProxy(&m, base, &v))
 	}
@@ -126,7 +126,8 @@ func (r *Responder) Heard(a Arrival, payload []byte, now time.Time) []Conflict {
 
 // givesShim reports whether the machine gets a ROM that is a shim.
 func (r *Responder) givesShim(v *visit) bool {
-	d := r.decide(v.machine.client, v)
+	c := v.machine.client()
+	d := r.decide(&c, v)
 	return d.Kind == BootROM && slices.Contains(r.policy.Load().Shims, d.File)
 }
 
@@ -140,14 +141,14 @@ func isOurs(ours []netip.Prefix, a netip.Addr) bool {
 // transaction.
 func (v *visit) overheard(answer *dhcp4.Message, ours []netip.Prefix) bool {
 	k := v.machine
-	if k == nil || k.xid != answer.XID || v.now.Sub(k.heard) > answerTime {
+	if k == nil || v.now.since(k.heard) > answerTime {
 		return false
 	}
 	k.offer.overheard(answer, v.now)
 	if !answer.YIAddr.IsUnspecified() {
-		k.next = netip.Addr{}
-		if s := answer.SIAddr; !s.IsUnspecified() && !isOurs(ours, s) {
-			k.next = s
+		k.next = netip4{}
+		if s := answer.SIAddr; !isOurs(ours, s) {
+			k.next = netip4Of(s)
 		}
 	}
 	return true
@@ -207,8 +208,8 @@ func (r *Responder) inspectProxy(m *dhcp4.Message, base Conflict, v *visit) []Co
 	if !isPXEOrHTTP(class) {
 		return nil
 	}
-	c := v.machine.client
-	d := r.decide(c, v)
+	c := v.machine.client()
+	d := r.decide(&c, v)
 	file, reason := d.bootFile(c, base.Server, r.options)
 	if d.Reason != Answerable || reason != Answerable {
 		return nil
@@ -216,7 +217,7 @@ func (r *Responder) inspectProxy(m *dhcp4.Message, base Conflict, v *visit) []Co
 	base.Kind, base.Value = OtherProxy, describeAnswer(m)
 	// Ours, if we had the other server's address: each may name itself.
 	q := Request{Message: *m, Client: c, Arrival: Arrival{Port: PortServer, Server: base.Server}}
-	for _, shape := range c.shapes(d) {
+	for _, shape := range c.shapes(&d) {
 		if isAlike(m, compose(&q, d, file, shape, r.options)) {
 			base.Kind = SameProxy
 		}

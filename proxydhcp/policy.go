@@ -8,6 +8,10 @@ import "net/netip"
 type Policy struct {
 	Rules []Rule
 
+	// Relays are the networks of relays that are answered beside those of
+	// ResponderConfig.Networks.
+	Relays []netip.Prefix
+
 	// Shims are those of the ROMs that are shims. A shim asks for its second
 	// stage where the DHCP server's answer sends it.
 	Shims []string

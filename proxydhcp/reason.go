@@ -17,6 +17,12 @@ const (
 	WindowsSecondStage
 	NoArchitecture
 	NotServed
+	GroupAddress
+	NotARelay
+	ForeignRelay
+	ReflectorPort
+	ForeignSource
+	TooFast
 	NoAddress
 	Denied
 	NoRule
@@ -41,6 +47,12 @@ var reasonTexts = [...]string{
 	WindowsSecondStage: "Windows boot manager's own request",
 	NoArchitecture:     "no architecture",
 	NotServed:          "arrived where nothing is served",
+	GroupAddress:       "hardware address of a group",
+	NotARelay:          "relay address that no relay has",
+	ForeignRelay:       "relay in a network that is not served",
+	ReflectorPort:      "from a port that no client asks from",
+	ForeignSource:      "client in a network that is not served",
+	TooFast:            "too many requests from there",
 	NoAddress:          "no IPv4 address of ours there",
 	Denied:             "denied by a rule",
 	NoRule:             "no rule matches",

@@ -202,8 +202,7 @@ var Broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 // menu's item by broadcast has an address, and is answered there.
 func ReplyDestination(q *Request) Destination {
 	m, a := &q.Message, &q.Arrival
-	relay := m.GIAddr.Is4() && !m.GIAddr.IsUnspecified()
-	if relay && (a.Port == PortServer || a.From.Addr() == m.GIAddr) {
+	if isRelayed(m) && (a.Port == PortServer || a.From.Addr() == m.GIAddr) {
 		return Destination{To: netip.AddrPortFrom(m.GIAddr, PortServer), FromPort: a.Port, Relay: true}
 	}
 	if client := q.clientAddr(); client.IsValid() {

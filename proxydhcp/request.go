@@ -24,8 +24,9 @@ type Arrival struct {
 	From    netip.AddrPort // its IP source
 	To      netip.Addr     // its IP destination
 	Segment Segment
-	Ours    []netip.Prefix // our addresses on the interface it arrived on
-	Server  netip.Addr     // the address of ours that the client is told; Respond chooses it
+	Ours    []netip.Prefix      // our addresses on the interface it arrived on
+	Host    map[netip.Addr]bool // every address of this host, as far as they are known
+	Server  netip.Addr          // the address of ours that the client is told; Respond chooses it
 }
 
 // Request is a request, read once: the message, how it arrived, who asks, and
@@ -34,7 +35,7 @@ type Request struct {
 	Message  dhcp4.Message
 	Type     dhcp4.MessageType
 	Arrival  Arrival
-	Client   Client // its Hardware alone if the request is not to be answered
+	Client   Client // its Hardware and Segment alone if the request is not to be answered
 	Item     ItemRequest
 	AsksItem bool // Item is set: the request answers a boot menu
 }
@@ -78,8 +79,11 @@ func MayBoot(b []byte, uBoot bool) bool {
 // ReadRequest reads a request, or says why it is not one that a proxy answers.
 // U-Boot counts as a booting client only if the options say so.
 func ReadRequest(message dhcp4.Message, a Arrival, o ReplyOptions) (Request, Reason) {
-	q := Request{Message: message, Type: message.Type(), Arrival: a, Client: Client{Hardware: message.Hardware}}
+	q := Request{Message: message, Type: message.Type(), Arrival: a, Client: Client{Hardware: message.Hardware, Segment: a.Segment}}
 	m := &q.Message
+	if isRelayed(m) {
+		q.Client.Segment.Relay, q.Client.Segment.Circuit = readRelay(m)
+	}
 	if q.Type != dhcp4.MessageTypeDiscover {
 		q.Item, q.AsksItem = readItemRequest(m)
 	}
@@ -101,7 +105,7 @@ func ReadRequest(message dhcp4.Message, a Arrival, o ReplyOptions) (Request, Rea
 	if !ok {
 		return q, NoArchitecture
 	}
-	q.Client = readClient(m, arch, string(vendorClass), a.Segment)
+	q.Client = readClient(m, arch, string(vendorClass), q.Client.Segment)
 	return q, Answerable
 }
 
@@ -130,9 +134,6 @@ func (q *Request) checkType() Reason {
 
 // readClient reads the client's facts.
 func readClient(m *dhcp4.Message, arch Arch, vendorClass string, segment Segment) Client {
-	if m.GIAddr.Is4() && !m.GIAddr.IsUnspecified() {
-		segment.Relay, segment.Circuit = readRelay(m)
-	}
 	c := Client{
 		Hardware:    m.Hardware,
 		Arch:        arch,
@@ -173,6 +174,9 @@ func readArch(list []byte, vendorClass string) (Arch, bool) {
 	n, err := strconv.ParseUint(rest[:5], 10, 16)
 	return Arch(n), err == nil
 }
+
+// isRelayed reports whether a relay forwarded the message.
+func isRelayed(m *dhcp4.Message) bool { return m.GIAddr.Is4() && !m.GIAddr.IsUnspecified() }
 
 // readRelay reads where a relayed client is: an address on its link, and the
 // circuit it is connected to.

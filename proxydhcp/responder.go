@@ -1,6 +1,7 @@
 package proxydhcp
 
 import (
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,11 @@ type ResponderConfig struct {
 	Options  ReplyOptions
 	Machines *Machines // what is remembered of machines; nil for an empty table of its own
 	DryRun   bool      // decide everything, answer nothing
+
+	// Networks are those whose relays are answered, and whose clients at port
+	// 4011, beside those of our interfaces, those that the policy names, and
+	// machines that have just booted; nil for all.
+	Networks []netip.Prefix
 }
 
 // Responder turns the bytes of requests into the bytes of their answers,
@@ -23,13 +29,19 @@ type Responder struct {
 	policy       atomic.Pointer[Policy]
 	machines     *Machines
 	otherServers otherServers
+	networks     []netip.Prefix
+	relays       *rates
+	sources      *rates
 	options      ReplyOptions
 	dryRun       bool
 }
 
 // NewResponder returns a responder.
 func NewResponder(c ResponderConfig) *Responder {
-	r := &Responder{machines: c.Machines, options: c.Options, dryRun: c.DryRun}
+	r := &Responder{
+		machines: c.Machines, options: c.Options, dryRun: c.DryRun, networks: c.Networks,
+		relays: newRates(relayRate, relayBurst), sources: newRates(sourceRate, sourceBurst),
+	}
 	if r.machines == nil {
 		r.machines = NewMachines()
 	}
@@ -67,11 +79,16 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 	}
 	a.Server = ChooseServer(a.Ours, a.To, m.GIAddr, m.CIAddr, m.Addr(dhcp4.OptionRequestedIPAddress))
 	q, reason := ReadRequest(m, a, r.options)
+	if reason == Answerable {
+		if reason = r.screen(&q, now); reason != Answerable {
+			return Result{Arrival: a, Client: q.Client, Reason: reason}
+		}
+	}
 	res := Result{Arrival: a, Client: q.Client, Reason: reason}
 	if reason != Answerable && q.Type != dhcp4.MessageTypeRequest {
 		return res
 	}
-	v := r.machines.visit(m.Hardware, now)
+	v := r.machines.visitRequest(&q, now)
 	defer v.end()
 	v.hearLease(&q)
 	switch {
@@ -81,9 +98,17 @@ func (r *Responder) Respond(buf, in []byte, a Arrival, now time.Time) Result {
 		res.Reason = NoAddress
 		return res
 	}
-	v.hear(&q)
 	res.Client = q.Client
-	r.answer(&res, &q, &v, buf)
+	p := r.policy.Load()
+	d := p.Decide(q.Client, false)
+	if d.Reason == Denied || d.Reason == NoRule {
+		// Nothing is noted of a client that is left alone: who can send from
+		// there must change nothing elsewhere.
+		res.Decision, res.Reason = d, d.Reason
+		return res
+	}
+	v.hear(&q)
+	r.answer(&res, &q, v.refine(p, d, &q.Client), &v, buf)
 	return res
 }
 
@@ -104,23 +129,18 @@ func (v *visit) hearLease(q *Request) {
 	}
 }
 
-// hear notes the request of a booting client, and completes where that client
-// is.
+// hear notes the request of a booting client.
 func (v *visit) hear(q *Request) {
 	if q.Type == dhcp4.MessageTypeDiscover {
 		v.discovered(q.Client, q.Message.XID)
-		return
+	} else {
+		v.came(&q.Client)
 	}
-	if segment, ok := v.segment(); ok && q.Arrival.Port == PortProxy {
-		q.Client.Segment = segment
-	}
-	v.came(q.Client)
 }
 
-// answer decides, composes the reply and notes what was said.
-func (r *Responder) answer(res *Result, q *Request, v *visit, buf []byte) {
+// answer composes the reply to what was decided, and notes what was said.
+func (r *Responder) answer(res *Result, q *Request, d Decision, v *visit, buf []byte) {
 	c := q.Client
-	d := r.decide(c, v)
 	reason := d.Reason
 	if reason == Answerable && q.AsksItem {
 		d, reason = d.choose(q.Item, c)
@@ -137,29 +157,33 @@ func (r *Responder) answer(res *Result, q *Request, v *visit, buf []byte) {
 	}
 	foreign := isForeign(d, q.Arrival)
 	if q.Type == dhcp4.MessageTypeDiscover {
-		res.Shape, res.Stepped = v.machine.offer.offered(c.shapes(d), q.Message.XID, foreign, v.now)
+		res.Shape, res.Stepped = v.offered(c.shapes(&d), q.Message.XID, foreign)
 	}
 	reply := compose(q, d, file, res.Shape, r.options)
 	if res.Reply, res.Err = reply.Append(buf); res.Err != nil {
 		return
 	}
 	if v.machine != nil {
-		v.machine.server = q.Arrival.Server
-		res.LoopEnded = v.machine.upgrade.decided(c, d, foreign, v.machine.read, v.now)
+		v.machine.server = netip4Of(q.Arrival.Server)
+		res.LoopEnded = v.machine.upgrade.decided(&c, d, foreign, &v.machine.read, v.now)
 	}
 	res.To = ReplyDestination(q)
 }
 
-// decide asks the policy, and once more if the ROM that it gives has not helped
-// before.
-func (r *Responder) decide(c Client, v *visit) Decision {
+// decide asks the policy, for a machine whose record is visited.
+func (r *Responder) decide(c *Client, v *visit) Decision {
 	p := r.policy.Load()
-	d := p.Decide(c, false)
+	return v.refine(p, p.Decide(*c, false), c)
+}
+
+// refine completes the policy's decision by what is known of the machine: which
+// ROM it is given, and another decision if that ROM has not helped before.
+func (v *visit) refine(p *Policy, d Decision, c *Client) Decision {
 	if len(d.ROMs) > 0 {
-		d.File = Expand(v.rom(d.ROMs, c), c)
+		d.File = Expand(v.rom(d.ROMs, c), *c)
 	}
 	if d.Kind == BootROM && v.upgradeFailed(c, d.File) {
-		return p.Decide(c, true)
+		return p.Decide(*c, true)
 	}
 	return d
 }

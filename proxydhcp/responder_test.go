@@ -288,11 +288,11 @@ func TestForeignServerLoop(t *testing.T) {
 	ip := netip.MustParseAddr("192.0.2.50")
 	var kinds []string
 	for boot := range 4 {
-		v := m.visit(c.Hardware, testTime)
+		v := m.visit(identity{station: c.Hardware}, &c.Segment, testTime)
 		v.discovered(c, [4]byte{byte(boot)})
-		d := p.Decide(c, v.upgradeFailed(c, "undionly.kpxe"))
+		d := p.Decide(c, v.upgradeFailed(&c, "undionly.kpxe"))
 		kinds = append(kinds, d.Kind.String())
-		v.machine.upgrade.decided(c, d, true, v.machine.read, testTime)
+		v.machine.upgrade.decided(&c, d, true, &v.machine.read, v.now)
 		for range 2 { // its REQUEST is sent twice, and once by its firmware
 			v.leased(ip, [4]byte{byte(boot), 1}, true)
 		}
@@ -317,13 +317,14 @@ func TestMachinesAreBounded(t *testing.T) {
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	rom := Decision{Kind: BootROM, File: "undionly.kpxe"}
 	discovered := func(i int) visit {
-		v := m.visit(client(i).Hardware, testTime)
+		v := m.visit(identity{station: client(i).Hardware}, &Segment{}, testTime)
 		v.discovered(client(i), [4]byte{})
 		return v
 	}
 	for i := range 3 * maxMachines {
 		v := discovered(i)
-		v.machine.upgrade.decided(client(i), rom, false, v.machine.read, testTime)
+		c := client(i)
+		v.machine.upgrade.decided(&c, rom, false, &v.machine.read, v.now)
 		v.leased(address(i), [4]byte{}, true)
 		v.end()
 		m.ROMRead(address(i), "undionly.kpxe", testTime)
@@ -331,13 +332,14 @@ func TestMachinesAreBounded(t *testing.T) {
 		v.end()
 		m.ROMRead(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), "undionly.kpxe", testTime) // without DHCP
 	}
-	if m.recency.Len() != maxMachines || len(m.byAddr) > maxMachines || len(m.byIP) > maxMachines {
-		t.Errorf("%d machines, %d by hardware address, %d by IP address; want %d", m.recency.Len(), len(m.byAddr), len(m.byIP), maxMachines)
+	if m.count != maxMachines || m.byStation.len > maxMachines || m.byIP.len > maxMachines {
+		t.Errorf("%d machines, %d by hardware address, %d by IP address; want %d", m.count, m.byStation.len, m.byIP.len, maxMachines)
 	}
 	failed := func(i int) bool {
 		v := discovered(i)
 		defer v.end()
-		return v.upgradeFailed(client(i), rom.File)
+		c := client(i)
+		return v.upgradeFailed(&c, rom.File)
 	}
 	if !failed(0) || !failed(3*maxMachines-1) || failed(1) {
 		t.Error("it is not the quiet machines that are forgotten")
@@ -353,7 +355,7 @@ func TestHasBooted(t *testing.T) {
 	if m.HasBooted(ip, testTime) {
 		t.Error("reading a file counts as booting")
 	}
-	v := m.visit(hardware(testMAC), testTime)
+	v := m.visit(identity{station: hardware(testMAC)}, &Segment{}, testTime)
 	v.discovered(Client{Hardware: hardware(testMAC)}, [4]byte{1})
 	v.leased(ip, [4]byte{1}, false)
 	v.end()
@@ -387,15 +389,15 @@ func TestLastROM(t *testing.T) {
 	read("by another", other, 0, "")
 	read("long ago", ip, guardMemory, "")
 
-	v := m.visit(hardware(testMAC), testTime)
+	v := m.visit(identity{station: hardware(testMAC)}, &Segment{}, testTime)
 	v.discovered(Client{Hardware: hardware(testMAC)}, [4]byte{})
 	v.leased(ip, [4]byte{}, true)
 	v.leased(other, [4]byte{}, true)
 	v.end()
 	read("its old address", ip, 0, "")
 	read("its new address", other, 0, "undionly.kpxe")
-	if m.recency.Len() != 1 {
-		t.Errorf("%d records of one machine", m.recency.Len())
+	if m.count != 1 {
+		t.Errorf("%d records of one machine", m.count)
 	}
 }
 

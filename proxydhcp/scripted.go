@@ -20,9 +20,9 @@ import (
 // scripted is how far a machine is with an upgrade by script: a state machine
 // without a lock. The zero value is a machine that was given no ROM.
 type scripted struct {
-	given   int       // how many times it was told to load a ROM
-	at      time.Time // when it was told last
-	checked bool      // it has read the version check since
+	at      instant // when it was told to load a ROM last
+	given   uint8   // how many times; it is not told again after sessionsWithoutRead
+	checked bool    // it has read the version check since
 }
 
 // checks notes that the machine has read the version check.
@@ -34,17 +34,17 @@ func (s *scripted) checks() {
 }
 
 // failed reports whether the ROM has not helped the machine lately.
-func (s *scripted) failed(read romRead, now time.Time) bool {
-	if s.given == 0 || now.Sub(s.at) >= guardMemory {
+func (s *scripted) failed(read romRead, now instant) bool {
+	if s.given == 0 || now.since(s.at) >= guardMemory {
 		return false
 	}
-	return s.given >= sessionsWithoutRead || !read.assumed && read.at.After(s.at)
+	return s.given >= sessionsWithoutRead || !read.assumed && read.at > s.at
 }
 
 // wants notes that the machine is not the wanted iPXE. Unless its upgrade has
 // failed, it loads a ROM now.
-func (s *scripted) wants(failed bool, now time.Time) {
-	if now.Sub(s.at) >= guardMemory {
+func (s *scripted) wants(failed bool, now instant) {
+	if now.since(s.at) >= guardMemory {
 		s.given = 0
 	}
 	if !failed {
@@ -55,28 +55,49 @@ func (s *scripted) wants(failed bool, now time.Time) {
 
 // VersionCheckRead is called when the client at ip has read the version check.
 func (m *Machines) VersionCheckRead(ip netip.Addr, now time.Time) {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	if v.machine != nil {
-		v.machine.scripted.checks()
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	m.received(ip, at)
+	for k := range m.holders(ip) {
+		if notes := k.start.notes; notes != nil {
+			notes.scripted.checks()
+		}
 	}
 }
 
 // ScriptUpgradeFailed reports whether an upgrade by script has failed for the
 // client at ip, which is not the wanted iPXE.
 func (m *Machines) ScriptUpgradeFailed(ip netip.Addr, now time.Time) bool {
-	v := m.visitIP(ip, now)
-	defer v.end()
-	return v.machine != nil && v.machine.scripted.failed(v.machine.read, now)
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	return m.scriptUpgradeFailed(ip, at)
+}
+
+// scriptUpgradeFailed is ScriptUpgradeFailed under the lock.
+func (m *Machines) scriptUpgradeFailed(ip netip.Addr, now instant) bool {
+	for k := range m.holders(ip) {
+		if notes := k.start.notes; notes != nil && notes.scripted.failed(k.read, now) {
+			return true
+		}
+	}
+	return false
 }
 
 // ScriptUpgradeWanted is called when the client at ip has said that it is not
 // the wanted iPXE, and has read the answer. tried says that it knows by itself
 // that it has been replaced. It returns whether its upgrade has failed.
 func (m *Machines) ScriptUpgradeWanted(ip netip.Addr, tried bool, now time.Time) (failed bool) {
-	v := m.visitOrAddIP(ip, now)
-	defer v.end()
-	failed = tried || v.machine.scripted.failed(v.machine.read, now)
-	v.machine.scripted.wants(failed, now)
+	at := m.lock(now)
+	defer m.mu.Unlock()
+	failed = tried || m.scriptUpgradeFailed(ip, at)
+	known := false
+	for k := range m.holders(ip) {
+		known = true
+		k.start.note().scripted.wants(failed, at)
+	}
+	if !known && ip.IsValid() {
+		m.insertAnonymous(ip, at).start.note().scripted.wants(failed, at)
+	}
+	m.received(ip, at)
 	return failed
 }

@@ -40,15 +40,19 @@ var shapeNames = [...]string{
 // String returns the name that logs show.
 func (s Shape) String() string { return enumName(shapeNames[:], s, "shape") }
 
+// shapes are the shapes for one kind of firmware. The zero value is for those
+// with just one, FixedShape.
+type shapes [3]Shape
+
 // The shapes for each kind of firmware, in the order in which they are tried.
 var (
-	biosShapes  = []Shape{BootOffer, AskProxy, Minimal}
-	uefiShapes  = []Shape{AskProxy, BootOffer, Minimal}
-	fixedShapes = []Shape{FixedShape}
+	biosShapes  = shapes{BootOffer, AskProxy, Minimal}
+	uefiShapes  = shapes{AskProxy, BootOffer, Minimal}
+	fixedShapes = shapes{}
 )
 
 // shapes returns the shapes that an OFFER of d to c can have.
-func (c *Client) shapes(d Decision) []Shape {
+func (c *Client) shapes(d *Decision) shapes {
 	if d.Menu != nil { // which is in option 43 or nowhere
 		return fixedShapes
 	}
@@ -74,34 +78,40 @@ const failureMemory = time.Hour
 // offering is what came of the OFFERs to a machine's PXE firmware: a state
 // machine without a lock. The zero value is a machine that was offered nothing.
 type offering struct {
-	shapes   []Shape // those of its kind, of which it has shape
-	shape    Shape
-	works    bool      // the machine was seen to understand this shape
-	blind    bool      // nobody here could see whether it does
-	xid      [4]byte   // the transaction of the last OFFER
-	since    time.Time // when this shape was first offered in it; zero if it was not
-	answered time.Time // when another server was heard to offer an address in it
-	leased   time.Time // when the machine was heard to take one
-	acked    bool      // and the server to grant it
-	rival    bool      // another server has told it how to boot as well
+	shapes    shapes // those of its kind, of which it has shape
+	shape     Shape
+	works     bool    // the machine was seen to understand this shape
+	doubted   bool    // although it works, it had no effect in this transaction
+	blind     bool    // nobody here could see whether it does
+	requested bool    // somebody has asked for a file in its name, in this transaction
+	acked     bool    // the server has granted the address that the machine took
+	rival     bool    // another server has told it how to boot as well
+	xid       [4]byte // the transaction of the last OFFER
+	since     instant // when this shape was first offered in it; 0 if it was not
+	answered  instant // when another server was heard to offer an address in it
+	leased    instant // when the machine was heard to take one
 }
 
 // offered notes an OFFER in the transaction xid and returns its shape, one of
-// shapes, and whether it is another one than before. foreign says that the file
-// comes from another server, so that nobody here sees it read.
-func (o *offering) offered(shapes []Shape, xid [4]byte, foreign bool, now time.Time) (shape Shape, stepped bool) {
-	if len(shapes) == 1 {
-		return shapes[0], false
+// list, and whether it is another one than before. foreign says that the file
+// comes from another server, so that nobody here sees it read. A shape that
+// works is given up when two transactions in a row show no effect of it: the
+// firmware, or the machine behind the adapter, may be another one.
+func (o *offering) offered(list shapes, xid [4]byte, foreign bool, now instant) (shape Shape, stepped bool) {
+	if list == fixedShapes {
+		return FixedShape, false
 	}
-	if !slices.Equal(o.shapes, shapes) { // a new machine, or its other firmware
-		*o = offering{shapes: shapes, shape: shapes[0]}
+	if o.shapes != list { // a new machine, or its other firmware
+		*o = offering{shapes: list, shape: list[0]}
 	}
-	if stepped = o.failed(now); stepped {
-		next := slices.Index(shapes, o.shape) + 1
-		o.shape = shapes[next%len(shapes)]
+	failed := o.failed(now)
+	if stepped = failed && !o.works; stepped {
+		next := slices.Index(list[:], o.shape) + 1
+		o.shape = list[next%len(list)]
 	}
-	if stepped || o.xid != xid || o.since.IsZero() {
-		*o = offering{shapes: shapes, shape: o.shape, works: o.works, xid: xid, since: now}
+	o.doubted = o.doubted || failed && o.works
+	if stepped || o.xid != xid || o.since == 0 {
+		*o = offering{shapes: list, shape: o.shape, works: o.works && !o.doubted, xid: xid, since: now}
 	}
 	o.blind = foreign && o.shape != AskProxy
 	return o.shape, stepped
@@ -109,50 +119,60 @@ func (o *offering) offered(shapes []Shape, xid [4]byte, foreign bool, now time.T
 
 // failed reports whether a DISCOVER now shows that the last OFFER was not
 // understood.
-func (o *offering) failed(now time.Time) bool {
+func (o *offering) failed(now instant) bool {
 	switch {
-	case o.works, o.blind, o.rival, o.since.IsZero(), now.Sub(o.since) > failureMemory:
+	case o.requested, o.blind, o.rival, o.since == 0, now.since(o.since) > failureMemory:
 		return false
-	case o.leased.IsZero():
-		both := o.since
-		if o.answered.After(both) {
-			both = o.answered
-		}
-		return !o.answered.IsZero() && now.Sub(both) >= patience
+	case o.leased == 0:
+		both := max(o.since, o.answered)
+		return o.answered != 0 && now.since(both) >= patience
 	}
 	// If the server's answers can be heard at all, its ACK must have been.
-	granted := o.acked || o.answered.IsZero()
-	return granted && now.Sub(o.leased) >= patience
+	granted := o.acked || o.answered == 0
+	return granted && now.since(o.leased) >= patience
 }
 
 // chosen notes that the firmware takes an address in the transaction xid.
-func (o *offering) chosen(xid [4]byte, now time.Time) {
-	if !o.since.IsZero() && xid == o.xid && o.leased.IsZero() {
+func (o *offering) chosen(xid [4]byte, now instant) {
+	if o.since != 0 && xid == o.xid && o.leased == 0 {
 		o.leased = now
 	}
 }
 
-// understood notes that the machine acts on an OFFER: it comes to port 4011,
-// or for a file.
-func (o *offering) understood(now time.Time) {
-	if !o.since.IsZero() && now.Sub(o.since) <= guardMemory {
-		o.works = true
+// asked notes that a file was asked for. It may be somebody else who asks, so
+// it says nothing about the next transaction.
+func (o *offering) asked(now instant) {
+	if o.isRecent(now) {
+		o.requested = true
 	}
 }
 
+// understood notes that the machine acts on an OFFER: it comes to port 4011,
+// or loads a file.
+func (o *offering) understood(now instant) {
+	if o.isRecent(now) {
+		o.works, o.requested, o.doubted = true, true, false
+	}
+}
+
+// isRecent reports whether the last OFFER is of the boot that goes on now.
+func (o *offering) isRecent(now instant) bool {
+	return o.since != 0 && now.since(o.since) <= guardMemory
+}
+
 // overheard notes another server's answer to the machine.
-func (o *offering) overheard(m *dhcp4.Message, now time.Time) {
-	if o.since.IsZero() || m.XID != o.xid {
+func (o *offering) overheard(m *dhcp4.Message, now instant) {
+	if o.since == 0 || m.XID != o.xid {
 		return
 	}
 	switch {
 	case isPXEOrHTTP(m.Option(dhcp4.OptionClassIdentifier)):
 		o.rival = true
-	case m.Type() == dhcp4.MessageTypeOffer && o.answered.IsZero():
+	case m.Type() == dhcp4.MessageTypeOffer && o.answered == 0:
 		o.answered = now
 	case m.Type() == dhcp4.MessageTypeAck:
 		o.acked = true
 	case m.Type() == dhcp4.MessageTypeNak:
-		o.leased, o.answered = time.Time{}, time.Time{} // it has to begin again
+		o.leased, o.answered = 0, 0 // it has to begin again
 	}
 }

@@ -105,6 +105,7 @@ func (f rom) play(t *testing.T, r *Responder, n mainServer) (shapes []string) {
 			return append(shapes, "boots by 4011")
 		case f.boots(taken):
 			r.machines.FileRequested(ip, "file", true, now)
+			r.machines.FileReceived(ip, now)
 			return append(shapes, "boots")
 		}
 		now = now.Add(20 * time.Second)
@@ -228,7 +229,7 @@ func TestShapesOfRivals(t *testing.T) {
 			if tt.leases {
 				in[offXID] = 9
 			}
-			if early := r.machines.byAddr[hardware(testMAC)].Value.(*machine).offer; early.failed(testTime.Add(patience - 1)) {
+			if early := r.machines.last.offer; early.failed(r.machines.at(testTime.Add(patience - 1))) {
 				t.Error("counts too early")
 			}
 			if got := r.Respond(nil, in, onServerPort(), testTime.Add(patience)).Stepped; got != tt.want {
@@ -278,22 +279,26 @@ func TestShapesForget(t *testing.T) {
 // when it happens, in seconds: the firmware's DISCOVER (d), REQUEST (l) and
 // request to port 4011 (p); the same of an iPXE on that machine (i, j, q); the
 // server's OFFER (o) and ACK (a); our own OFFER, heard by us (w); the machine
-// asks for a file (r).
+// loads a file (r), or somebody asks for one in its name (u).
 func TestShapesRemembered(t *testing.T) {
 	for steps, want := range map[string]Shape{
-		"d1@0 o1@0 l1@4 a1@4 d2@60":                              BootOffer,
-		"d1@0 o1@0 l1@4 a1@4 d1@60":                              BootOffer,
-		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60":                         AskProxy,
-		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60 o2@60 d2@64 o2@64 d2@72": AskProxy,
-		"d1@0 l1@4 r0@5 d2@60 l2@64 d3@120":                      AskProxy,
-		"d1@0 o1@0 d1@4 l1@8 r0@9 d2@60 l2@64 d3@120":            BootOffer,
-		"d1@0 l1@4 r0@700 d2@710":                                BootOffer, // too late to be of that boot
-		"d1@0 l1@4 i5@20 j5@20 r0@21 d2@60":                      BootOffer, // from another disk, and not ours
-		"d1@0 l1@4 i5@20 q5@21 d2@60":                            BootOffer,
-		"d1@0 i2@1 o2@1 d3@10":                                   AskProxy, // that was the iPXE's address
-		"d1@0 a1@0 d1@4":                                         AskProxy,
-		"d1@0 o1@0 w1@0 d1@4":                                    BootOffer,
-		"d1@0 l2@4 d3@60":                                        AskProxy, // another transaction's lease
+		"d1@0 o1@0 l1@4 a1@4 d2@60":                                            BootOffer,
+		"d1@0 o1@0 l1@4 a1@4 d1@60":                                            BootOffer,
+		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60":                                       AskProxy,
+		"d1@0 o1@0 l1@4 a1@4 p1@5 d2@60 o2@60 d2@64 o2@64 d2@72":               AskProxy,
+		"d1@0 l1@4 r0@5 d2@60 l2@64 d3@120":                                    AskProxy,
+		"d1@0 o1@0 d1@4 l1@8 r0@9 d2@60 l2@64 d3@120":                          BootOffer,
+		"d1@0 l1@4 r0@700 d2@710":                                              BootOffer, // too late to be of that boot
+		"d1@0 l1@4 i5@20 j5@20 r0@21 d2@60":                                    BootOffer, // from another disk, and not ours
+		"d1@0 l1@4 i5@20 q5@21 d2@60":                                          BootOffer,
+		"d1@0 i2@1 o2@1 d3@10":                                                 AskProxy, // that was the iPXE's address
+		"d1@0 a1@0 d1@4":                                                       AskProxy,
+		"d1@0 o1@0 w1@0 d1@4":                                                  BootOffer,
+		"d1@0 l2@4 d3@60":                                                      AskProxy, // another transaction's lease
+		"d1@0 l1@4 u0@5 d2@60":                                                 AskProxy,
+		"d1@0 l1@4 u0@5 d2@60 l2@64 d3@120":                                    BootOffer, // one request, perhaps another's, says nothing about the next boot
+		"d1@0 l1@4 r0@5 d2@60 l2@64 d3@120 l3@124 d4@180":                      BootOffer, // two boots in vain: it works no more
+		"d1@0 l1@4 r0@5 d2@60 l2@64 d3@120 l3@124 r0@125 d4@180 l4@184 d5@240": AskProxy,
 	} {
 		t.Run(steps, func(t *testing.T) {
 			r := NewResponder(ResponderConfig{Policy: shapePolicy()})
@@ -332,8 +337,11 @@ func TestShapesRemembered(t *testing.T) {
 					copy(own[offYIAddr:], []byte{0, 0, 0, 0})
 					copy(own[dhcp4.HeaderLen+5:], testServer.AsSlice())
 					r.Heard(onServerPort(), own, now)
+				case 'u':
+					r.machines.FileRequested(netip.MustParseAddr("192.0.2.50"), "file", true, now)
 				case 'r':
 					r.machines.FileRequested(netip.MustParseAddr("192.0.2.50"), "file", true, now)
+					r.machines.FileReceived(netip.MustParseAddr("192.0.2.50"), now)
 				default:
 					t.Fatalf("unknown step %q", step)
 				}

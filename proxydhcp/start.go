@@ -40,13 +40,20 @@ const maxMissing = 128
 // start is what a machine did with the ROM that it has loaded: a state machine
 // without a lock. The zero value is a machine that has loaded none.
 type start struct {
-	rom      string    // the ROM that it has read last
-	file     string    // what it has read last: the ROM, or what the ROM loads
-	at       time.Time // when it had read file
-	pending  bool      // it was not heard of since
-	failed   bool      // it was, as if file had never run
-	missing  string    // the last name that it has asked for since and that is not there
+	rom     interned[string] // the ROM that it has read last
+	file    interned[string] // what it has read last: the ROM, or what the ROM loads
+	at      instant          // when it had read file
+	notes   *startNotes      // nil for none
+	pending bool             // it was not heard of since
+	failed  bool             // it was, as if file had never run
+}
+
+// startNotes are what is known of few machines.
+type startNotes struct {
+	missing  string    // the last name that it has asked for since it read its ROM, and that is not there
 	reported []string  // the files that were reported not to have started
+	autoexec *Autoexec // what its iPXE was given by autoexec.ipxe last; nil for nothing
+	scripted scripted
 }
 
 // StartReport is what came of a ROM that a machine has loaded.
@@ -63,36 +70,53 @@ type StartReport struct {
 }
 
 // readROM notes that the machine has read a ROM to its end.
-func (s *start) readROM(file string, now time.Time) {
+func (s *start) readROM(file interned[string], now instant) {
 	s.rom = file
 	s.readStage(file, now)
 }
 
 // readStage notes that the machine has read what its ROM loads to the end.
-func (s *start) readStage(file string, now time.Time) {
-	s.file, s.at, s.pending, s.failed, s.missing = file, now, true, false, ""
+func (s *start) readStage(file interned[string], now instant) {
+	s.file, s.at, s.pending, s.failed = file, now, true, false
+	if s.notes != nil {
+		s.notes.missing = ""
+	}
 }
 
-// asks notes that the machine asks for a file. If it is one that it has just
-// read, what it read has not run. there says that the file exists: what asks
-// for a file that is not there may go no further.
+// note returns the machine's notes, to be changed.
+func (s *start) note() *startNotes {
+	if s.notes == nil {
+		s.notes = &startNotes{}
+	}
+	return s.notes
+}
+
+// missing returns the last name that the machine has asked for since, and that
+// is not there; "" for none.
+func (s *start) missing() string {
+	if s.notes == nil {
+		return ""
+	}
+	return s.notes.missing
+}
+
+// asks notes that the machine asks for a file, or somebody in its name. there
+// says that the file exists: what asks for a file that is not there may go no
+// further. That it asks for what it has just read says nothing before it has
+// read it again.
 func (s *start) asks(file string, there bool) {
 	switch {
-	case !s.pending:
-	case path.Base(file) == AutoexecName:
-		s.pending = false
-	case file == s.file || file == s.rom:
-		s.failed = true
-	case there:
+	case !s.pending, file == s.file.get(), file == s.rom.get():
+	case there, path.Base(file) == AutoexecName:
 		s.pending = false
 	case len(file) <= maxMissing:
-		s.missing = file
+		s.note().missing = file
 	}
 }
 
 // discovers notes that the machine, c, sends a DISCOVER: as an iPXE, or as its
 // firmware, for which the file has not run.
-func (s *start) discovers(c Client) {
+func (s *start) discovers(c *Client) {
 	switch {
 	case c.IPXE.Present:
 		s.pending = false
@@ -102,18 +126,26 @@ func (s *start) discovers(c Client) {
 }
 
 // isOver reports whether the machine should have started the file by now.
-func (s *start) isOver(now time.Time) bool {
-	return s.failed || now.Sub(s.at) >= startTime
+func (s *start) isOver(now instant) bool {
+	return s.failed || now.since(s.at) >= startTime
+}
+
+// runs notes that the file has started after all.
+func (s *start) runs() {
+	if t := s.notes; t != nil {
+		t.reported = slices.DeleteFunc(t.reported, func(file string) bool { return file == s.file.get() })
+	}
 }
 
 // giveUp notes that the file has not started. It reports whether that is to be
 // told: once for each file.
 func (s *start) giveUp() (tell bool) {
 	s.pending, s.failed = false, false
-	if slices.Contains(s.reported, s.file) || len(s.reported) == maxReported {
+	t, file := s.note(), s.file.get()
+	if slices.Contains(t.reported, file) || len(t.reported) == maxReported {
 		return false
 	}
-	s.reported = append(s.reported, s.file)
+	t.reported = append(t.reported, file)
 	return true
 }
 
@@ -121,7 +153,7 @@ func (s *start) giveUp() (tell bool) {
 // without a lock. The zero value is a machine that was given none.
 type candidates struct {
 	roms  []string // in the order in which they are given; shared with the policy
-	given int      // the index of the one that is given now
+	given uint8    // the index of the one that is given now
 	news  bool     // it is not known yet whether that one, which is not the first, starts
 }
 
@@ -130,7 +162,7 @@ type candidates struct {
 // "" if nothing is known.
 func (k *candidates) choose(roms []string, usual string) string {
 	if !slices.Equal(k.roms, roms) {
-		*k = candidates{roms: roms, given: max(0, slices.Index(roms, usual))}
+		*k = candidates{roms: roms, given: uint8(max(0, slices.Index(roms, usual)))}
 	}
 	return roms[k.given]
 }
@@ -141,7 +173,7 @@ func (k *candidates) notStarted(rom string) (next string, exhausted bool) {
 	if len(k.roms) < 2 || cleanName(k.roms[k.given]) != rom {
 		return "", false
 	}
-	k.given = (k.given + 1) % len(k.roms)
+	k.given = uint8((int(k.given) + 1) % len(k.roms))
 	k.news = k.given > 0
 	return k.roms[k.given], k.given == 0
 }
@@ -153,8 +185,8 @@ func (k *candidates) started(rom string) (news bool) {
 	if at < 0 {
 		return false
 	}
-	news = k.news && at == k.given
-	k.given, k.news = at, false
+	news = k.news && uint8(at) == k.given
+	k.given, k.news = uint8(at), false
 	return news
 }
 
@@ -175,7 +207,7 @@ const maxStartReports = 256
 type loading struct {
 	waiting list.List            // of *machine, those that must be heard of: the one that has read its file first is in front
 	models  map[cardModel]string // the ROM that starts where the first does not
-	news    []StartReport        // of ROMs that have started where others did not
+	news    []StartReport        // what has come of ROMs, not fetched yet
 }
 
 // wait has a machine wait that has just read a file.
@@ -205,42 +237,63 @@ func (l *loading) leave(k *machine) {
 }
 
 // started notes that a machine runs the ROM that it has read last.
-func (l *loading) started(k *machine, now time.Time) {
-	rom := k.start.rom
-	if rom == "" || now.Sub(k.start.at) >= guardMemory {
+func (l *loading) started(k *machine, now instant) {
+	rom := k.start.rom.get()
+	if rom == "" || now.since(k.start.at) >= guardMemory {
 		return
 	}
-	k.start.reported = slices.DeleteFunc(k.start.reported, func(file string) bool { return file == k.start.file })
+	k.start.runs()
 	if !k.candidates.started(rom) {
 		return
 	}
-	if model := (cardModel{k.nic, k.client.Platform()}); k.nic != (PCIID{}) && len(l.models) < maxModels {
+	c := k.client()
+	if model := (cardModel{k.nic, c.Platform()}); k.nic != (PCIID{}) && len(l.models) < maxModels {
 		l.models[model] = k.candidates.roms[k.candidates.given]
 	}
+	l.tell(StartReport{Client: c, IP: k.address(), ROM: rom, File: k.start.file.get(), Started: true})
+}
+
+// again notes that a machine has read a file. If it is one that it has read
+// before, what it read has not run. If too many reports wait, that is left to
+// be noticed later.
+func (l *loading) again(k *machine, file string) {
+	if s := &k.start; s.pending && (file == s.file.get() || file == s.rom.get()) && len(l.news) < maxStartReports {
+		l.giveUp(k)
+	}
+}
+
+// giveUp notes that what a machine has read has not started, and reports it.
+func (l *loading) giveUp(k *machine) {
+	s := &k.start
+	r := StartReport{Client: k.client(), IP: k.address(), ROM: s.rom.get(), File: s.file.get(), Missing: s.missing(), NextServer: k.next.addr()}
+	r.Next, r.Exhausted = k.candidates.notStarted(r.ROM)
+	if s.giveUp() {
+		l.tell(r)
+	}
+	l.follow(k)
+}
+
+// tell adds a report to those that wait to be fetched.
+func (l *loading) tell(r StartReport) {
 	if len(l.news) < maxStartReports {
-		l.news = append(l.news, StartReport{Client: k.client, IP: k.ip, ROM: rom, File: k.start.file, Started: true})
+		l.news = append(l.news, r)
 	}
 }
 
 // StartReports returns what has come of ROMs that machines have loaded since
 // the last call. It is to be called every second or so.
 func (m *Machines) StartReports(now time.Time) []StartReport {
-	m.mu.Lock()
+	at := m.lock(now)
 	defer m.mu.Unlock()
 	l := &m.loading
-	reports := l.news
-	l.news = nil
-	for e := l.waiting.Front(); e != nil && len(reports) < maxStartReports; e = l.waiting.Front() {
+	for e := l.waiting.Front(); e != nil && len(l.news) < maxStartReports; e = l.waiting.Front() {
 		k := e.Value.(*machine)
-		if !k.start.isOver(now) {
+		if !k.start.isOver(at) {
 			break
 		}
-		r := StartReport{Client: k.client, IP: k.ip, ROM: k.start.rom, File: k.start.file, Missing: k.start.missing, NextServer: k.next}
-		r.Next, r.Exhausted = k.candidates.notStarted(k.start.rom)
-		if k.start.giveUp() {
-			reports = append(reports, r)
-		}
-		l.follow(k)
+		l.giveUp(k)
 	}
+	reports := l.news
+	l.news = nil
 	return reports
 }

@@ -51,7 +51,7 @@ func newDaemon(l *loaded, log *eventlog.Log) *daemon {
 	d.tftpRules.Store(&l.TFTP)
 	d.attached.follow(l.network.Host())
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
-		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun,
+		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun, Networks: l.TFTP.Networks(),
 	})
 	d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
 	return d
@@ -147,13 +147,19 @@ func (d *daemon) tftpConfig(c config.TFTP) tftp.Config {
 	}
 }
 
-// tftpEvents returns events that note which files machines read.
+// tftpEvents returns events that note which files machines read. Anybody can
+// send a request in a machine's name; what was acknowledged, or was stopped
+// after its size was told, went to the machine.
 func (d *daemon) tftpEvents() tftp.Events {
 	return tftp.Events{
 		Started: func(t tftp.Transfer) { d.machines.FileRequested(t.Client.Addr(), t.File, true, time.Now()) },
 		Finished: func(t tftp.Transfer) {
-			if t.Result == tftp.Completed {
+			switch t.Result {
+			case tftp.Completed:
 				d.fileRead(t.Client.Addr(), t.File)
+			case tftp.Probed:
+				d.machines.FileReceived(t.Client.Addr(), time.Now())
+			case tftp.Aborted, tftp.TimedOut, tftp.Failed, tftp.Replaced, tftp.ShutDown:
 			}
 		},
 		Refused: func(r tftp.Refusal) {
@@ -210,7 +216,9 @@ func (d *daemon) fileRead(client netip.Addr, file string) {
 	default:
 		if want, ok := ipxescript.ParseWant(file); ok {
 			d.upgradeWanted(client, want, now)
+			return
 		}
+		d.machines.FileReceived(client, now)
 	}
 }
 

@@ -126,7 +126,7 @@ func TestHTTPAccess(t *testing.T) {
 	request := c.Discover()
 	request = bytes.Replace(request, []byte{53, 1, 1}, []byte{53, 1, 3}, 1) // a REQUEST
 	copy(request[12:], []byte{203, 0, 113, 7})                              // ciaddr
-	d.responder.Respond(nil, request, proxydhcp.Arrival{Port: proxydhcp.PortProxy, From: netip.MustParseAddrPort("203.0.113.7:4011"), Ours: ours}, time.Now())
+	d.responder.Respond(nil, request, proxydhcp.Arrival{Port: proxydhcp.PortServer, From: netip.MustParseAddrPort("0.0.0.0:68"), Ours: ours}, time.Now())
 	if got := status("203.0.113.7"); got != 200 {
 		t.Errorf("a machine that boots: status %d", got)
 	}

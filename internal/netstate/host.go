@@ -65,6 +65,10 @@ func (h *Host) OfVLAN(parent int, id uint16) *Interface { return h.byVLAN[vlanKe
 // Owns reports whether an address is one of this host.
 func (h *Host) Owns(a netip.Addr) bool { return h.addresses[a] }
 
+// Addresses returns the addresses of the host's interfaces. The set is shared:
+// it is not to be changed.
+func (h *Host) Addresses() map[netip.Addr]bool { return h.addresses }
+
 // IsBroadcast reports whether an address is the directed broadcast address of a
 // network that an interface is in.
 func (h *Host) IsBroadcast(a netip.Addr) bool { return h.broadcasts[a] }

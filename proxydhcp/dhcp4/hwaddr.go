@@ -13,15 +13,22 @@ import (
 // a MAC address: edk2 can be told to put its 16-byte GUID there.
 type HardwareAddr struct {
 	Type  uint8 // the header's htype; 1 is Ethernet
-	Len   uint8 // bytes used, at most 16
+	Len   uint8 // bytes used: at most 16, or 20 on InfiniBand, which do not fit
 	Bytes [16]byte
 }
 
 // maxHardwareAddr is the length of the header's chaddr field in bytes.
 const maxHardwareAddr = 16
 
-// Ethernet is the hardware type of Ethernet (RFC 1700, "Number Hardware Type").
-const Ethernet = 1
+// The hardware types (IANA, "Hardware Types").
+const (
+	Ethernet   = 1
+	InfiniBand = 32
+)
+
+// infiniBandLen is the length of a hardware address on InfiniBand (RFC 4391,
+// section 9.1.1).
+const infiniBandLen = 20
 
 // MAC returns the address of an Ethernet client, with ok false for any other.
 func (a HardwareAddr) MAC() (mac [6]byte, ok bool) {

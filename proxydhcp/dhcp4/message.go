@@ -73,7 +73,7 @@ func Decode(b []byte) (Message, error) {
 	if [4]byte(b[CookieOffset:HeaderLen]) != MagicCookie {
 		return Message{}, errCookie
 	}
-	if b[2] > maxHardwareAddr || (b[1] == 0 && b[2] != 0) {
+	if !validHardware(b[1], b[2]) {
 		return Message{}, fmt.Errorf("hardware address of type %d and length %d", b[1], b[2])
 	}
 	m := Message{
@@ -92,6 +92,13 @@ func Decode(b []byte) (Message, error) {
 		return Message{}, errors.New("an option runs past the end of the message")
 	}
 	return m, m.readNames(b[offSName:offFile], b[offFile:CookieOffset])
+}
+
+// validHardware reports whether the header's htype and hlen are possible. A
+// client on InfiniBand has no address there, because one of 20 bytes does not
+// fit, and says so by hlen 0 (RFC 4390, section 2.1); some say 20 all the same.
+func validHardware(htype, hlen uint8) bool {
+	return hlen <= maxHardwareAddr && (htype != 0 || hlen == 0) || htype == InfiniBand && hlen == infiniBandLen
 }
 
 // readOptions notes which options a field has, and reports whether the field is

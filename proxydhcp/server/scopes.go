@@ -165,7 +165,7 @@ func check(interfaces []Interface, host *netstate.Host) error {
 // of our addresses its sender may be told. It returns false for a packet to
 // another host, such as one that this host routes.
 func (n *network) arrival(sc *scope, port uint16, from netip.AddrPort, to netip.Addr) (proxydhcp.Arrival, bool) {
-	a := proxydhcp.Arrival{Port: port, From: from, To: to, Segment: sc.segment, Ours: sc.addresses}
+	a := proxydhcp.Arrival{Port: port, From: from, To: to, Segment: sc.segment, Ours: sc.addresses, Host: n.host.Addresses()}
 	switch {
 	case n.host.Owns(to):
 		// Asked at an address, we answer from it, even if it is another
