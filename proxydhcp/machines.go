@@ -320,7 +320,7 @@ func (m *Machines) visit(id identity, s *Segment, now time.Time) visit {
 // 4011 does not say where its sender is: from here on it is where its DISCOVER
 // came from.
 func (m *Machines) visitRequest(q *Request, now time.Time) visit {
-	id := identityOf(&q.Message)
+	id := identity{stationOf(&q.Message), q.Client.UUID}
 	if q.Arrival.Port != PortProxy {
 		return m.visit(id, &q.Client.Segment, now)
 	}

@@ -35,7 +35,7 @@ type Request struct {
 	Message  dhcp4.Message
 	Type     dhcp4.MessageType
 	Arrival  Arrival
-	Client   Client // its Hardware and Segment alone if the request is not to be answered
+	Client   Client // its Hardware, UUID and Segment alone if the request is not to be answered
 	Item     ItemRequest
 	AsksItem bool // Item is set: the request answers a boot menu
 }
@@ -79,7 +79,7 @@ func MayBoot(b []byte, uBoot bool) bool {
 // ReadRequest reads a request, or says why it is not one that a proxy answers.
 // U-Boot counts as a booting client only if the options say so.
 func ReadRequest(message dhcp4.Message, a Arrival, o ReplyOptions) (Request, Reason) {
-	q := Request{Message: message, Type: message.Type(), Arrival: a, Client: Client{Hardware: message.Hardware, Segment: a.Segment}}
+	q := Request{Message: message, Type: message.Type(), Arrival: a, Client: Client{Hardware: message.Hardware, UUID: readUUID(&message), Segment: a.Segment}}
 	m := &q.Message
 	if isRelayed(m) {
 		q.Client.Segment.Relay, q.Client.Segment.Circuit = readRelay(m)
@@ -105,7 +105,7 @@ func ReadRequest(message dhcp4.Message, a Arrival, o ReplyOptions) (Request, Rea
 	if !ok {
 		return q, NoArchitecture
 	}
-	q.Client = readClient(m, arch, string(vendorClass), q.Client.Segment)
+	q.Client = q.Client.read(m, arch, string(vendorClass))
 	return q, Answerable
 }
 
@@ -132,24 +132,25 @@ func (q *Request) checkType() Reason {
 	return Answerable
 }
 
-// readClient reads the client's facts.
-func readClient(m *dhcp4.Message, arch Arch, vendorClass string, segment Segment) Client {
-	c := Client{
-		Hardware:    m.Hardware,
-		Arch:        arch,
-		VendorClass: vendorClass,
-		UserClass:   readUserClass(m.Option(dhcp4.OptionUserClassInformation)),
-		IPXE:        readIPXE(m),
-		Segment:     segment,
-	}
+// read returns the client with the rest of its facts.
+func (c Client) read(m *dhcp4.Message, arch Arch, vendorClass string) Client {
+	c.Arch, c.VendorClass = arch, vendorClass
+	c.UserClass = readUserClass(m.Option(dhcp4.OptionUserClassInformation))
+	c.IPXE = readIPXE(m)
 	if strings.HasPrefix(vendorClass, httpClient) {
 		c.Transport = HTTP
 	}
-	if id := m.Option(dhcp4.OptionClientMachineIdentifier); len(id) == 17 && id[0] == 0 {
-		c.UUID = UUID(id[1:])
-	}
 	c.IPXE.Present = c.IPXE.Present || strings.Contains(c.UserClass, "iPXE")
 	return c
+}
+
+// readUUID reads option 97, zero if it is absent or of another type (RFC 4578,
+// section 2.3).
+func readUUID(m *dhcp4.Message) (id UUID) {
+	if v := m.Option(dhcp4.OptionClientMachineIdentifier); len(v) == 1+len(id) && v[0] == 0 {
+		id = UUID(v[1:])
+	}
+	return id
 }
 
 // readArch returns the first architecture of option 93's list (RFC 4578,

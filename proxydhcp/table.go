@@ -48,15 +48,6 @@ type identity struct {
 	uuid    UUID         // zero if it says none
 }
 
-// identityOf reads the identity of the sender of a request.
-func identityOf(m *dhcp4.Message) identity {
-	id := identity{station: stationOf(m)}
-	if v := m.Option(dhcp4.OptionClientMachineIdentifier); len(v) == 17 && v[0] == 0 {
-		id.uuid = UUID(v[1:])
-	}
-	return id
-}
-
 // stationOf reads an identity without its UUID, which servers do not repeat.
 func stationOf(m *dhcp4.Message) HardwareAddr {
 	if n := int(m.Hardware.Len); n > 0 && n <= len(m.Hardware.Bytes) {
