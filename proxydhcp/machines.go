@@ -16,10 +16,10 @@ import (
 const segmentMemory = 10 * time.Minute
 
 // Machines is what is remembered of the machines that boot: enough to end a
-// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to notice a ROM
-// that does not start (start.go), to recognise another server's answer to a
-// booting client (otherserver.go), and to serve scripts that depend on the
-// machine (package bootfiles). Its methods may be called from several
+// loop (guard.go, scripted.go), to try another shape of OFFER (shape.go), to
+// notice a ROM that does not start (start.go), to recognise another server's
+// answer to a booting client (otherserver.go), and to serve scripts that depend
+// on the machine (package bootfiles). Its methods may be called from several
 // goroutines.
 //
 // A record is that of a machine in a segment: what is heard in another segment
