@@ -53,7 +53,8 @@ func serve(c *cli.Context, stderr io.Writer) error {
 func serveLoaded(c *cli.Context, l *loaded, log *slog.Logger) error {
 	ctx, stop := untilStopped(c.Context)
 	defer stop()
-	d, err := listen(l, eventlog.New(log))
+	events := eventlog.New(log)
+	d, err := listen(l, events)
 	if err != nil {
 		l.files.Close()
 		return err
@@ -68,6 +69,7 @@ func serveLoaded(c *cli.Context, l *loaded, log *slog.Logger) error {
 	// Last: whoever waits for "ready" may send a signal at once.
 	report(log, l, d)
 	err = d.serve(ctx)
+	events.Close()
 	log.Info("stopped")
 	return err
 }
