@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,6 +175,29 @@ func TestUpgradeByScript(t *testing.T) {
 		}
 		if got := check(other); got != "upgrades" {
 			t.Errorf("%s: another machine's check %s", step.what, got)
+		}
+	}
+}
+
+// TestAdviseCapability checks that a missing capability is named, with the way
+// to get it: root is not told to become root.
+func TestAdviseCapability(t *testing.T) {
+	packet := fmt.Errorf("interface eth0: %w", &os.SyscallError{Syscall: "socket", Err: syscall.EPERM})
+	port := fmt.Errorf("tftp: %w", &os.SyscallError{Syscall: "bind", Err: syscall.EACCES})
+	for _, tt := range []struct {
+		err         error
+		user        int
+		want, there string
+		not         string
+	}{
+		{packet, 0, "CAP_NET_RAW is missing, although this is root: interface eth0: socket: operation not permitted; ", "--cap-add NET_RAW", "run as root"},
+		{packet, 1000, "CAP_NET_RAW is missing: interface eth0: socket: operation not permitted; ", "run as root, or once: setcap", "although"},
+		{port, 0, "CAP_NET_BIND_SERVICE is missing, although this is root: tftp: bind: permission denied; ", "--cap-add NET_BIND_SERVICE", "run as root"},
+		{port, 1000, "CAP_NET_BIND_SERVICE is missing: tftp: bind: permission denied; ", "run as root, or once: setcap", "although"},
+	} {
+		err := adviseCapability(tt.err, tt.user)
+		if text := err.Error(); !strings.HasPrefix(text, tt.want) || !strings.Contains(text, tt.there) || strings.Contains(text, tt.not) || !errors.Is(err, os.ErrPermission) {
+			t.Errorf("user %d: %v", tt.user, err)
 		}
 	}
 }
