@@ -11,8 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -340,8 +342,24 @@ func advise(err error, network string, port uint16) error {
 		owner, _ := portowner.Find(network, port)
 		return &portTakenError{err, owner}
 	case errors.Is(err, os.ErrPermission):
-		program, _ := os.Executable()
-		return fmt.Errorf("%w: run as root, or once: setcap cap_net_raw,cap_net_bind_service=ep %s", err, program)
+		return adviseCapability(err, os.Geteuid())
 	}
 	return err
+}
+
+// adviseCapability says which capability a socket needed, and how a user gets
+// it. Root lacks one in a container, or where systemd takes it away, so it
+// does not help to become root.
+func adviseCapability(err error, user int) error {
+	capability := "net_bind_service" // bind, for ports below 1024: EACCES (ip(7))
+	if errors.Is(err, syscall.EPERM) {
+		capability = "net_raw" // socket: EPERM (packet(7))
+	}
+	name := strings.ToUpper(capability)
+	if user == 0 {
+		return fmt.Errorf("CAP_%s is missing, although this is root: %w; add it: docker run --cap-add %s, "+
+			"in Kubernetes capabilities.add of the securityContext, in a systemd unit CapabilityBoundingSet", name, err, name)
+	}
+	program, _ := os.Executable()
+	return fmt.Errorf("CAP_%s is missing: %w; run as root, or once: setcap cap_net_raw,cap_net_bind_service=ep %s", name, err, program)
 }

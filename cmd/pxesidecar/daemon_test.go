@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,8 +141,7 @@ func TestUpgradeByScript(t *testing.T) {
 		AnswersText: config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"bios=undionly.kpxe"}},
 		IPXETexts:   []string{"2.0.0"}, NoDHCP: true,
 	})
-	var log bytes.Buffer
-	d := newDaemon(l, eventlog.New(slog.New(slog.NewTextHandler(&log, nil))))
+	d := newDaemon(l, eventlog.New(slog.New(slog.DiscardHandler)))
 	defer d.close()
 	machine := netip.MustParseAddr("192.0.2.50")
 	asks := func(at netip.Addr, name string) string {
@@ -174,7 +174,8 @@ func TestUpgradeByScript(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d.machines = proxydhcp.NewMachines()
 			d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
-			log.Reset()
+			var log bytes.Buffer
+			d.log = eventlog.New(slog.New(slog.NewTextHandler(&log, nil)))
 			got := ""
 			for _, step := range tt.did {
 				switch step {
@@ -198,6 +199,7 @@ func TestUpgradeByScript(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("answers %s, want %s", got, tt.want)
 			}
+			d.log.Close() // with what was folded
 			if warned, failed := strings.Count(log.String(), warning), strings.Count(tt.want, "G"); warned != failed {
 				t.Errorf("%d warnings, want %d:\n%s", warned, failed, &log)
 			}
@@ -205,5 +207,28 @@ func TestUpgradeByScript(t *testing.T) {
 				t.Errorf("another machine is told %q", got)
 			}
 		})
+	}
+}
+
+// TestAdviseCapability checks that a missing capability is named, with the way
+// to get it: root is not told to become root.
+func TestAdviseCapability(t *testing.T) {
+	packet := fmt.Errorf("interface eth0: %w", &os.SyscallError{Syscall: "socket", Err: syscall.EPERM})
+	port := fmt.Errorf("tftp: %w", &os.SyscallError{Syscall: "bind", Err: syscall.EACCES})
+	for _, tt := range []struct {
+		err         error
+		user        int
+		want, there string
+		not         string
+	}{
+		{packet, 0, "CAP_NET_RAW is missing, although this is root: interface eth0: socket: operation not permitted; ", "--cap-add NET_RAW", "run as root"},
+		{packet, 1000, "CAP_NET_RAW is missing: interface eth0: socket: operation not permitted; ", "run as root, or once: setcap", "although"},
+		{port, 0, "CAP_NET_BIND_SERVICE is missing, although this is root: tftp: bind: permission denied; ", "--cap-add NET_BIND_SERVICE", "run as root"},
+		{port, 1000, "CAP_NET_BIND_SERVICE is missing: tftp: bind: permission denied; ", "run as root, or once: setcap", "although"},
+	} {
+		err := adviseCapability(tt.err, tt.user)
+		if text := err.Error(); !strings.HasPrefix(text, tt.want) || !strings.Contains(text, tt.there) || strings.Contains(text, tt.not) || !errors.Is(err, os.ErrPermission) {
+			t.Errorf("user %d: %v", tt.user, err)
+		}
 	}
 }

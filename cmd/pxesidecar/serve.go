@@ -74,7 +74,8 @@ func serveLoaded(c *cli.Context, h host, l *loaded, log *slog.Logger, level *slo
 	if l.DHCP.Chosen {
 		h.serves = l.DHCP.Names() // whatever else appears
 	}
-	d, err := listen(l, eventlog.New(log))
+	events := eventlog.New(log)
+	d, err := listen(l, events)
 	if err != nil {
 		l.files.Close()
 		return err
@@ -89,6 +90,7 @@ func serveLoaded(c *cli.Context, h host, l *loaded, log *slog.Logger, level *slo
 	// Last: whoever waits for "ready" may send a signal at once.
 	report(log, l, d)
 	err = d.serve(ctx)
+	events.Close()
 	log.Info("stopped")
 	return err
 }

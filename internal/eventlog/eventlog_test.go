@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,7 +25,9 @@ func logged(level slog.Level, write func(*Log)) string {
 		}
 		return a
 	}}
-	write(New(slog.New(slog.NewTextHandler(&b, options))))
+	l := New(slog.New(slog.NewTextHandler(&b, options)))
+	write(l)
+	l.Close()
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
@@ -122,6 +123,22 @@ func TestTFTP(t *testing.T) {
 	}
 }
 
+// TestSpeculative checks which files clients ask for on the chance that they
+// exist, and which they need.
+func TestSpeculative(t *testing.T) {
+	for name, want := range map[string]bool{
+		"autoexec.ipxe": true, `x\autoexec.ipxe`: true, "revocations_sbat.efi": true, "shim_certificate_0.efi": true, "grubx64.efi": false,
+		"pxelinux.cfg/35434433-3435-375a-4d4d-6cc2175fa130": true, "pxelinux.cfg/01-52-54-00-12-34-56": true, "pxelinux.cfg/C0000232": true,
+		"pxelinux.cfg/C": true, "pxelinux.cfg/default": false, "ldlinux.c32": false,
+		"grub/x86_64-efi/command.lst": true, "grub/x86_64-efi/normal.mod": false, "grub/grub.cfg-01-52-54-00-12-34-56": true, "grub/grub.cfg-C00002": true, "grub/grub.cfg": false,
+		"4372ee6a/start4.elf": true, "start4.elf": false, "pieeprom.sig": true, "recover4.elf": true, "bootcode.bin": false, "/4372ee6a/config.txt": true,
+	} {
+		if got := isSpeculative(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestHTTP(t *testing.T) {
 	a := httpboot.Access{Client: netip.MustParseAddr("192.0.2.50"), Method: "GET", Path: "/x.efi", File: "x.efi", Status: 200, Sent: 9, Complete: true}
 	missing := httpboot.Access{Client: a.Client, Method: "GET", Path: "/y\n.efi", Status: 404, Sent: 18}
@@ -141,7 +158,7 @@ func TestHTTP(t *testing.T) {
 		{"not found", missing, `level=INFO msg="boot file not found" ip=192.0.2.50 file="/y\n.efi" bytes=18 duration=0s status=404`},
 		{"not found, and not expected to be", speculative, `level=DEBUG msg="boot file not found" ip=192.0.2.50 file=/autoexec.ipxe bytes=18 duration=0s status=404`},
 		{"not allowed", foreign,
-			`level=WARN msg="transfer refused" ip=192.0.2.50 file=/x.efi bytes=46 duration=0s status=403 reason=not-allowed hint="add its network with --tftp-allow if it is one of yours"`},
+			`level=WARN msg="transfer refused" ip=192.0.2.50 file=/x.efi bytes=46 reason=not-allowed duration=0s status=403 hint="add its network with --tftp-allow if it is one of yours"`},
 		{"unreadable", unreadable, `level=INFO msg="transfer refused" ip=192.0.2.50 file=/x.efi bytes=30 duration=0s status=403`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,27 +166,5 @@ func TestHTTP(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// TestLimit checks that nobody can fill the log, and that the number of
-// lines left out is exact.
-func TestLimit(t *testing.T) {
-	l := New(slog.New(slog.DiscardHandler))
-	now := time.Unix(100, 0)
-	passed := 0
-	for range 10 * linesPerSecond {
-		if _, ok := l.allow(now); ok {
-			passed++
-		}
-	}
-	if passed != linesPerSecond {
-		t.Errorf("%d lines at once, want %d", passed, linesPerSecond)
-	}
-	if n, ok := l.allow(now.Add(time.Second)); !ok || n != 9*linesPerSecond {
-		t.Errorf("a second later: %v, %d left out; want %d", ok, n, 9*linesPerSecond)
-	}
-	if n, ok := l.allow(now.Add(time.Second)); !ok || n != 0 {
-		t.Errorf("and then: %v, %d left out", ok, n)
 	}
 }

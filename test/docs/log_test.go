@@ -185,12 +185,12 @@ type messageRow struct {
 
 // groups are the sections of messages, by their headings.
 var groups = map[string]string{
-	"DHCP": "DHCP", "ROMs that machines have loaded": "ROMs", "Conflicts with other DHCP servers": "conflicts", "Interfaces": "interfaces", "TFTP": "TFTP", "HTTP": "HTTP", "Start, reload and end": "start",
+	"DHCP": "DHCP", "ROMs that machines have loaded": "ROMs", "Conflicts with other DHCP servers": "conflicts", "Interfaces": "interfaces", "TFTP": "TFTP", "HTTP": "HTTP", "Lines that were left out": "left out", "Start, reload and end": "start",
 }
 
 // elsewhere are messages that no scene brings about: of other systems, and of
 // failures that cannot be made to happen here.
-var elsewhere = []string{"network fault", "interface not served yet", "log lines were lost, nobody read them in time"}
+var elsewhere = []string{"network fault", "interface not served yet", "log lines were lost, nobody read them in time", "lines were left out"}
 
 // unseen are keys of a group that no scene brings about, for the same reasons:
 // an interface for a VLAN needs a kernel that makes them.

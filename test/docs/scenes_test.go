@@ -2,6 +2,7 @@ package docs
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -207,18 +208,14 @@ func (p *play) noAnswer() {
 	p.await("msg=ignored", "not booting from the network")
 	p.client.sendTo(p.client.socket(bootingIP, 0), proxyPort, message(dhcpv4.MessageTypeRequest, pxe(archX64)).ToBytes())
 	p.await("msg=acknowledged", "file=snponly.efi")
-	p.tooMany(func() { p.client.broadcast(firmware(archARM64)) })
-	p.await("nothing to offer", "suppressed=")
-}
-
-// tooMany does more of what is logged than is logged in a second, and once more
-// a second later.
-func (p *play) tooMany(do func()) {
-	for range 30 {
-		do()
+	for range 3 {
+		p.client.broadcast(firmware(archARM64))
 	}
-	time.Sleep(time.Second)
-	do()
+	p.await("nothing to offer", "times=", "within=")
+	for i := range 250 { // more than are logged
+		p.client.broadcast(firmware(archARM64, dhcpv4.WithHwAddr(net.HardwareAddr{0x52, 0x54, 0, 1, 0, byte(i)})))
+	}
+	p.await("nothing to offer", "suppressed=")
 }
 
 func (p *play) tooLong() {
@@ -339,8 +336,16 @@ func (p *play) tftp() {
 	p.await("transfer replaced", "reason=replaced")
 	p.repeated()
 	p.failing()
-	p.tooMany(func() { c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi")) })
-	p.await("boot file not found", "suppressed=")
+	for range 3 {
+		c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi"))
+	}
+	p.await("boot file not found", "times=", "within=")
+	for i := range 90 { // more than are logged
+		c.sendTo(c.socket(bootingIP, 0), requestPort, request(fmt.Sprintf("../%d", i)))
+	}
+	time.Sleep(300 * time.Millisecond) // and one more may be
+	c.sendTo(c.socket(bootingIP, 0), requestPort, request("../last"))
+	p.await("transfer refused", "suppressed=")
 }
 
 // stall asks for a file that cannot be opened for a while, because another
@@ -466,12 +471,14 @@ func (p *play) http() {
 	p.ip("route add 203.0.113.9/32 dev eth0")
 	p.client.curl("--interface", "203.0.113.9", url+"snponly.efi")
 	p.await("transfer refused", "status=403", "reason=not-allowed", "hint=")
-	p.client.curl(slices.Repeat([]string{url + "absent.efi"}, 30)...)
-	time.Sleep(time.Second)
-	for _, arguments := range []string{url + "absent.efi", "--data x " + url + "snponly.efi", url + "broken.ipxe"} {
-		p.client.curl(strings.Fields(arguments)...)
+	p.client.curl(slices.Repeat([]string{url + "absent.efi"}, 3)...)
+	p.await("boot file not found", "times=", "within=")
+	many := []string{"--data", "x"}
+	for i := range 150 { // more than are logged
+		many = append(many, fmt.Sprintf("%s%d.efi", url, i))
 	}
-	p.await("boot file not found", "suppressed=")
+	p.client.curl(many...)
+	p.await("transfer refused", "status=405", "suppressed=")
 }
 
 // httpTaken starts a second program, which serves HTTP alone, and finds its
