@@ -33,7 +33,7 @@ var scenes = []scene{
 	{"a ROM that does not start", "--root /srv/pxe", (*play).notStarted},
 	{"own files", "--root /srv/pxe --segment interface=eth1,deny --vlan id=20,root=/srv/pxe/lab --vlan untagged,66", (*play).ownFiles},
 	{"an upgrade that does not help", "--root /srv/pxe --boot-url http://boot.example.com/boot.ipxe --ipxe-version >=2.0.0", (*play).loop},
-	{"an upgrade by script that does not help", "--root /srv/pxe --no-dhcp", (*play).scriptLoop},
+	{"an upgrade by script that does not help", "--root /srv/pxe --no-dhcp --tftp-allow 192.0.2.0/24", (*play).scriptLoop},
 	{"firmware that wants another OFFER", "--root /srv/pxe", (*play).otherShape},
 	{"port 4011, a menu", "--root /srv/pxe --menu Install=rom --menu Memory=memtest.efi", (*play).menu},
 	{"no answer", "--root /srv/pxe --http off --deny-mac 52:54:00:00:00:66", (*play).noAnswer},
