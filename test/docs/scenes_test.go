@@ -33,12 +33,13 @@ var scenes = []scene{
 	{"a ROM that does not start", "--root /srv/pxe", (*play).notStarted},
 	{"own files", "--root /srv/pxe --segment interface=eth1,deny --vlan id=20,root=/srv/pxe/lab --vlan untagged,66", (*play).ownFiles},
 	{"an upgrade that does not help", "--root /srv/pxe --boot-url http://boot.example.com/boot.ipxe --ipxe-version >=2.0.0", (*play).loop},
-	{"an upgrade by script that does not help", "--root /srv/pxe --no-dhcp --tftp-allow 192.0.2.0/24", (*play).scriptLoop},
+	{"an upgrade by script that does not help", "--root /srv/pxe --no-dhcp --ipxe-text 2.0.0 --tftp-allow 192.0.2.0/24", (*play).scriptLoop},
 	{"firmware that wants another OFFER", "--root /srv/pxe", (*play).otherShape},
 	{"port 4011, a menu", "--root /srv/pxe --menu Install=rom --menu Memory=memtest.efi", (*play).menu},
 	{"no answer", "--root /srv/pxe --http off --deny-mac 52:54:00:00:00:66", (*play).noAnswer},
 	{"too long an answer", "--boot-url http://boot.example.com/" + strings.Repeat("x", 150), (*play).tooLong},
 	{"another TFTP server, behind a relay", "--relayed --next-server 192.0.2.99 --rom bios=undionly.kpxe --rom x64=snponly.efi", (*play).relayed},
+	{"requests of strangers", "--root /srv/pxe --relayed", (*play).refusedOrigins},
 	{"only looking", "--root /srv/pxe --dry-run", (*play).dryRun},
 	{"conflicts", "--root /srv/pxe", (*play).conflicts},
 	{"a shim", "--root /srv/pxe/signed", (*play).shim},
@@ -215,7 +216,9 @@ func (p *play) noAnswer() {
 	for i := range 250 { // more than are logged
 		p.client.broadcast(firmware(archARM64, dhcpv4.WithHwAddr(net.HardwareAddr{0x52, 0x54, 0, 1, 0, byte(i)})))
 	}
-	p.await("nothing to offer", "suppressed=")
+	time.Sleep(300 * time.Millisecond) // a line may be written again, and the rest is not counted yet
+	p.client.broadcast(firmware(archARM64, dhcpv4.WithHwAddr(net.HardwareAddr{0x52, 0x54, 0, 1, 1, 0})))
+	p.await("msg=\"nothing to offer\"", "suppressed=")
 }
 
 func (p *play) tooLong() {
@@ -233,6 +236,28 @@ func (p *play) relayed() {
 	m := firmware(archX64, dhcpv4.WithRelay(net.ParseIP(bootingIP)))
 	p.client.sendTo(p.client.socket(bootingIP, serverPort), serverPort, m.ToBytes())
 	p.await("msg=offered", "relay="+bootingIP, "next-server=192.0.2.99")
+}
+
+// refusedOrigins sends requests that are not answered because of where they
+// come from.
+func (p *play) refusedOrigins() {
+	atServer := p.client.socket(bootingIP, serverPort)
+	for relay, reason := range map[string]string{"203.0.113.9": "relay in a network that is not served", "127.0.0.1": "relay address that no relay has"} {
+		p.client.sendTo(atServer, serverPort, firmware(archX64, dhcpv4.WithRelay(net.ParseIP(relay))).ToBytes())
+		p.await("msg=ignored", reason)
+	}
+	ask := message(dhcpv4.MessageTypeRequest, pxe(archX64)).ToBytes()
+	p.client.sendTo(p.client.socket(bootingIP, 53), proxyPort, ask)
+	p.await("msg=ignored", "from a port that no client asks from")
+	if _, err := p.outsider(proxyPort).Write(ask); err != nil {
+		p.t.Fatal(err)
+	}
+	p.await("msg=ignored", "client in a network that is not served")
+	client := p.client.socket(bootingIP, 0)
+	for range 2500 { // more than one address may ask at once
+		p.client.sendTo(client, proxyPort, ask)
+	}
+	p.await("msg=ignored", "too many requests from there")
 }
 
 func (p *play) dryRun() {
@@ -322,7 +347,7 @@ func (p *play) tftp() {
 	asText := bytes.ReplaceAll(request("large.img"), []byte("octet"), []byte("netascii"))
 	c.sendTo(c.socket(bootingIP, 0), requestPort, asText)
 	p.await("level=ERROR", "transfer refused", "reason=unreadable")
-	outsider := p.outsider()
+	outsider := p.outsider(requestPort)
 	if _, err := outsider.Write(request("snponly.efi")); err != nil {
 		p.t.Fatal(err)
 	}
@@ -387,14 +412,14 @@ func (p *play) repeated() {
 
 // outsider is a socket in another network, whose packets to the sidecar are
 // sent from an address that this does not serve.
-func (p *play) outsider() *net.UDPConn {
+func (p *play) outsider(port int) *net.UDPConn {
 	p.t.Helper()
 	if err := p.client.IP("address", "add", "203.0.113.9/32", "dev", "eth0"); err != nil {
 		p.t.Fatal(err)
 	}
 	var conn *net.UDPConn
 	err := p.client.Do(func() (err error) {
-		conn, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP("203.0.113.9")}, &net.UDPAddr{IP: net.ParseIP(sidecarIP), Port: requestPort})
+		conn, err = net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP("203.0.113.9")}, &net.UDPAddr{IP: net.ParseIP(sidecarIP), Port: port})
 		return err
 	})
 	if err != nil {
@@ -467,7 +492,7 @@ func (p *play) http() {
 		p.client.curl(strings.Fields(tt.arguments)...)
 		p.await(tt.logs)
 	}
-	p.outsider()
+	p.outsider(requestPort)
 	p.ip("route add 203.0.113.9/32 dev eth0")
 	p.client.curl("--interface", "203.0.113.9", url+"snponly.efi")
 	p.await("transfer refused", "status=403", "reason=not-allowed", "hint=")
@@ -478,6 +503,8 @@ func (p *play) http() {
 		many = append(many, fmt.Sprintf("%s%d.efi", url, i))
 	}
 	p.client.curl(many...)
+	time.Sleep(300 * time.Millisecond) // a line may be written again, and the rest is not counted yet
+	p.client.curl("--data", "x", url+"last.efi")
 	p.await("transfer refused", "status=405", "suppressed=")
 }
 
