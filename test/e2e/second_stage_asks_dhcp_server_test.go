@@ -25,10 +25,12 @@ func TestSecondStageAsks(t *testing.T) {
 		// DHCP server is asked for it, and not we.
 		asks  string
 		other bool
-		// logged are words of the line about that server.
-		logged []string
+		// logged are words of the line about that server, and warned those of
+		// the warning, once it is clear that the second stage goes no further.
+		logged, warned []string
 	}{
-		{name: "GRUB 2.06, its configuration", grub: lab.Bookworm, asks: "/grub/", other: true, logged: named},
+		{name: "GRUB 2.06, its configuration", grub: lab.Bookworm, asks: "/grub/", other: true, logged: named,
+			warned: []string{"level=WARN", "boot file was loaded, but did not start", "file=shim/grubx64.efi", "GRUB"}},
 		{name: "GRUB 2.12, its configuration", grub: lab.Trixie, asks: "/grub/", logged: named},
 		{name: "shim, its second stage", grub: lab.Trixie, filename: "theirs/boot.efi",
 			asks: "theirs/grubx64.efi", other: true, logged: []string{"level=WARN", `conflict="other boot file for a shim"`, "theirs/boot.efi"}},
@@ -65,7 +67,12 @@ func TestSecondStageAsks(t *testing.T) {
 			if read := r.lab.Capture.Traffic.Completed(m.MAC); len(read) == 0 || read[0] != "shim/shimx64.efi" {
 				t.Errorf("the firmware has read %q, want our shim first", read)
 			}
-			r.logged(t, tt.logged...)
+			r.logged(t, append(tt.logged, r.lab.LAN.Address(1).String())...)
+			if tt.warned != nil {
+				if _, err := r.daemon.Output.Await(ctx, append(tt.warned, r.lab.LAN.Address(1).String())...); err != nil {
+					t.Errorf("%v\n%s", err, r.daemon.Output)
+				}
+			}
 			r.sound(t)
 		})
 	}
