@@ -325,7 +325,7 @@ func (m *Machines) visitRequest(q *Request, now time.Time) visit {
 		return m.visit(id, &q.Client.Segment, now)
 	}
 	v := visit{machines: m, identity: id, now: m.lock(now)}
-	v.machine = m.findRouted(id, q.Message.CIAddr, &q.Client.Segment)
+	v.machine = m.findRouted(id, q.Message.CIAddr, &q.Client.Segment, q.Arrival.OnLink)
 	if k := v.machine; k != nil && v.now.since(k.heard) < segmentMemory {
 		q.Client.Segment = k.segment.get()
 	}

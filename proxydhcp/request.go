@@ -24,6 +24,7 @@ type Arrival struct {
 	From    netip.AddrPort // its IP source
 	To      netip.Addr     // its IP destination
 	Segment Segment
+	OnLink  bool                // From is an address of that segment, or none, so that no router is in between
 	Ours    []netip.Prefix      // our addresses on the interface it arrived on
 	Host    map[netip.Addr]bool // every address of this host, as far as they are known
 	Server  netip.Addr          // the address of ours that the client is told; Respond chooses it

@@ -246,13 +246,16 @@ func (m *Machines) find(id identity, s *Segment) *machine {
 	return alike
 }
 
-// findRouted is find for a request that is routed, past the relay and out of
-// the VLAN: the record is that of the machine which took the address; else the
-// one in the segment in which the request arrives; else the one that was heard
-// last.
-func (m *Machines) findRouted(id identity, ip netip.Addr, s *Segment) (found *machine) {
+// findRouted is find for a request that may be routed, past the relay and out
+// of the VLAN: the record is that of the machine which took the address; else
+// the one in the segment in which the request arrives; else the one that was
+// heard last. onLink says that the address is one of that segment, so that the
+// request was not routed: there the segment counts before the address.
+func (m *Machines) findRouted(id identity, ip netip.Addr, s *Segment, onLink bool) (found *machine) {
 	rank := func(k *machine) int {
 		switch {
+		case onLink && k.segment.get() == *s:
+			return 3
 		case k.has(ip):
 			return 2
 		case k.segment.get() == *s:

@@ -161,11 +161,17 @@ func check(interfaces []Interface, host *netstate.Host) error {
 	return nil
 }
 
+// isOnLink reports whether a sender is on the link of the scope: it has an
+// address there, or none yet.
+func (sc *scope) isOnLink(from netip.Addr) bool {
+	return from.IsUnspecified() || slices.ContainsFunc(sc.addresses, func(o netip.Prefix) bool { return o.Masked().Contains(from) })
+}
+
 // arrival describes how a packet reached a scope: where it was sent, and which
 // of our addresses its sender may be told. It returns false for a packet to
 // another host, such as one that this host routes.
 func (n *network) arrival(sc *scope, port uint16, from netip.AddrPort, to netip.Addr) (proxydhcp.Arrival, bool) {
-	a := proxydhcp.Arrival{Port: port, From: from, To: to, Segment: sc.segment, Ours: sc.addresses, Host: n.host.Addresses()}
+	a := proxydhcp.Arrival{Port: port, From: from, To: to, Segment: sc.segment, OnLink: sc.isOnLink(from.Addr()), Ours: sc.addresses, Host: n.host.Addresses()}
 	switch {
 	case n.host.Owns(to):
 		// Asked at an address, we answer from it, even if it is another
