@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -243,16 +244,23 @@ func TestReloadDerived(t *testing.T) {
 	}
 }
 
+// newReloader returns a reloader of a daemon that serves these answers and logs
+// nothing. The reloads are logged to log, and read loads what is reloaded.
+func newReloader(t *testing.T, answers config.AnswersText, log io.Writer, read func() (*loaded, error)) *reloader {
+	t.Helper()
+	started := mustLoad(t, config.Settings{AnswersText: answers})
+	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
+	t.Cleanup(d.close)
+	return &reloader{daemon: d, log: slog.New(slog.NewTextHandler(log, nil)), level: new(slog.LevelVar), started: started, read: read}
+}
+
 // TestReloadLog checks what is logged of a reload, until a restart, and of a
 // mistake.
 func TestReloadLog(t *testing.T) {
 	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
-	started := mustLoad(t, config.Settings{AnswersText: answers})
-	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
-	defer d.close()
 	var b bytes.Buffer
 	next := config.Settings{AnswersText: answers, TFTPWindow: 4, UBoot: true}
-	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) { return load(next, testHost(t)) }}
+	r := newReloader(t, answers, &b, func() (*loaded, error) { return load(next, testHost(t)) })
 	const warning = `msg="these settings take effect at a restart only" settings="tftp-window-size, u-boot"`
 	for range 2 {
 		b.Reset()
@@ -273,15 +281,9 @@ func TestReloadLog(t *testing.T) {
 // whom they serve files, and what is logged.
 func TestReloadApplies(t *testing.T) {
 	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
-	started := mustLoad(t, config.Settings{AnswersText: answers})
-	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
-	defer d.close()
 	next := config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}, LogLevel: "debug"}
-	r := &reloader{
-		daemon: d, log: slog.New(slog.DiscardHandler), level: new(slog.LevelVar), started: started,
-		read: func() (*loaded, error) { return load(next, testHost(t)) },
-	}
-	tftpAllows, client := d.tftpConfig(started.TFTP).Allow, netip.MustParseAddr("203.0.113.7")
+	r := newReloader(t, answers, io.Discard, func() (*loaded, error) { return load(next, testHost(t)) })
+	tftpAllows, client := r.daemon.tftpConfig(r.started.TFTP).Allow, netip.MustParseAddr("203.0.113.7")
 	if tftpAllows(client) {
 		t.Error("allowed before the reload")
 	}
@@ -300,16 +302,13 @@ func TestReloadApplies(t *testing.T) {
 // hangs in a file system, and that what this reads afterwards has no effect.
 func TestStopDoesNotWaitForReload(t *testing.T) {
 	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
-	started := mustLoad(t, config.Settings{AnswersText: answers})
-	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
-	defer d.close()
 	var b bytes.Buffer
 	reading, answer, hangup, ended := make(chan struct{}), make(chan struct{}), make(chan os.Signal, 1), make(chan struct{})
-	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+	r := newReloader(t, answers, &b, func() (*loaded, error) {
 		close(reading)
 		<-answer
 		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
-	}}
+	})
 	r.start(t.Context())() // it ends at once
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { defer close(ended); r.run(ctx, hangup) }()
@@ -318,7 +317,7 @@ func TestStopDoesNotWaitForReload(t *testing.T) {
 	stop()
 	close(answer)
 	<-ended
-	if d.allows(netip.MustParseAddr("203.0.113.7")) || b.Len() > 0 {
+	if r.daemon.allows(netip.MustParseAddr("203.0.113.7")) || b.Len() > 0 {
 		t.Errorf("a reload took effect after the end, and logged %s", b.String())
 	}
 }
@@ -372,17 +371,14 @@ func TestReloadKeepsInterfaces(t *testing.T) {
 // network has changed, without saying the same twice.
 func TestRetry(t *testing.T) {
 	answers := config.AnswersText{NextServer: "192.0.2.99", ROMs: []string{"x64=a.efi"}}
-	started := mustLoad(t, config.Settings{AnswersText: answers})
-	d := newDaemon(started, eventlog.New(slog.New(slog.DiscardHandler)))
-	defer d.close()
 	var b bytes.Buffer
 	refusal := errors.New("several interfaces could be served")
-	r := &reloader{daemon: d, log: slog.New(slog.NewTextHandler(&b, nil)), level: new(slog.LevelVar), started: started, read: func() (*loaded, error) {
+	r := newReloader(t, answers, &b, func() (*loaded, error) {
 		if refusal != nil {
 			return nil, refusal
 		}
 		return load(config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}}, testHost(t))
-	}}
+	})
 	r.reload(t.Context())
 	r.retry(t.Context())
 	if n := strings.Count(b.String(), "not reloaded"); n != 1 {
@@ -390,7 +386,7 @@ func TestRetry(t *testing.T) {
 	}
 	refusal = nil
 	r.retry(t.Context())
-	if !d.allows(netip.MustParseAddr("203.0.113.7")) || r.refused != "" {
+	if !r.daemon.allows(netip.MustParseAddr("203.0.113.7")) || r.refused != "" {
 		t.Errorf("the change was lost, %q", r.refused)
 	}
 }

@@ -44,6 +44,16 @@ func TestList(t *testing.T) {
 		return "not used, the ROMs of /" + dir + " are used, and those of two places are not mixed"
 	}
 	const shim, twin = "x86_64-sb/snponly-shim.efi", "not used, of the same kind as x86_64-sb/snponly-shim.efi, which comes first"
+	inRoot := []string{
+		"x64 /srv/ipxe.efi 1.21.1: chosen",
+		"x64 /" + fetched + "/" + shim + " 2.0.0: " + notMixed("srv"),
+		"x64 /" + fetched + "/x86_64-sb/ipxe-shim.efi 2.0.0: " + notMixed("srv"),
+		"x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: " + notMixed("srv"),
+		"x64 /" + fetched + "/x86_64/ipxe.efi 1.21.1: " + notMixed("srv"),
+		"x64 /" + fetched + "/x86_64-sb/shimx64.efi 2.0.0: " + notMixed("srv"),
+		"x64 /usr/lib/ipxe/snponly.efi 1.0.0: " + notMixed("srv"),
+		"x64 /boot/ipxe.efi 1.0.0: " + notMixed("srv"),
+	}
 	for _, tt := range []struct {
 		name     string
 		settings config.Settings
@@ -59,16 +69,7 @@ func TestList(t *testing.T) {
 			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: " + notMixed(fetched),
 			"x64 /boot/ipxe.efi 1.0.0: " + notMixed(fetched),
 		}, ""},
-		{"a root with a ROM", config.Settings{AnswersText: config.AnswersText{Root: host + "/srv"}}, []string{
-			"x64 /srv/ipxe.efi 1.21.1: chosen",
-			"x64 /" + fetched + "/" + shim + " 2.0.0: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64-sb/ipxe-shim.efi 2.0.0: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64/ipxe.efi 1.21.1: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64-sb/shimx64.efi 2.0.0: " + notMixed("srv"),
-			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: " + notMixed("srv"),
-			"x64 /boot/ipxe.efi 1.0.0: " + notMixed("srv"),
-		}, ""},
+		{"a root with a ROM", config.Settings{AnswersText: config.AnswersText{Root: host + "/srv"}}, inRoot, ""},
 		{"--rom, and no shims", config.Settings{AnswersText: config.AnswersText{ROMs: []string{"x64=" + host + "/srv/ipxe.efi"}}, SecureBoot: "off"}, []string{
 			"x64 /srv/ipxe.efi 1.21.1: chosen",
 			"x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: not used, --rom x64=/srv/ipxe.efi",
@@ -125,16 +126,7 @@ func TestList(t *testing.T) {
 			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: not used, --rom x64=/srv/ipxe.efi",
 			"x64 /boot/ipxe.efi 1.0.0: not used, --rom x64=/srv/ipxe.efi",
 		}, ""},
-		{"a mistake", config.Settings{AnswersText: config.AnswersText{Root: host + "/srv", ROMs: []string{"arm64=" + host + "/srv/ipxe.efi"}}}, []string{
-			"x64 /srv/ipxe.efi 1.21.1: chosen",
-			"x64 /" + fetched + "/" + shim + " 2.0.0: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64-sb/ipxe-shim.efi 2.0.0: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64/ipxe.efi 1.21.1: " + notMixed("srv"),
-			"x64 /" + fetched + "/x86_64-sb/shimx64.efi 2.0.0: " + notMixed("srv"),
-			"x64 /usr/lib/ipxe/snponly.efi 1.0.0: " + notMixed("srv"),
-			"x64 /boot/ipxe.efi 1.0.0: " + notMixed("srv"),
-		}, `--rom "arm64=/srv/ipxe.efi": /srv/ipxe.efi is an EFI image for x64, iPXE 1.21.1, which does not start on arm64`},
+		{"a mistake", config.Settings{AnswersText: config.AnswersText{Root: host + "/srv", ROMs: []string{"arm64=" + host + "/srv/ipxe.efi"}}}, inRoot, `--rom "arm64=/srv/ipxe.efi": /srv/ipxe.efi is an EFI image for x64, iPXE 1.21.1, which does not start on arm64`},
 		{"a segment of its own", config.Settings{SegmentFlags: []string{"vlan=7,root=" + host + "/srv", "vlan=8,boot-url=http://x/", "vlan=9,deny"}, SecureBoot: "off"}, []string{
 			"vlan7 x64 /srv/ipxe.efi 1.21.1: chosen",
 			"vlan7 x64 /" + fetched + "/x86_64/snponly.efi 1.21.1: " + notMixed("srv"),

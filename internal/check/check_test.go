@@ -50,30 +50,22 @@ func TestWrite(t *testing.T) {
 	if err := report.Write(&got); err != nil {
 		t.Fatal(err)
 	}
+	const rows = `  arch     PXE                HTTP boot    iPXE 1.0.0                         iPXE 1.21.1                        iPXE 2.0.0, https
+  bios     needs a TFTP name  -            http://boot.example/undionly.kpxe  http://boot.example/undionly.kpxe  script
+  ia32     no ROM             no ROM       script                             script                             script
+  x64      new.efi            HTTP is off  new.efi                            new.efi                            script
+  arm32    no ROM             no ROM       script                             script                             script
+  arm64    no ROM             no ROM       script                             script                             script
+  riscv32  no ROM             no ROM       script                             script                             script
+  riscv64  no ROM             no ROM       script                             script                             script
+  loong64  no ROM             no ROM       script                             script                             script
+`
 	const want = `vlan66: nobody is answered
 
 relay10.9.0.0-16: the script is https://other.example/
-  arch     PXE                HTTP boot    iPXE 1.0.0                         iPXE 1.21.1                        iPXE 2.0.0, https
-  bios     needs a TFTP name  -            http://boot.example/undionly.kpxe  http://boot.example/undionly.kpxe  script
-  ia32     no ROM             no ROM       script                             script                             script
-  x64      new.efi            HTTP is off  new.efi                            new.efi                            script
-  arm32    no ROM             no ROM       script                             script                             script
-  arm64    no ROM             no ROM       script                             script                             script
-  riscv32  no ROM             no ROM       script                             script                             script
-  riscv64  no ROM             no ROM       script                             script                             script
-  loong64  no ROM             no ROM       script                             script                             script
-
+` + rows + `
 everybody: the script is http://boot.example/
-  arch     PXE                HTTP boot    iPXE 1.0.0                         iPXE 1.21.1                        iPXE 2.0.0, https
-  bios     needs a TFTP name  -            http://boot.example/undionly.kpxe  http://boot.example/undionly.kpxe  script
-  ia32     no ROM             no ROM       script                             script                             script
-  x64      new.efi            HTTP is off  new.efi                            new.efi                            script
-  arm32    no ROM             no ROM       script                             script                             script
-  arm64    no ROM             no ROM       script                             script                             script
-  riscv32  no ROM             no ROM       script                             script                             script
-  riscv64  no ROM             no ROM       script                             script                             script
-  loong64  no ROM             no ROM       script                             script                             script
-
+` + rows + `
 boot ROMs
   arch  file                               is                        reports  calls itself  signed  features
   bios  http://boot.example/undionly.kpxe  elsewhere, not looked at  ?        ?             no      ?

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
 // victim returns an address that never spoke, and that the server can reach.
@@ -29,7 +31,7 @@ func TestForgedRequest(t *testing.T) {
 		{"closed port", honestAddress, 1},
 	} {
 		for _, options := range [][]string{nil, {"blksize", "1428", "windowsize", "64"}} {
-			s.forge(netip.AddrPortFrom(c.address, 2000), portTFTP, readRequest(fileName, options...))
+			s.forge(netip.AddrPortFrom(c.address, 2000), portTFTP, lab.ReadRequest(fileName, options...))
 			packets := 0
 			for _, d := range s.received(3 * time.Second) {
 				if d.To == netip.AddrPortFrom(c.address, 2000) {
@@ -53,7 +55,7 @@ func TestFullTable(t *testing.T) {
 	}
 	stop := flood(75, func(i int) {
 		victim := netip.AddrPortFrom(addresses[i%len(addresses)], uint16(2000+i))
-		s.forge(victim, portTFTP, readRequest(fileName, "blksize", "1428"))
+		s.forge(victim, portTFTP, lab.ReadRequest(fileName, "blksize", "1428"))
 		s.forge(victim, portTFTP, acknowledgment(0)) // with a single port there is none to guess
 	})
 	time.Sleep(2 * time.Second)

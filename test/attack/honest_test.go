@@ -14,17 +14,9 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-)
 
-// readRequest returns a TFTP read request.
-func readRequest(file string, options ...string) []byte {
-	p := append([]byte{0, 1}, file...)
-	p = append(p, "\x00octet\x00"...)
-	for _, o := range options {
-		p = append(append(p, o...), 0)
-	}
-	return p
-}
+	"github.com/pxesidecar/pxesidecar/test/lab"
+)
 
 // acknowledgment returns an ACK.
 func acknowledgment(block uint16) []byte { return binary.BigEndian.AppendUint16([]byte{0, 4}, block) }
@@ -49,7 +41,7 @@ func (s *scene) fetch(limit time.Duration) (time.Duration, error) {
 	defer conn.Close()
 	begin := time.Now()
 	const block = 1432
-	to, last := netip.AddrPortFrom(serverAddress, portTFTP), readRequest(fileName, "blksize", fmt.Sprint(block), "tsize", "0")
+	to, last := netip.AddrPortFrom(serverAddress, portTFTP), lab.ReadRequest(fileName, "blksize", fmt.Sprint(block), "tsize", "0")
 	var got []byte
 	buffer := make([]byte, 2048)
 	for timeout := firstTimeout; ; {

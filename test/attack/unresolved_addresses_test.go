@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
 // TestProxyPort checks that port 4011 answers an honest machine at the first
@@ -73,7 +75,7 @@ func TestFilesBesideForgedRequests(t *testing.T) {
 		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
 			s := newScene(t)
 			stop := flood(rate, func(i int) {
-				s.forge(netip.AddrPortFrom(stranger(i), 2000), portTFTP, readRequest(fileName, "blksize", "1432"))
+				s.forge(netip.AddrPortFrom(stranger(i), 2000), portTFTP, lab.ReadRequest(fileName, "blksize", "1432"))
 			})
 			time.Sleep(2 * time.Second)
 			for range 5 {
@@ -99,7 +101,7 @@ func TestVanishedMachines(t *testing.T) {
 		conn, err := s.peer.UDP(netip.AddrPortFrom(stranger(i), 2000))
 		must(t, err)
 		defer conn.Close()
-		_, err = conn.WriteToUDPAddrPort(readRequest(fileName, "blksize", "1432", "windowsize", "64"), netip.AddrPortFrom(serverAddress, portTFTP))
+		_, err = conn.WriteToUDPAddrPort(lab.ReadRequest(fileName, "blksize", "1432", "windowsize", "64"), netip.AddrPortFrom(serverAddress, portTFTP))
 		must(t, err)
 		must(t, conn.SetReadDeadline(time.Now().Add(2*time.Second)))
 		_, from, err := conn.ReadFromUDPAddrPort(make([]byte, 2048))
@@ -126,7 +128,7 @@ func TestNoPort(t *testing.T) {
 	s := newScene(t)
 	nobody := netip.AddrPortFrom(honestAddress, 0)
 	s.forge(nobody, portProxy, s.request(s.mac, honestAddress))
-	s.forge(nobody, portTFTP, readRequest(fileName))
+	s.forge(nobody, portTFTP, lab.ReadRequest(fileName))
 	if !s.ask(s.socket(portProxy)) {
 		t.Error("an honest client is not answered")
 	}

@@ -181,13 +181,3 @@ func (s *dhcpServer) offer(discover *dhcpv4.DHCPv4, modifiers ...dhcpv4.Modifier
 		s.t.Fatal(err)
 	}
 }
-
-// request is a read request of TFTP, with options and their values.
-func request(file string, options ...string) []byte {
-	b := append([]byte{0, 1}, file...)
-	b = append(b, "\x00octet\x00"...)
-	for _, o := range options {
-		b = append(append(b, o...), 0)
-	}
-	return b
-}

@@ -333,22 +333,22 @@ func (p *play) startsLate() {
 
 func (p *play) tftp() {
 	c := p.client
-	c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi"))
+	c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest("absent.efi"))
 	p.await("boot file not found", "file=absent.efi")
-	c.sendTo(c.socket(bootingIP, 0), requestPort, request("revocations.efi"))
+	c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest("revocations.efi"))
 	p.await("level=DEBUG", "boot file not found", "file=revocations.efi")
-	c.sendTo(c.socket(bootingIP, 0), requestPort, request("../secret"))
+	c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest("../secret"))
 	p.await("transfer refused", "reason=denied")
-	write := request("snponly.efi")
+	write := lab.ReadRequest("snponly.efi")
 	write[1] = 2
 	c.sendTo(c.socket(bootingIP, 0), requestPort, write)
 	p.await("level=DEBUG", "transfer refused", "reason=illegal")
 	p.write("srv/pxe/large.img", strings.Repeat("x", 8<<20)) // more than the cache takes
-	asText := bytes.ReplaceAll(request("large.img"), []byte("octet"), []byte("netascii"))
+	asText := bytes.ReplaceAll(lab.ReadRequest("large.img"), []byte("octet"), []byte("netascii"))
 	c.sendTo(c.socket(bootingIP, 0), requestPort, asText)
 	p.await("level=ERROR", "transfer refused", "reason=unreadable")
 	outsider := p.outsider(requestPort)
-	if _, err := outsider.Write(request("snponly.efi")); err != nil {
+	if _, err := outsider.Write(lab.ReadRequest("snponly.efi")); err != nil {
 		p.t.Fatal(err)
 	}
 	p.await("transfer refused", "reason=not-allowed", "hint=")
@@ -357,19 +357,19 @@ func (p *play) tftp() {
 	p.await("size probed", "file=snponly.efi")
 	c.answered("snponly.efi", nil, []byte("\x00\x05\x00\x04cancelled\x00"))
 	p.await("transfer ended early", "reason=aborted", "error=")
-	c.answered("snponly.efi", nil, request("ipxe.efi"))
+	c.answered("snponly.efi", nil, lab.ReadRequest("ipxe.efi"))
 	p.await("transfer replaced", "reason=replaced")
 	p.repeated()
 	p.failing()
 	for range 3 {
-		c.sendTo(c.socket(bootingIP, 0), requestPort, request("absent.efi"))
+		c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest("absent.efi"))
 	}
 	p.await("boot file not found", "times=", "within=")
 	for i := range 90 { // more than are logged
-		c.sendTo(c.socket(bootingIP, 0), requestPort, request(fmt.Sprintf("../%d", i)))
+		c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest(fmt.Sprintf("../%d", i)))
 	}
 	time.Sleep(300 * time.Millisecond) // and one more may be
-	c.sendTo(c.socket(bootingIP, 0), requestPort, request("../last"))
+	c.sendTo(c.socket(bootingIP, 0), requestPort, lab.ReadRequest("../last"))
 	p.await("transfer refused", "suppressed=")
 }
 
@@ -386,7 +386,7 @@ func (p *play) stall() {
 		p.t.Fatal(err)
 	}
 	for range 12 { // more than there are workers
-		p.client.sendTo(p.client.socket(bootingIP, 0), requestPort, request("lab/stalled.img"))
+		p.client.sendTo(p.client.socket(bootingIP, 0), requestPort, lab.ReadRequest("lab/stalled.img"))
 	}
 	p.client.curl("--output", "/dev/null", "tftp://"+sidecarIP+"/snponly.efi")
 	p.await("a disk does not answer", "file=lab/stalled.img", "duration=1")
@@ -397,7 +397,7 @@ func (p *play) stall() {
 func (p *play) repeated() {
 	p.t.Helper()
 	conn := p.client.socket(bootingIP, 0)
-	p.client.sendTo(conn, requestPort, request("snponly.efi"))
+	p.client.sendTo(conn, requestPort, lab.ReadRequest("snponly.efi"))
 	conn.SetReadDeadline(time.Now().Add(limit))
 	var from netip.AddrPort
 	for range 2 {
@@ -435,7 +435,7 @@ func (p *play) outsider(port int) *net.UDPConn {
 func (c *client) answered(file string, options []string, answer []byte) *net.UDPConn {
 	c.t.Helper()
 	conn := c.socket(bootingIP, 0)
-	c.sendTo(conn, requestPort, request(file, options...))
+	c.sendTo(conn, requestPort, lab.ReadRequest(file, options...))
 	conn.SetReadDeadline(time.Now().Add(limit))
 	n, from, err := conn.ReadFromUDPAddrPort(make([]byte, 2048))
 	if err != nil {
@@ -474,7 +474,7 @@ func (p *play) failing() {
 
 func (p *play) silence() {
 	conn := p.client.socket(bootingIP, 0)
-	p.client.sendTo(conn, requestPort, request("snponly.efi", "timeout", "1"))
+	p.client.sendTo(conn, requestPort, lab.ReadRequest("snponly.efi", "timeout", "1"))
 	p.await("transfer ended early", "reason=timed-out")
 }
 

@@ -104,8 +104,8 @@ func garbageSeeds(t *testing.T, c *lab.Client) []seed {
 		{67, message(dhcpv4.MessageTypeDiscover, http...)},
 		{4011, message(dhcpv4.MessageTypeRequest, pxeOptions()...)},
 		{4011, message(dhcpv4.MessageTypeRequest, ipxe...)},
-		{69, readRequest("snponly.efi", "blksize", "1468", "tsize", "0", "windowsize", "4")},
-		{69, readRequest("undionly.kpxe")},
+		{69, lab.ReadRequest("snponly.efi", "blksize", "1468", "tsize", "0", "windowsize", "4")},
+		{69, lab.ReadRequest("undionly.kpxe")},
 	}
 }
 

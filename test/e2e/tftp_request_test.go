@@ -17,16 +17,6 @@ import (
 	"github.com/pxesidecar/pxesidecar/test/lab"
 )
 
-// readRequest returns a TFTP read request.
-func readRequest(file string, options ...string) []byte {
-	p := append([]byte{0, 1}, file...)
-	p = append(p, "\x00octet\x00"...)
-	for _, o := range options {
-		p = append(append(p, o...), 0)
-	}
-	return p
-}
-
 // firstBlock requests a file. It returns the socket, the address that answered,
 // and the first packet.
 func firstBlock(t *testing.T, r trial, c *lab.Client, file string) (*net.UDPConn, netip.AddrPort, []byte) {
@@ -37,7 +27,7 @@ func firstBlock(t *testing.T, r trial, c *lab.Client, file string) (*net.UDPConn
 	}
 	buffer := make([]byte, 2048)
 	for range 10 {
-		if _, err := conn.WriteToUDPAddrPort(readRequest(file), r.daemon.At(69)); err != nil {
+		if _, err := conn.WriteToUDPAddrPort(lab.ReadRequest(file), r.daemon.At(69)); err != nil {
 			t.Fatal(err)
 		}
 		conn.SetReadDeadline(time.Now().Add(time.Second))

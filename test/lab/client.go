@@ -189,3 +189,14 @@ func (c *Client) Renew(ctx context.Context, lease *dhcpv4.DHCPv4) (*dhcpv4.DHCPv
 	return c.Exchange(ctx, request, netip.AddrPortFrom(own, portClient), netip.AddrPortFrom(server, portServer),
 		dhcpv4.MessageTypeAck, dhcpv4.MessageTypeNak)
 }
+
+// ReadRequest returns a TFTP read request (RFC 1350, section 5), with options
+// and their values (RFC 2347).
+func ReadRequest(file string, options ...string) []byte {
+	p := append([]byte{0, 1}, file...)
+	p = append(p, "\x00octet\x00"...)
+	for _, o := range options {
+		p = append(append(p, o...), 0)
+	}
+	return p
+}
