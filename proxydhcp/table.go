@@ -445,6 +445,9 @@ func (m *Machines) take(k *machine, ip netip.Addr, now instant) {
 		switch {
 		case h.anonymous:
 			k.read = h.read
+			if notes := h.start.notes; notes != nil {
+				k.start.note().scripted = notes.scripted
+			}
 			m.forget(h)
 		case h.station != k.station && now.since(h.taken) >= leaseFresh:
 			m.release(h)
