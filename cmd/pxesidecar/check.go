@@ -77,17 +77,21 @@ func checkAction(c *cli.Context) error {
 	if c.Bool("fetch") {
 		report.Problems = append(report.Problems, checkScripts(c.Context, l.files)...)
 	}
-	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
-	} else {
-		err = report.Write(c.App.Writer)
+	if err := writeReport(c, report, report.Write); err != nil || !report.Serious() {
+		return err
 	}
-	if err == nil && report.Serious() {
-		return errProblems
+	return errProblems
+}
+
+// writeReport writes a report: with --json as JSON, else by forPeople.
+func writeReport(c *cli.Context, report any, forPeople func(io.Writer) error) error {
+	if !c.Bool("json") {
+		return forPeople(c.App.Writer)
 	}
-	return err
+	encoder := json.NewEncoder(c.App.Writer)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // it is no web page, and has arrows
+	return encoder.Encode(report)
 }
 
 // checked returns what package check needs.

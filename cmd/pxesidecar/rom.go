@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -46,7 +45,7 @@ func romFetchCommand(stderr io.Writer) *cli.Command {
 			"ended. If anything fails, the ROMs that were there stay as they were.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "secure-boot", Usage: "of the ROMs for UEFI, take the signed ones alone", DisableDefaultText: true},
-			&cli.StringFlag{Name: "to", Usage: "put the ROMs into `DIR`, of which nothing else may be in it", Value: release.Dir(hostRoot())},
+			&cli.StringFlag{Name: "to", Usage: "put the ROMs into `DIR`, which may have nothing else in it", Value: release.Dir(hostRoot())},
 			&cli.StringFlag{Name: "url", Usage: "the archive: a `URL`, or a file of this host", Value: release.Newest().URL},
 			&cli.StringFlag{Name: "sha256", Usage: "the archive must have the SHA-256 digest `HEX` (that of the release by default)"},
 		},
@@ -161,15 +160,7 @@ func romList(c *cli.Context) error {
 	}
 	roms, warnings, problem := bootfiles.List(cfg, hostRoot(), version())
 	list := check.NewList(roms, warnings)
-	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false) // signedBy has an arrow
-		err = encoder.Encode(list)
-	} else {
-		err = list.Write(c.App.Writer)
-	}
-	if err != nil {
+	if err := writeReport(c, list, list.Write); err != nil {
 		return err
 	}
 	return problem
