@@ -44,9 +44,6 @@ func (t TFTP) Allows(client netip.Addr) bool {
 	return slices.ContainsFunc(t.allowed, func(n netip.Prefix) bool { return n.Contains(client) })
 }
 
-// Networks returns the networks whose clients are served.
-func (t TFTP) Networks() []netip.Prefix { return t.allowed }
-
 // Log is what is logged, and how.
 type Log struct {
 	Level slog.Level

@@ -9,7 +9,7 @@ type Policy struct {
 	Rules []Rule
 
 	// Relays are the networks of relays that are answered beside those of
-	// ResponderConfig.Networks.
+	// ResponderConfig.Allow.
 	Relays []netip.Prefix
 
 	// Shims are those of the ROMs that are shims. A shim asks for its second

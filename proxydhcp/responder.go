@@ -16,10 +16,10 @@ type ResponderConfig struct {
 	Machines *Machines // what is remembered of machines; nil for an empty table of its own
 	DryRun   bool      // decide everything, answer nothing
 
-	// Networks are those whose relays are answered, and whose clients at port
-	// 4011, beside those of our interfaces, those that the policy names, and
-	// machines that have just booted; nil for all.
-	Networks []netip.Prefix
+	// Allow reports whether a relay, or a client at port 4011, is answered,
+	// beside those in the networks of our interfaces, those that the policy
+	// names, and machines that have just booted; nil for all.
+	Allow func(netip.Addr) bool
 }
 
 // Responder turns the bytes of requests into the bytes of their answers,
@@ -29,7 +29,7 @@ type Responder struct {
 	policy       atomic.Pointer[Policy]
 	machines     *Machines
 	otherServers otherServers
-	networks     []netip.Prefix
+	allow        func(netip.Addr) bool
 	relays       *rates
 	sources      *rates
 	options      ReplyOptions
@@ -39,7 +39,7 @@ type Responder struct {
 // NewResponder returns a responder.
 func NewResponder(c ResponderConfig) *Responder {
 	r := &Responder{
-		machines: c.Machines, options: c.Options, dryRun: c.DryRun, networks: c.Networks,
+		machines: c.Machines, options: c.Options, dryRun: c.DryRun, allow: c.Allow,
 		relays: newRates(relayRate, relayBurst), sources: newRates(sourceRate, sourceBurst),
 	}
 	if r.machines == nil {

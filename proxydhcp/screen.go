@@ -79,8 +79,8 @@ func mayRelay(relay netip.Addr, a *Arrival) bool {
 // that has no address yet is.
 func (r *Responder) serves(client netip.Addr, a *Arrival) bool {
 	holds := func(p netip.Prefix) bool { return p.Contains(client) }
-	return r.networks == nil || client.IsUnspecified() ||
-		slices.ContainsFunc(r.networks, holds) || slices.ContainsFunc(a.Ours, holds) || slices.ContainsFunc(r.policy.Load().Relays, holds)
+	return r.allow == nil || client.IsUnspecified() || r.allow(client) ||
+		slices.ContainsFunc(a.Ours, holds) || slices.ContainsFunc(r.policy.Load().Relays, holds)
 }
 
 // rates bounds how often each of many addresses is answered, in a fixed memory:

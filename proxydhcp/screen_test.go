@@ -4,6 +4,7 @@ package proxydhcp
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestScreen(t *testing.T) {
 		{proxy, "8.8.8.8:4011", ForeignSource},
 	} {
 		in, a := tt.make(tt.from)
-		res := NewResponder(ResponderConfig{Policy: policy, Networks: networks}).Respond(nil, in, a, testTime)
+		res := NewResponder(ResponderConfig{Policy: policy, Allow: within(networks)}).Respond(nil, in, a, testTime)
 		if res.Reason != tt.want || (res.Reply != nil) != (tt.want == Answerable) {
 			t.Errorf("%s: %s, %d bytes; want %s", tt.from, res.Reason, len(res.Reply), tt.want)
 		}
@@ -66,7 +67,7 @@ func TestScreen(t *testing.T) {
 
 	group := discover(ArchX64)
 	group[offCHAddr] |= 1
-	if res := NewResponder(ResponderConfig{Policy: policy, Networks: networks}).Respond(nil, group, onServerPort(), testTime); res.Reason != GroupAddress {
+	if res := NewResponder(ResponderConfig{Policy: policy, Allow: within(networks)}).Respond(nil, group, onServerPort(), testTime); res.Reason != GroupAddress {
 		t.Errorf("a group's address: %s", res.Reason)
 	}
 }
@@ -75,7 +76,7 @@ func TestScreen(t *testing.T) {
 // on port 4011 wherever its address is.
 func TestForeignMachine(t *testing.T) {
 	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	s := &site{t: t, now: testTime, r: NewResponder(ResponderConfig{Policy: shapePolicy(), Networks: networks})}
+	s := &site{t: t, now: testTime, r: NewResponder(ResponderConfig{Policy: shapePolicy(), Allow: within(networks)})}
 	m := machineAt{mac: testMAC, ip: netip.MustParseAddr("198.51.100.50"), gi: netip.MustParseAddr("10.2.0.1")}
 	if got := s.asksProxy(m).Reason; got != ForeignSource {
 		t.Errorf("before it was heard: %s", got)
@@ -131,5 +132,12 @@ func TestRates(t *testing.T) {
 		if got := answered(2 * tt.burst); got != tt.rate {
 			t.Errorf("%s: %d answers a second later, want %d", tt.name, got, tt.rate)
 		}
+	}
+}
+
+// within returns whether addresses are in one of the networks.
+func within(networks []netip.Prefix) func(netip.Addr) bool {
+	return func(a netip.Addr) bool {
+		return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
 }

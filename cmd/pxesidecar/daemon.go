@@ -53,7 +53,7 @@ func newDaemon(l *loaded, log *eventlog.Log) *daemon {
 	d.tftpRules.Store(&l.TFTP)
 	d.attached.follow(l.network.Host())
 	d.responder = proxydhcp.NewResponder(proxydhcp.ResponderConfig{
-		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun, Networks: l.TFTP.Networks(),
+		Policy: l.policy, Options: l.DHCP.Options, Machines: d.machines, DryRun: l.DHCP.DryRun, Allow: d.allows,
 	})
 	d.files = bootfiles.NewFiles(l.files, d.responder, d.machines)
 	return d

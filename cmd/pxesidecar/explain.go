@@ -72,7 +72,7 @@ func explainAction(c *cli.Context) error {
 	if err != nil || !server.Addr().Is4() {
 		return usageError{fmt.Errorf("--server %q: write an IPv4 address with its network, such as 192.0.2.10/24", c.String("server"))}
 	}
-	e := explain.Explainer{Policy: l.policy, Options: l.DHCP.Options, Server: server, Networks: l.TFTP.Networks()}
+	e := explain.Explainer{Policy: l.policy, Options: l.DHCP.Options, Server: server, Allow: l.TFTP.Allows}
 	if path := c.String("capture"); path != "" {
 		return explainCapture(c, e, path)
 	}

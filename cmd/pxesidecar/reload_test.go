@@ -284,10 +284,22 @@ func TestReloadApplies(t *testing.T) {
 	next := config.Settings{AnswersText: answers, TFTPAllow: []string{"203.0.113.0/24"}, LogLevel: "debug"}
 	r := newReloader(t, answers, io.Discard, func() (*loaded, error) { return load(next, testHost(t)) })
 	tftpAllows, client := r.daemon.tftpConfig(r.started.TFTP).Allow, netip.MustParseAddr("203.0.113.7")
-	if tftpAllows(client) {
+	// relay has a machine ask by way of a relay in that network.
+	relay := func() proxydhcp.Reason {
+		c := proxydhcp.Client{Hardware: proxydhcp.HardwareAddr{Type: 1, Len: 6, Bytes: [16]byte{0x52, 0x54, 0, 0, 0, 1}}, Arch: proxydhcp.ArchX64, VendorClass: "PXEClient:Arch:00007:UNDI:003001"}
+		discover := c.Discover()
+		copy(discover[24:], client.AsSlice()) // giaddr
+		return r.daemon.responder.Respond(nil, discover, proxydhcp.Arrival{
+			Port: proxydhcp.PortServer, From: netip.AddrPortFrom(client, proxydhcp.PortServer), Ours: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")},
+		}, time.Now()).Reason
+	}
+	if tftpAllows(client) || relay() != proxydhcp.ForeignRelay {
 		t.Error("allowed before the reload")
 	}
 	r.reload(t.Context())
+	if reason := relay(); reason != proxydhcp.Answerable {
+		t.Errorf("a relay there after the reload: %s", reason)
+	}
 	if !tftpAllows(client) || r.level.Level() != slog.LevelDebug {
 		t.Errorf("after the reload: allowed %v, level %v", tftpAllows(client), r.level.Level())
 	}

@@ -21,7 +21,7 @@ type Explainer struct {
 	Options proxydhcp.ReplyOptions
 	Server  netip.Prefix // the address that clients are told, with its network
 
-	Networks []netip.Prefix // as in proxydhcp.ResponderConfig
+	Allow func(netip.Addr) bool // as in proxydhcp.ResponderConfig
 }
 
 // Request writes to w what the request in payload would get: the client as it
@@ -29,7 +29,7 @@ type Explainer struct {
 // why, and the answer decoded. It returns the result.
 func (e Explainer) Request(w io.Writer, payload []byte, a proxydhcp.Arrival) (proxydhcp.Result, error) {
 	a.Ours = []netip.Prefix{e.Server}
-	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: e.Policy, Options: e.Options, Networks: e.Networks}).Respond(nil, payload, a, time.Now())
+	res := proxydhcp.NewResponder(proxydhcp.ResponderConfig{Policy: e.Policy, Options: e.Options, Allow: e.Allow}).Respond(nil, payload, a, time.Now())
 	out := &printer{w: w}
 	if res.Client.VendorClass != "" {
 		out.client(res.Client)
