@@ -180,8 +180,8 @@ func (o ReplyOptions) treeURL(host netip.Addr, name string) string {
 
 // nameURL returns the URL of a name on a host.
 func nameURL(scheme, host, name string) string {
-	u := url.URL{Scheme: scheme, Host: host, Path: "/" + strings.TrimPrefix(name, "/")}
-	return u.String()
+	u := url.URL{Path: "/" + strings.TrimPrefix(name, "/")}
+	return scheme + "://" + host + u.EscapedPath()
 }
 
 // Destination is where a reply goes.

@@ -2,6 +2,7 @@ package dhcp4
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 )
 
@@ -76,19 +77,16 @@ func (d Datagram) Append(b []byte) []byte {
 }
 
 // checksum returns the ones' complement sum of RFC 1071, not yet complemented.
-// It adds four bytes at a time and folds in the carries at the end.
+// It adds eight bytes at a time, and the carry of each addition to the next.
 func checksum(start uint32, b []byte) uint16 {
-	sum := uint64(start)
-	for ; len(b) >= 4; b = b[4:] {
-		sum += uint64(binary.BigEndian.Uint32(b))
+	sum, carry := uint64(start), uint64(0)
+	for ; len(b) >= 8; b = b[8:] {
+		sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(b), carry)
 	}
-	if len(b) >= 2 {
-		sum += uint64(binary.BigEndian.Uint16(b))
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		sum += uint64(b[0]) << 8
-	}
+	var rest [8]byte
+	copy(rest[:], b)
+	sum, carry = bits.Add64(sum, binary.BigEndian.Uint64(rest[:]), carry)
+	sum = sum>>32 + sum&0xffffffff + carry
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
