@@ -1,6 +1,7 @@
 package dhcp4
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/netip"
 	"testing"
@@ -72,5 +73,34 @@ func TestDatagramParse(t *testing.T) {
 	d, _ := ParseDatagram(wire)
 	if diff := cmp.Diff([]netip.AddrPort{good.From, good.To}, []netip.AddrPort{d.From, d.To}, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestChecksum compares the checksum with one that is added as RFC 1071 words
+// it: 16 bits at a time, at every length, and with as many carries as there can
+// be.
+func TestChecksum(t *testing.T) {
+	plain := func(start uint32, b []byte) uint16 {
+		sum := uint64(start)
+		for i, v := range b {
+			sum += uint64(v) << (8 * (1 - i%2))
+		}
+		for sum > 0xffff {
+			sum = sum>>16 + sum&0xffff
+		}
+		return uint16(sum)
+	}
+	mixed := make([]byte, 600)
+	for i := range mixed {
+		mixed[i] = byte(i*i + i>>3)
+	}
+	for _, all := range [][]byte{mixed, bytes.Repeat([]byte{0xff}, 600), make([]byte, 600)} {
+		for n := range len(all) {
+			for _, start := range []uint32{0, 1, 0xffff, 0xffffffff} {
+				if got, want := checksum(start, all[:n]), plain(start, all[:n]); got != want {
+					t.Fatalf("%d bytes from %#x: %#x, want %#x", n, start, got, want)
+				}
+			}
+		}
 	}
 }
